@@ -1,0 +1,80 @@
+"""The errors of `sera`: one tree, so that every failure names the boundary it crossed.
+
+    SeraError
+    ├── UsageError             the caller asked for something that cannot be: exit code 2
+    │   └── ConfigError        a setting is unknown, malformed, or would mix unlike data in one run
+    ├── SourceError            the repository cannot be read, cloned or unpacked
+    ├── RunError               the run directory is locked, damaged or of another version
+    ├── DatasetError           a dataset cannot be built from what is there
+    └── RolloutError           one rollout failed: recorded as data, the run goes on
+        ├── SandboxError       the sandbox could not be made, or is gone
+        └── TeacherError       the teacher could not be reached or did not answer as agreed
+            ├── TeacherRefused     it answered, and said no for good (4xx): repeating is useless
+            └── ContextOverflow    the messages no longer fit the teacher's context
+
+A `RolloutError` is data: the run records it and owes the work again. Anything that is not a
+`SeraError` is a bug and ends the process with its traceback; `boundary` is the one place where
+foreign exceptions are turned into ours.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class SeraError(Exception):
+    """Base of all expected failures. The message names the thing, the place and the cure."""
+
+
+class UsageError(SeraError):
+    """The caller asked for something that cannot be."""
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, malformed, or would mix unlike data in one run."""
+
+
+class SourceError(SeraError):
+    """The repository cannot be read, cloned or unpacked."""
+
+
+class RunError(SeraError):
+    """The run directory is locked, damaged or of another version."""
+
+
+class DatasetError(SeraError):
+    """A dataset cannot be built from what is there."""
+
+
+class RolloutError(SeraError):
+    """One rollout failed: recorded as data, and owed again."""
+
+
+class SandboxError(RolloutError):
+    """The sandbox could not be made, or is gone."""
+
+
+class TeacherError(RolloutError):
+    """The teacher could not be reached or did not answer as agreed."""
+
+
+class TeacherRefused(TeacherError):
+    """The teacher answered, and said no for good: repeating the request is useless."""
+
+
+class ContextOverflow(TeacherError):
+    """The messages no longer fit the teacher's context."""
+
+
+@contextmanager
+def boundary(error: type[SeraError], what: str, *expected: type[Exception]) -> Iterator[None]:
+    """Attribute the `expected` exceptions (default: `OSError`) that leave the block to `error`.
+
+    `what` says what was being done, for the message. Our own errors pass unchanged.
+    """
+    try:
+        yield
+    except SeraError:
+        raise
+    except expected or (OSError,) as cause:
+        detail = str(cause) or type(cause).__name__
+        raise error(f"{what}: {detail}") from cause

@@ -1,0 +1,1 @@
+"""Repositories: from whatever the user names to a snapshot, its functions and a plan of tasks."""

@@ -1,0 +1,129 @@
+"""What a sandbox promises, whatever it is built of.
+
+A *backend* holds one working tree (the *layer*) and makes any number of sandboxes from it; each
+sandbox sees its own writable copy of that tree at `workdir` and nothing of its neighbours. Every
+backend passes `tests/sandboxes/conformance.py`.
+
+What each outcome means:
+
+- the command failed, was killed, timed out or flooded: a `CommandResult`, never an exception;
+- a path cannot be read or written as asked (missing, a directory, too large, leads outside):
+  the matching `OSError` (`FileNotFoundError`, `IsADirectoryError`, `PermissionError`, …), text for the model;
+- the sandbox is gone or cannot be made: `SandboxError`, which ends the rollout and is owed again.
+
+When the context manager of a sandbox is left, however it is left, everything it started is dead
+and everything it wrote is gone. If this process itself is killed, the same holds.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command did."""
+
+    output: str
+    """stdout and stderr as they came, decoded as UTF-8 with replacement; at most the backend's
+    output limit, the middle dropped."""
+    exit_code: int | None
+    """The shell's `$?`; None when the command was killed by us and has none."""
+    dropped_bytes: int = 0
+    """Bytes of output left out of the middle."""
+    timed_out: bool = False
+    """The command outlived its timeout and was killed; shell state as far as it got is kept."""
+    limit: str = ""
+    """Empty, or the limit that ended the command: `memory`."""
+    shell_restarted: bool = False
+    """The shell itself ended (`exit`, `exec`, or it could not be recovered) and a new one took its
+    place in the working directory: variables and functions are lost, files are not."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on one sandbox. A sandbox at its bound fails its own commands, nobody else's."""
+
+    memory_bytes: int = 2 << 30
+    """Resident memory of all its processes together."""
+    processes: int = 256
+    """Processes and threads alive at once."""
+    disk_bytes: int = 1 << 30
+    """Everything it writes, in the tree and in /tmp."""
+    files: int = 200_000
+    """Files it creates."""
+    output_bytes: int = 1 << 20
+    """Output of one command that is kept; the rest is read and dropped."""
+    read_bytes: int = 16 << 20
+    """Largest file that `read` returns."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One name in a directory listing."""
+
+    path: str
+    """Relative to the directory listed."""
+    is_dir: bool
+
+
+class Sandbox(Protocol):
+    """A place where a rollout runs what it likes."""
+
+    @property
+    def workdir(self) -> str:
+        """Absolute path of the working tree as seen inside, e.g. `/testbed`."""
+        ...
+
+    async def run(self, command: str, timeout: float) -> CommandResult:
+        """Run `command` in the persistent shell (bash): directory, variables and functions last
+        from one call to the next. stdin is empty. `timeout` in seconds."""
+        ...
+
+    async def execute(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> CommandResult:
+        """Run a program directly, apart from the shell and untouched by its state, in `workdir`.
+        `env` adds to the sandbox's fixed environment. For our own needs, e.g. taking the patch."""
+        ...
+
+    async def read(self, path: str) -> bytes:
+        """Content of a file, resolved as a process inside would; relative paths start at `workdir`."""
+        ...
+
+    async def write(self, path: str, content: bytes) -> None:
+        """Create or replace a file, parent directories included; mode is kept on replacement."""
+        ...
+
+    async def list(self, path: str, depth: int) -> list[Entry]:
+        """Names below a directory, `depth` levels deep, sorted, hidden ones and symlinked
+        directories' contents left out. At most 1,000 entries. `NotADirectoryError` for a file."""
+        ...
+
+    async def patch(self) -> str:
+        """Unified diff of the whole tree against the layer's commit: `git diff` of everything
+        staged, untracked files included, ignored ones not, whatever was done to the tree's own `.git`."""
+        ...
+
+
+class Backend(Protocol):
+    """Makes sandboxes of one layer. Itself an async context manager that frees what it holds."""
+
+    async def __aenter__(self) -> "Backend": ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    def sandbox(self) -> AbstractAsyncContextManager[Sandbox]:
+        """A fresh sandbox over the layer; any number may be open at once."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """One sentence on what this machine could not give, or empty."""
+        ...
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """The working tree that all sandboxes of a run share, read-only from outside."""
+
+    tree: Path
+    """Absolute path of a directory with the files and a `.git` that holds exactly one commit."""
+    commit: str
+    """Full hash of that commit."""
