@@ -1,0 +1,80 @@
+"""A harness profile: the prompts, tool definitions and observations of the agent, as one record.
+
+A student is only as good as what it is served with resembles what it was trained on. So everything
+it can read that is not code lives in one folder of data files, is saved with every run, and carries
+a hash. A folder holds:
+
+    system.md         system prompt of a rollout              task.md   first user message of a rollout
+    change.md         the request of T1                       review.md answer to the first `submit`
+    self_check.md     the yes/no question after T1            pull_request.md  asks for the text of T2
+    tools.json        OpenAI tool definitions                 observations.toml  all answers of the tools
+
+Placeholders are written `{{name}}`. Rendering refuses a missing and an unused name.
+"""
+
+import re
+import tomllib
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sera.errors import ConfigError, boundary
+from sera.records import Record, content_id
+
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+_PROMPTS = ("system", "task", "change", "review", "self_check", "pull_request")
+DEFAULT_PROFILE = "sera-1"
+
+
+class Profile(Record, dict=True):
+    """One harness profile. Saved whole with a run; equal hashes mean equal words."""
+
+    name: str
+    prompts: dict[str, str]
+    """Name → template; the names are the Markdown files of the folder."""
+    observations: dict[str, str]
+    """Name → template of everything a tool can answer."""
+    tools: list[dict[str, Any]]
+    """Tool definitions in the chat-completions form."""
+
+    @cached_property
+    def hash(self) -> str:
+        """`content_id` of everything but the name."""
+        return content_id(self.prompts, self.observations, self.tools)
+
+    def prompt(self, template: str, **values: object) -> str:
+        """Render one of the Markdown prompts."""
+        return _render(self.prompts[template], f"{self.name}/{template}.md", values)
+
+    def say(self, template: str, **values: object) -> str:
+        """Render one of the tools' answers."""
+        return _render(self.observations[template], f"{self.name}/observations.toml: {template}", values)
+
+
+def _render(template: str, where: str, values: dict[str, object]) -> str:
+    wanted = set(_PLACEHOLDER.findall(template))
+    if wanted != values.keys():
+        raise ConfigError(
+            f"harness profile {where} uses {sorted(wanted) or 'no placeholders'}, "
+            f"but {sorted(values) or 'none'} are filled in: make the template use exactly these"
+        )
+    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
+
+
+def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
+    """Read a profile: the name of one that ships with sera, or a folder of your own.
+
+    Raises `ConfigError` if a file of it is missing or malformed.
+    """
+    shipped = files("sera.harness") / "profiles" / source
+    folder = Path(str(shipped)) if shipped.is_dir() else Path(source)
+    with boundary(ConfigError, f"harness profile {source}", OSError, ValueError):
+        return Profile(
+            name=folder.name,
+            prompts={name: (folder / f"{name}.md").read_text("utf-8").rstrip("\n") for name in _PROMPTS},
+            observations=tomllib.loads((folder / "observations.toml").read_text("utf-8")),
+            tools=msgspec.json.decode((folder / "tools.json").read_bytes(), type=list[dict[str, Any]]),
+        )

@@ -1,0 +1,1 @@
+"""Teachers: whoever answers the agent's messages. See `contract`."""

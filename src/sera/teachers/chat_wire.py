@@ -1,0 +1,136 @@
+"""The chat-completions wire format, both ways: for the client, for our servers and for datasets.
+
+Reading is tolerant, because servers differ: tool arguments may be text or an object, reasoning may
+come as `reasoning_content`, as `reasoning` or inline in `<think>` tags, counts may be missing.
+Writing is strict and plain.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from sera.records import Message, ToolCall, Usage
+from sera.teachers.contract import ChatRequest, Reply
+
+_THINK = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
+
+Json = dict[str, Any]
+
+
+def encode_message(message: Message) -> Json:
+    """One message as the protocol has it. Reasoning goes back as `reasoning_content`, which vLLM,
+    SGLang and llama.cpp hand to the template, and others ignore."""
+    wire: Json = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        wire["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        wire["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
+    if message.tool_call_id:
+        wire["tool_call_id"] = message.tool_call_id
+    return wire
+
+
+def _encode_call(call: ToolCall) -> Json:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def decode_message(wire: Json) -> Message:
+    """Read one message, whichever server or client wrote it."""
+    reasoning, content = split_reasoning(_text(wire.get("content")))
+    return Message(
+        role=str(wire.get("role") or "assistant"),
+        content=content,
+        reasoning=_text(wire.get("reasoning_content") or wire.get("reasoning")) or reasoning,
+        tool_calls=tuple(_decode_call(call, n) for n, call in enumerate(wire.get("tool_calls") or ())),
+        tool_call_id=str(wire.get("tool_call_id") or ""),
+    )
+
+
+def _decode_call(wire: Json, position: int) -> ToolCall:
+    function = wire.get("function") or {}
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments or {}).decode()
+    return ToolCall(
+        id=str(wire.get("id") or f"call_{position}"),
+        name=str(function.get("name") or ""),
+        arguments=arguments or "{}",
+    )
+
+
+def split_reasoning(content: str) -> tuple[str, str]:
+    """(reasoning, rest) of a text that may begin with a `<think>` block, closed or only closed."""
+    if found := _THINK.match(content):
+        return found[1].strip("\n"), content[found.end() :]
+    head, closing, rest = content.partition("</think>")
+    if closing and "<think>" not in head:
+        return head.strip("\n"), rest.lstrip()
+    return "", content
+
+
+def _text(content: object) -> str:
+    """Content as text: a string, nothing, or a list of parts of which the text ones count."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def encode_request(request: ChatRequest, model: str, **sampling: object) -> Json:
+    """The body of a chat-completions request."""
+    body: Json = {
+        "model": model,
+        "messages": [encode_message(message) for message in request.messages],
+        "seed": request.seed,
+        **sampling,
+    }
+    if request.tools:
+        body["tools"] = request.tools
+    return body
+
+
+def decode_request(body: Json) -> ChatRequest:
+    """Read a request that a client sent to us; `KeyError` and `TypeError` mean it is malformed."""
+    return ChatRequest(
+        messages=tuple(decode_message(message) for message in body["messages"]),
+        tools=list(body.get("tools") or ()),
+        seed=int(body.get("seed") or 0),
+    )
+
+
+def encode_reply(reply: Reply, model: str, identity: str, created: int) -> Json:
+    """The body of a chat-completions answer."""
+    usage = reply.usage
+    return {
+        "id": identity,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [
+            {"index": 0, "message": encode_message(reply.message), "finish_reason": reply.finish_reason}
+        ],
+        "usage": {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "total_tokens": usage.prompt + usage.completion,
+            "prompt_tokens_details": {"cached_tokens": usage.cached},
+        },
+    }
+
+
+def decode_reply(body: Json) -> Reply:
+    """Read an answer; `KeyError`, `IndexError` and `TypeError` mean it is malformed."""
+    choice = body["choices"][0]
+    message = decode_message(choice["message"])
+    finish = choice.get("finish_reason") or ("tool_calls" if message.tool_calls else "stop")
+    return Reply(message=message, finish_reason=str(finish), usage=_decode_usage(body.get("usage") or {}))
+
+
+def _decode_usage(wire: Json) -> Usage:
+    details = wire.get("prompt_tokens_details") or {}
+    return Usage(
+        calls=1,
+        prompt=int(wire.get("prompt_tokens") or 0),
+        cached=int(details.get("cached_tokens") or 0),
+        completion=int(wire.get("completion_tokens") or 0),
+    )
