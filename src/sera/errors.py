@@ -56,6 +56,9 @@ class SandboxError(RolloutError):
 class TeacherError(RolloutError):
     """The teacher could not be reached or did not answer as agreed."""
 
+    retry_after: float | None = None
+    """Seconds the teacher asked us to wait before the next request, if it said so."""
+
 
 class TeacherRefused(TeacherError):
     """The teacher answered, and said no for good: repeating the request is useless."""
@@ -71,10 +74,11 @@ def boundary(error: type[SeraError], what: str, *expected: type[Exception]) -> I
 
     `what` says what was being done, for the message. Our own errors pass unchanged.
     """
+    caught = expected or (OSError,)
     try:
         yield
     except SeraError:
         raise
-    except expected or (OSError,) as cause:
+    except caught as cause:
         detail = str(cause) or type(cause).__name__
         raise error(f"{what}: {detail}") from cause

@@ -21,7 +21,7 @@ import msgspec
 SCHEMA = 1
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything stored: immutable, compared by value, tolerant of newer fields."""
 
 
@@ -34,7 +34,7 @@ def content_id(*parts: object) -> str:
 # ── the repository ────────────────────────────────────────────────────────────────────────────────
 
 
-class Function(Record):
+class Function(Record, frozen=True):
     """A function, method or nested function as it stands in the source."""
 
     id: str
@@ -66,7 +66,7 @@ class Function(Record):
         return self.end_line - self.line + 1
 
 
-class Task(Record):
+class Task(Record, frozen=True):
     """The unit of work of a run: a place to start, and the seeds of every choice made for it."""
 
     id: str
@@ -85,15 +85,17 @@ class Task(Record):
 # ── a conversation ────────────────────────────────────────────────────────────────────────────────
 
 
-class ToolCall(Record):
+class ToolCall(Record, frozen=True):
     """One call a model made. `arguments` is the text it produced, valid JSON or not."""
 
     id: str
     name: str
     arguments: str
+    malformed: bool = False
+    """Whether `arguments` is not a JSON object; set by the agent that refused the call."""
 
 
-class Message(Record):
+class Message(Record, frozen=True):
     """One message of a conversation, in the roles of the chat-completions protocol."""
 
     role: str
@@ -106,7 +108,7 @@ class Message(Record):
     """For the role `tool`: the call it answers."""
 
 
-class Usage(Record):
+class Usage(Record, frozen=True):
     """Tokens of one or of many model calls, as the server reported them."""
 
     calls: int = 0
@@ -150,7 +152,7 @@ class End(StrEnum):
     """Sandbox or teacher broke; owed again on the next run. `Rollout.error` says why."""
 
 
-class Rollout(Record):
+class Rollout(Record, frozen=True):
     """One trajectory: the whole conversation, how it ended and what it changed."""
 
     id: str
@@ -177,7 +179,7 @@ class Rollout(Record):
     schema: int = SCHEMA
 
 
-class Verdict(Record):
+class Verdict(Record, frozen=True):
     """The teacher's self-check of a T1 rollout: is the edit a valid answer to the prompt?"""
 
     rollout: str
@@ -188,7 +190,7 @@ class Verdict(Record):
     schema: int = SCHEMA
 
 
-class PullRequest(Record):
+class PullRequest(Record, frozen=True):
     """The issue text written from a T1 trajectory: the whole prompt of rollout T2."""
 
     rollout: str
@@ -199,7 +201,7 @@ class PullRequest(Record):
     schema: int = SCHEMA
 
 
-class Agreement(Record):
+class Agreement(Record, frozen=True):
     """How far patch `b` repeats patch `a`, in changed lines.
 
     `recall` is the figure of the paper: the multiset of added and removed lines of both, sign and
@@ -235,7 +237,7 @@ class State(StrEnum):
     """Sandbox or teacher broke: owed again on the next run."""
 
 
-class Pair(Record):
+class Pair(Record, frozen=True):
     """The end of one task. Written last: a task without a pair is owed."""
 
     task: str

@@ -8,6 +8,7 @@ a hash. A folder holds:
     change.md         the request of T1                       review.md answer to the first `submit`
     self_check.md     the yes/no question after T1            pull_request.md  asks for the text of T2
     tools.json        OpenAI tool definitions                 observations.toml  all answers of the tools
+    categories.toml   the concern that each change category raises, for change.md
 
 Placeholders are written `{{name}}`. Rendering refuses a missing and an unused name.
 """
@@ -29,7 +30,7 @@ _PROMPTS = ("system", "task", "change", "review", "self_check", "pull_request")
 DEFAULT_PROFILE = "sera-1"
 
 
-class Profile(Record, dict=True):
+class Profile(Record, frozen=True, dict=True):
     """One harness profile. Saved whole with a run; equal hashes mean equal words."""
 
     name: str
@@ -37,13 +38,15 @@ class Profile(Record, dict=True):
     """Name → template; the names are the Markdown files of the folder."""
     observations: dict[str, str]
     """Name → template of everything a tool can answer."""
+    categories: dict[str, str]
+    """Change category → the concern it raises, one or two sentences."""
     tools: list[dict[str, Any]]
     """Tool definitions in the chat-completions form."""
 
     @cached_property
     def hash(self) -> str:
         """`content_id` of everything but the name."""
-        return content_id(self.prompts, self.observations, self.tools)
+        return content_id(self.prompts, self.observations, self.categories, self.tools)
 
     def prompt(self, template: str, **values: object) -> str:
         """Render one of the Markdown prompts."""
@@ -64,6 +67,10 @@ def _render(template: str, where: str, values: dict[str, object]) -> str:
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
 
+def _read_table(file: Path) -> dict[str, str]:
+    return msgspec.convert(tomllib.loads(file.read_text("utf-8")), dict[str, str])
+
+
 def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
     """Read a profile: the name of one that ships with sera, or a folder of your own.
 
@@ -75,6 +82,7 @@ def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
         return Profile(
             name=folder.name,
             prompts={name: (folder / f"{name}.md").read_text("utf-8").rstrip("\n") for name in _PROMPTS},
-            observations=tomllib.loads((folder / "observations.toml").read_text("utf-8")),
+            observations=_read_table(folder / "observations.toml"),
+            categories=_read_table(folder / "categories.toml"),
             tools=msgspec.json.decode((folder / "tools.json").read_bytes(), type=list[dict[str, Any]]),
         )

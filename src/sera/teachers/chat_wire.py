@@ -32,7 +32,12 @@ def encode_message(message: Message) -> Json:
 
 
 def _encode_call(call: ToolCall) -> Json:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    """Servers parse the arguments of earlier calls and answer 400 if they cannot: malformed ones are
+    wrapped."""
+    arguments = call.arguments
+    if call.malformed:
+        arguments = msgspec.json.encode({"malformed": arguments}).decode()
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def decode_message(wire: Json) -> Message:

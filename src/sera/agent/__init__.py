@@ -1,0 +1,6 @@
+"""The agent: a loop, three tools, and the observations they give. See `loop`."""
+
+from sera.agent.config import AgentConfig
+from sera.agent.loop import Outcome, run_rollout
+
+__all__ = ["AgentConfig", "Outcome", "run_rollout"]

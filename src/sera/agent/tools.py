@@ -1,0 +1,75 @@
+"""The three tools of a rollout, behind one call: from a checked call to an observation."""
+
+import msgspec
+
+from sera.agent.calls import Call
+from sera.agent.config import AgentConfig
+from sera.agent.editor import Editor
+from sera.harness import Profile
+from sera.sandboxes.contract import CommandResult, Sandbox
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a tool answered."""
+
+    text: str
+    final: bool = False
+    """Whether the work is handed in with this answer."""
+
+
+class Toolbox:
+    """`bash`, `str_replace_editor` and `submit` for one rollout. Names and parameters come from the
+    profile's `tools.json`; a tool named there must have a method here."""
+
+    def __init__(self, sandbox: Sandbox, profile: Profile, config: AgentConfig) -> None:
+        self._sandbox = sandbox
+        self._profile = profile
+        self._config = config
+        self._edit = Editor(sandbox, profile, config.clip)
+        self._reviewed = False
+        self._tools = {"bash": self._bash, "str_replace_editor": self._editor, "submit": self._submit}
+
+    async def use(self, call: Call) -> Observation:
+        """Run one call. Raises `SandboxError` if the sandbox is gone."""
+        return await self._tools[call.name](call)
+
+    async def _bash(self, call: Call) -> Observation:
+        result = await self._sandbox.run(call.arguments["command"], self._config.tool_timeout)
+        return Observation("\n".join(self._describe(result)))
+
+    async def _editor(self, call: Call) -> Observation:
+        return Observation(self._clip(await self._edit(call.arguments)))
+
+    async def _submit(self, call: Call) -> Observation:  # noqa: ARG002 - one signature for all
+        if self._reviewed:
+            return Observation(self._profile.say("submitted"), final=True)
+        self._reviewed = True
+        diff = (await self._sandbox.patch()).rstrip("\n") or self._profile.say("no_changes")
+        return Observation(self._profile.prompt("review", diff=self._clip(diff)))
+
+    def _describe(self, result: CommandResult) -> list[str]:
+        """The parts of an observation, in order; what a command printed comes first."""
+        say = self._profile.say
+        printed = result.output.rstrip("\n")
+        parts = [self._clip(printed, result.dropped_bytes)] if printed.strip() else []
+        if result.timed_out:
+            parts.append(say("timed_out", seconds=f"{self._config.tool_timeout:g}"))
+        elif result.limit:
+            parts.append(say(result.limit))
+        elif not parts and result.exit_code:
+            parts.append(say("empty_failed", exit_code=result.exit_code))
+        elif not parts:
+            parts.append(say("empty"))
+        if result.shell_restarted:
+            parts.append(say("shell_restarted", workdir=self._sandbox.workdir))
+        return parts
+
+    def _clip(self, text: str, already: int = 0) -> str:
+        """Leave out the middle of what is longer than the configured number of characters, and say
+        how much is missing, with the `already` missing part."""
+        excess = len(text) - self._config.clip
+        if excess <= 0 and not already:
+            return text
+        half = min(self._config.clip, len(text)) // 2
+        notice = self._profile.say("clipped", characters=max(excess, 0) + already)
+        return f"{text[:half]}\n{notice}\n{text[len(text) - half :]}"

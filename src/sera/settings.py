@@ -1,0 +1,140 @@
+"""Settings: typed structs filled from defaults, a TOML file and `key=value` pairs, in that order.
+
+Every component declares its knobs as a `Config` beside the code that they turn, with a docstring
+under each field (unit, meaning, reason of the default). This module fills such structs, and refuses
+a key that none of them knows. What is filled can be saved and filled again: `to_builtins`.
+"""
+
+import ast
+import inspect
+import itertools
+import tomllib
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from sera.errors import ConfigError, boundary
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings: immutable, unknown keys refused."""
+
+
+C = TypeVar("C")
+Tree = dict[str, Any]
+
+
+def load_config(kind: type[C], file: Path | None = None, pairs: Iterable[str] = (), **given: object) -> C:
+    """Fill `kind`: defaults, then `file`, then `given` (None means not given), then `pairs`.
+
+    A pair is `dotted.key=value`; the value is read as TOML and taken as text if it is not TOML.
+    Raises `ConfigError` that names the key and where it came from.
+    """
+    tree = _read_toml(file) if file else {}
+    for key, value in given.items():
+        if value is not None:
+            _put(tree, key.split("__"), value)
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {pair}: write it as key=value, e.g. --set agent.step_limit=50")
+        _put(tree, key.strip().split("."), _read_value(text.strip()))
+    return convert(tree, kind, f"settings ({file})" if file else "settings")
+
+
+def convert(tree: object, kind: type[C], where: str) -> C:
+    """Check a plain tree against `kind`; `ConfigError` names the key and lists the known ones."""
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as problem:
+        raise ConfigError(f"{where}: {problem}. `docs/configuration.md` lists every key") from problem
+
+
+def _read_toml(file: Path) -> Tree:
+    with boundary(ConfigError, f"settings file {file}", OSError, tomllib.TOMLDecodeError):
+        return tomllib.loads(file.read_text("utf-8"))
+
+
+def _read_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(tree: Tree, path: list[str], value: object) -> None:
+    *parents, last = path
+    for name in parents:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{'.'.join(path)}: {name} is a value, not a table of settings")
+    tree[last] = value
+
+
+class Knob(msgspec.Struct, frozen=True):
+    """One setting, for the generated page."""
+
+    key: str
+    type: str
+    default: str
+    text: str
+
+
+def knobs(kind: type, prefix: str = "") -> Iterator[Knob]:
+    """All settings of a struct and of the structs inside it, in order, with their docstrings."""
+    texts = _field_docstrings(kind)
+    hints = typing.get_type_hints(kind)
+    for field in msgspec.structs.fields(kind):
+        key = prefix + field.encode_name
+        inner = [
+            t for t in _members(hints[field.name]) if isinstance(t, type) and issubclass(t, msgspec.Struct)
+        ]
+        if not inner:
+            yield Knob(key, _type_name(hints[field.name]), _default(field), texts.get(field.name, ""))
+        for member in inner:
+            yield from knobs(member, f"{key}.")
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) or (hint,)
+
+
+def _type_name(hint: Any) -> str:
+    return (
+        hint.__name__
+        if isinstance(hint, type) and not typing.get_args(hint)
+        else str(hint).replace("typing.", "")
+    )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return msgspec.json.encode(field.default).decode()
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.json.encode(field.default_factory()).decode()
+    return "required"
+
+
+def _field_docstrings(kind: type) -> dict[str, str]:
+    """The string literals that stand under annotated fields, by field, base classes included."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("sera.") and base is not Config:
+            body = ast.parse(inspect.cleandoc("if 1:\n" + inspect.getsource(base))).body[0]
+            found |= _docstrings_under_fields(typing.cast("ast.If", body).body[0])
+    return found
+
+
+def _docstrings_under_fields(node: ast.stmt) -> dict[str, str]:
+    statements = node.body if isinstance(node, ast.ClassDef) else []
+    return {
+        field.target.id: inspect.cleandoc(text.value.value).replace("\n", " ")
+        for field, text in itertools.pairwise(statements)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
