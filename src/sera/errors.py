@@ -6,6 +6,7 @@
     ├── SourceError            the repository cannot be read, cloned or unpacked
     ├── RunError               the run directory is locked, damaged or of another version
     ├── DatasetError           a dataset cannot be built from what is there
+    ├── TeacherUnusable        no request can succeed (wrong key, model or address): ends the run
     └── RolloutError           one rollout failed: recorded as data, the run goes on
         ├── SandboxError       the sandbox could not be made, or is gone
         └── TeacherError       the teacher could not be reached or did not answer as agreed
@@ -43,6 +44,10 @@ class RunError(SeraError):
 
 class DatasetError(SeraError):
     """A dataset cannot be built from what is there."""
+
+
+class TeacherUnusable(SeraError):
+    """No request to this teacher can succeed: a wrong key, model or address. Ends the run."""
 
 
 class RolloutError(SeraError):

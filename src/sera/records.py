@@ -248,4 +248,6 @@ class Pair(Record, frozen=True):
     t1: str = ""
     t2: str = ""
     agreement: Agreement | None = None
+    finished: float = 0.0
+    """When, in seconds since 1970."""
     schema: int = SCHEMA

@@ -1,8 +1,9 @@
 """The teacher behind an OpenAI-compatible chat-completions endpoint, at any base URL.
 
 Retries have their one owner here: connection failures, timeouts, 429 and 5xx are repeated with
-growing, jittered pauses, or after what `Retry-After` says. Every other refusal is final. The key comes from
-the environment variable named in the settings and is kept out of every message and record.
+growing, jittered pauses, or after what `Retry-After` says. Every other refusal is final; one that
+any request would meet (a wrong key, model or address) ends the run. The key comes from the
+environment variable named in the settings and is kept out of every message and record.
 """
 
 import asyncio
@@ -14,12 +15,17 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherRefused
+from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherRefused, TeacherUnusable
 from sera.settings import Config
 from sera.teachers.chat_wire import decode_reply, encode_request
 from sera.teachers.contract import ChatRequest, Reply
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_UNUSABLE = {
+    401: "the key was not accepted: set the environment variable {key_env}",
+    403: "the key may not use this model: set another in the environment variable {key_env}",
+    404: "there is no such model or address: check --model and the base URL, which usually ends in /v1",
+}
 _OVERFLOW = (
     "context length",
     "context window",
@@ -28,6 +34,7 @@ _OVERFLOW = (
     "too many tokens",
 )
 _LONGEST_PAUSE = 60.0
+_KNOCK = 10.0
 
 
 class ChatConfig(Config, frozen=True, tag_field="kind", tag="chat"):
@@ -72,6 +79,17 @@ class ChatTeacher:
         )
 
     async def __aenter__(self) -> "ChatTeacher":
+        """Knock once, so that a wrong address shows before any work is done."""
+        try:
+            await self._client.get(self._config.base_url.rstrip("/") + "/models", timeout=_KNOCK)
+        except httpx2.TimeoutException:
+            pass
+        except httpx2.HTTPError as problem:
+            await self._client.aclose()
+            what = str(problem) or type(problem).__name__
+            raise TeacherUnusable(
+                f"no teacher at {self._config.base_url}: {what}. Is the server running?"
+            ) from problem
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -112,7 +130,7 @@ class ChatTeacher:
             what = str(problem) or type(problem).__name__
             raise TeacherError(f"{self._url}: {what}. Is the server running there?") from problem
         if response.status_code != 200:
-            raise _refusal(self._url, response)
+            raise self._refusal(response)
         try:
             return decode_reply(msgspec.json.decode(response.content))
         except (msgspec.DecodeError, LookupError, TypeError, AttributeError, ValueError) as problem:
@@ -120,18 +138,19 @@ class ChatTeacher:
                 f"{self._url} answered something that is no chat completion: {problem}"
             ) from problem
 
-
-def _refusal(url: str, response: httpx2.Response) -> TeacherError:
-    """The error that a status other than 200 stands for."""
-    detail = " ".join(response.text[:500].split())
-    what = f"{url} answered {response.status_code}: {detail}"
-    if response.status_code in _RETRYABLE:
-        error = TeacherError(what)
-        error.retry_after = _seconds(response.headers.get("retry-after"))
-        return error
-    if any(words in detail.lower() for words in _OVERFLOW):
-        return ContextOverflow(what)
-    return TeacherRefused(what)
+    def _refusal(self, response: httpx2.Response) -> Exception:
+        """The error that a status other than 200 stands for."""
+        detail = " ".join(response.text[:500].split())
+        what = f"{self._url} answered {response.status_code}: {detail}"
+        if response.status_code in _RETRYABLE:
+            error = TeacherError(what)
+            error.retry_after = _seconds(response.headers.get("retry-after"))
+            return error
+        if cure := _UNUSABLE.get(response.status_code):
+            return TeacherUnusable(f"{what} – {cure.format(key_env=self._config.key_env)}")
+        if any(words in detail.lower() for words in _OVERFLOW):
+            return ContextOverflow(what)
+        return TeacherRefused(what)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -1,0 +1,28 @@
+"""The engine of one machine: K workers in one event loop, each with one task at a time.
+
+A worker takes the next task as soon as it is free, so a stalled one delays nothing else. Anything a
+task raises is a bug or the end of the run: the other workers are cancelled, their sandboxes closed,
+and the exception leaves `execute` as it is.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def execute(items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+    """Call `work` for every item, at most `concurrency` at once, started in order."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(worker())
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None

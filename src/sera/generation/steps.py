@@ -1,0 +1,129 @@
+"""The steps of Soft Verified Generation, each done once: looked up in the run, or made and recorded.
+
+A step that breaks (`RolloutError`) is recorded as far as it got and raised; the next run of the same
+command does it again.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from sera.agent import AgentConfig, Outcome, run_rollout
+from sera.errors import ContextOverflow, RolloutError
+from sera.generation.answers import read_block, read_verdict
+from sera.records import End, Message, PullRequest, Rollout, Stage, Task, Usage, Verdict, content_id
+from sera.runs import Run
+from sera.sandboxes.contract import Backend
+from sera.teachers.contract import ChatRequest, Teacher
+
+_ASKS = 2
+"""Times a question is put before an unreadable answer is taken as it is."""
+
+
+class Steps:
+    """What `svg` asks for, over one run with one teacher and one sandbox backend."""
+
+    def __init__(
+        self,
+        run: Run,
+        teacher: Teacher,
+        backend: Backend,
+        agent: AgentConfig,
+        demonstrations: Mapping[str, str],
+    ) -> None:
+        self._run = run
+        self._teacher = teacher
+        self._backend = backend
+        self._agent = agent
+        self._demonstrations = demonstrations
+
+    async def first_rollout(self, task: Task, attempt: int) -> Rollout:
+        """T1: from a concern about the task's function."""
+        category = task.categories[attempt]
+        request = self._run.profile.prompt(
+            "change",
+            function=task.function.name,
+            path=task.function.path,
+            line=task.function.line,
+            concern=self._run.profile.categories[category],
+        )
+        return await self._rollout(task, Stage.T1, attempt, request, category)
+
+    async def second_rollout(self, task: Task, pull_request: PullRequest) -> Rollout:
+        """T2: from the pull-request text alone."""
+        return await self._rollout(task, Stage.T2, 0, pull_request.text, "")
+
+    async def verdict(self, t1: Rollout) -> Verdict:
+        """The self-check. An answer without a readable yes counts as no."""
+        if known := self._run.verdicts.get(t1.id):
+            return known
+        text, usage = await self._ask(t1, "self_check", lambda answer: read_verdict(answer) is not None)
+        verdict = Verdict(rollout=t1.id, accepted=bool(read_verdict(text)), text=text, usage=usage)
+        self._run.verdicts.append(verdict)
+        return verdict
+
+    async def pull_request(self, task: Task, t1: Rollout) -> PullRequest:
+        """The issue text, written from T1 in the style of the task's demonstration; empty if the
+        answer held none."""
+        if known := self._run.pull_requests.get(t1.id):
+            return known
+        style = self._demonstrations[task.demonstration]
+        text, usage = await self._ask(t1, "pull_request", read_block, demonstration=style)
+        request = PullRequest(
+            rollout=t1.id, text=read_block(text), demonstration=task.demonstration, usage=usage
+        )
+        self._run.pull_requests.append(request)
+        return request
+
+    async def _rollout(self, task: Task, stage: Stage, attempt: int, request: str, category: str) -> Rollout:
+        identity = content_id(task.id, stage, attempt)
+        if known := self._run.rollouts.get(identity):
+            return known
+        started, seed = time.monotonic(), _seed(task, stage, attempt)
+        outcome = await self._roll_out(request, seed)
+        rollout = Rollout(
+            id=identity,
+            task=task.id,
+            stage=stage,
+            attempt=attempt,
+            category=category,
+            teacher=self._teacher.settings,
+            profile=self._run.profile.hash,
+            seed=seed,
+            seconds=round(time.monotonic() - started, 3),
+            **msgspec.structs.asdict(outcome),
+        )
+        self._run.rollouts.append(rollout)
+        if rollout.end is End.FAILED:
+            raise RolloutError(rollout.error)
+        return rollout
+
+    async def _roll_out(self, request: str, seed: int) -> Outcome:
+        async with self._backend.sandbox() as sandbox:
+            return await run_rollout(self._teacher, sandbox, self._run.profile, self._agent, request, seed)
+
+    async def _ask(
+        self, t1: Rollout, prompt: str, readable: Callable[[str], object], **values: str
+    ) -> tuple[str, Usage]:
+        """Put a question at the end of T1's own conversation, whose prefix the server still holds.
+        A conversation that leaves no room for the question gets no answer."""
+        question = Message(role="user", content=self._run.profile.prompt(prompt, **values))
+        text, usage = "", Usage()
+        for n in range(_ASKS):
+            request = ChatRequest(
+                messages=(*t1.messages, question), tools=self._run.profile.tools, seed=t1.seed + n
+            )
+            try:
+                reply = await self._teacher.complete(request)
+            except ContextOverflow:
+                break
+            text, usage = reply.message.content, usage + reply.usage
+            if readable(text):
+                break
+        return text, usage
+
+
+def _seed(task: Task, stage: Stage, attempt: int) -> int:
+    """A seed of its own for every rollout, small enough for every server."""
+    return int(content_id(task.seed, stage, attempt)[:7], 16)

@@ -1,0 +1,208 @@
+"""A run is a directory; a record is a line; resuming is a difference.
+
+    run.json            what was asked for, resolved, and from which source: written first
+    harness.json        every word the agent was told
+    tasks.jsonl         the plan: one task a line, in order
+    rollouts.jsonl      ┐
+    verdicts.jsonl      │ what has been done: journals that only grow
+    pull_requests.jsonl │
+    pairs.jsonl         ┘ one line ends a task; a task without one, or with a failed one, is owed
+
+One process at a time writes a run, held by a lock that the kernel frees however the process ends;
+any number may read it meanwhile.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sera.errors import ConfigError, RunError, boundary
+from sera.harness import Profile
+from sera.records import SCHEMA, End, Pair, PullRequest, Record, Rollout, State, Task, Verdict
+from sera.runs.journal import Journal
+
+
+class Manifest(Record, frozen=True):
+    """What a run was asked for."""
+
+    version: str
+    """Of sera, when the run was last started."""
+    config: dict[str, Any]
+    """Every setting, resolved; can be given to `sera generate --config` again."""
+    identity: dict[str, Any]
+    """The part of what was asked for that decides what the data are like: it never changes."""
+    source: dict[str, Any]
+    """The snapshot: where the repository came from, its hash, its counts."""
+    schema: int = SCHEMA
+
+
+class _RolloutHeading(Record, frozen=True):
+    id: str
+    end: End
+
+
+class _StepHeading(Record, frozen=True):
+    rollout: str
+
+
+class _PairHeading(Record, frozen=True):
+    task: str
+    state: State
+
+
+class Run:
+    """The records of one run directory, indexed. `open_run` makes it writable."""
+
+    def __init__(self, path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.profile = profile
+        self.tasks = tasks
+        self.rollouts = Journal(
+            path / "rollouts.jsonl",
+            Rollout,
+            _RolloutHeading,
+            lambda r: r.id if r.end is not End.FAILED else None,
+        )
+        self.verdicts = Journal(path / "verdicts.jsonl", Verdict, _StepHeading, lambda v: v.rollout)
+        self.pull_requests = Journal(
+            path / "pull_requests.jsonl", PullRequest, _StepHeading, lambda p: p.rollout
+        )
+        self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, lambda p: p.task)
+
+    @property
+    def journals(self) -> tuple[Journal[Any], ...]:
+        """All journals, in the order in which a task fills them."""
+        return self.rollouts, self.verdicts, self.pull_requests, self.pairs
+
+    def owed(self) -> list[Task]:
+        """Tasks of the plan without a definite end, in order."""
+        ended = {pair.task for pair in self.pairs if pair.state is not State.FAILED}
+        return [task for task in self.tasks if task.id not in ended]
+
+    def task_pairs(self) -> list[tuple[Task, Pair | None]]:
+        """Every task of the plan with its end, if it has one, in order."""
+        pairs = {pair.task: pair for pair in self.pairs}
+        return [(task, pairs.get(task.id)) for task in self.tasks]
+
+
+@contextmanager
+def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> Iterator[Run]:
+    """Start a run, or go on with the one that is there, as its only writer.
+
+    Raises `RunError` if another process writes it or the directory holds something else, and
+    `ConfigError` if what is asked for would mix unlike data.
+    """
+    with boundary(RunError, f"cannot make the run directory {path}"):
+        path.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        _settle(path, manifest, profile, tasks)
+        run = Run(path, manifest, profile, tasks)
+        try:
+            for journal in run.journals:
+                journal.open_for_writing()
+            yield run
+        finally:
+            for journal in run.journals:
+                journal.close()
+
+
+def read_run(path: Path) -> Run:
+    """Open a run for reading; `RunError` if there is none or another version of sera wrote it."""
+    if not (path / "run.json").is_file():
+        raise RunError(
+            f"{path} is no run: there is no run.json in it. `sera generate REPO --out {path}` makes one"
+        )
+    manifest = _read_manifest(path)
+    tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
+    return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
+
+
+def is_running(path: Path) -> bool:
+    """Whether some process holds the run's lock."""
+    try:
+        with (path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the run's lock. Tried for a moment, because `is_running` holds it for an instant."""
+    with boundary(RunError, f"cannot lock the run {path}"):
+        file = (path / ".lock").open("ab")
+    with file:
+        for patience in (0.02, 0.1, 0.3, None):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if patience is None:
+                    raise RunError(
+                        f"another process is working on the run {path}: "
+                        f"`sera status {path}` shows how far it is"
+                    ) from None
+                time.sleep(patience)
+        yield
+
+
+def _settle(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:
+    """Write the files that are written first, if they are new, and refuse if they contradict."""
+    if (path / "run.json").exists():
+        _refuse_unlike(path, _read_manifest(path), manifest)
+    elif any(child.name != ".lock" for child in path.iterdir()):
+        raise RunError(f"{path} is not empty and not a run: choose another --out")
+    plan = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
+    _replace(path / "harness.json", msgspec.json.format(msgspec.json.encode(profile)))
+    _replace(path / "tasks.jsonl", plan)
+    _replace(path / "run.json", msgspec.json.format(msgspec.json.encode(manifest)))
+
+
+def _refuse_unlike(path: Path, before: Manifest, now: Manifest) -> None:
+    old, new = (msgspec.to_builtins(m.identity) for m in (before, now))
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if changed:
+        listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed)
+        raise ConfigError(
+            f"the run {path} was started with other settings, and mixing would spoil its data: {listed}. "
+            f"Give the old settings (they stand in {path / 'run.json'}) or another --out"
+        )
+
+
+def _read_manifest(path: Path) -> Manifest:
+    manifest: Manifest = _decode(path / "run.json", Manifest)
+    if manifest.schema > SCHEMA:
+        raise RunError(f"the run {path} was written by sera {manifest.version}, a newer one: update this")
+    return manifest
+
+
+def _decode(file: Path, kind: type[Any], lines: bool = False) -> Any:
+    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
+        content = file.read_bytes()
+        return (
+            msgspec.json.Decoder(kind).decode_lines(content)
+            if lines
+            else msgspec.json.decode(content, type=kind)
+        )
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write a whole file or nothing: beside it first, then renamed."""
+    if file.exists() and file.read_bytes() == content:
+        return
+    with boundary(RunError, f"cannot write {file}"):
+        beside = file.with_name(file.name + ".new")
+        beside.write_bytes(content)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(file)
