@@ -9,6 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from sera.generation.job import Job
+from sera.generation.steps import Steps
+from sera.generation.svg import generate_pair
+from sera.records import Pair, Task
+from sera.runs import Run
+from sera.sandboxes import make_backend
+from sera.teachers import make_teacher
+
 T = TypeVar("T")
 
 
@@ -26,3 +34,20 @@ async def execute(items: Iterable[T], work: Callable[[T], Awaitable[None]], conc
                 group.create_task(worker())
     except ExceptionGroup as problems:
         raise problems.exceptions[0] from None
+
+
+async def generate(job: Job, run: Run, finished: Callable[[Pair], None]) -> str:
+    """Work off what `run` owes; call `finished` after every task. Returns the sandbox's notice on
+    what this machine could not give, or nothing. Raises `TeacherUnusable` and `RunError`."""
+    backend = make_backend(job.config.sandbox, job.snapshot.layer)
+    styles = {text.name: text.text for text in job.demonstrations}
+    async with make_teacher(job.config.teacher) as teacher, backend:
+        steps = Steps(run, teacher, backend, job.config.agent, styles)
+
+        async def work(task: Task) -> None:
+            pair = await generate_pair(task, steps)
+            run.pairs.append(pair)
+            finished(pair)
+
+        await execute(run.owed(), work, job.config.concurrency)
+        return backend.notice

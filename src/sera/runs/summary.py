@@ -1,7 +1,7 @@
 """How far a run is and what came of it, from its records alone."""
 
+import itertools
 import statistics
-import time
 from collections import Counter
 
 from sera.records import Pair, Record, State, Usage
@@ -78,9 +78,7 @@ def _histogram(recalls: list[float]) -> list[int]:
 
 
 def _seconds_left(pairs: list[Pair], owed: int) -> float | None:
-    """Owed tasks at the pace of the last pairs, the wait for the next one included."""
+    """Owed tasks at the pace of the last pairs; the longest gap, perhaps a night, is left out."""
     times = sorted(pair.finished for pair in pairs)[-_RECENT:]
-    if not owed or len(times) < 2:
-        return None
-    pace = (max(times[-1], time.time()) - times[0]) / len(times)
-    return owed * pace
+    gaps = sorted(later - earlier for earlier, later in itertools.pairwise(times))[:-1]
+    return owed * statistics.fmean(gaps) if owed and gaps else None

@@ -97,10 +97,9 @@ class ChatTeacher:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Endpoint, model and sampling."""
+        """Model and sampling. The address is left out: another one with the same model is the same teacher."""
         return {
             "kind": "chat",
-            "base_url": self._config.base_url,
             "model": self._config.model,
             "temperature": self._config.temperature,
             "max_tokens": self._config.max_tokens,

@@ -1,0 +1,84 @@
+"""The command line: one file per command, each parses, calls a stage and prints.
+
+Commands are loaded when they are needed, so `sera --help` does not wait for any of them. Exit codes:
+0 done, 1 the job failed or is not finished, 2 wrong use, 130 interrupted.
+"""
+
+import sys
+from importlib import import_module
+
+import click
+
+from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain
+from sera.errors import SeraError, UsageError
+
+COMMANDS = {
+    "functions": "What can be sampled from a repository, and why the rest is left out.",
+    "generate": "Run the teacher over a repository's functions and record every rollout.",
+    "status": "How far a run is: states, reasons, recall, tokens, time left.",
+    "show": "List a run's pairs, or one of them from prompt to patch.",
+    "recall": "Compare two patches line by line.",
+    "dataset": "Build a training set from one or several runs.",
+    "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name and imports each only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"sera.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands, in the order of the work"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  sera functions ./my-project
+  sera generate ./my-project --out run --functions 20
+  sera status run
+  sera dataset run --out data""",
+)
+@click.version_option(package_name="sera")
+def cli() -> None:
+    """Turns a code repository into training data for a coding agent specialised to it.
+
+    A teacher model changes the repository twice: once from a vague prompt about a function, once from
+    the issue text written from the first attempt. The two patches are compared line by line, and the
+    trajectories become a training set.
+    """
+
+
+def main() -> None:
+    """The entry point: every expected failure becomes one sentence and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        code = problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted; everything finished so far is saved")
+        code = EXIT_INTERRUPTED
+    except UsageError as problem:
+        complain(str(problem))
+        code = EXIT_USAGE
+    except SeraError as problem:
+        complain(str(problem))
+        code = EXIT_FAILED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = EXIT_FAILED
+    sys.exit(code or 0)

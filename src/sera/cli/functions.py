@@ -1,0 +1,55 @@
+"""`sera functions`: what can be sampled, and why the rest is left out."""
+
+import click
+
+from sera.cli.common import console, json_option, print_json, table
+
+_SHOWN = 15
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sera functions .
+  sera functions https://example.org/team/project.git --revision v2.1
+  sera functions boltons-25.0.0.tar.gz --json | jq '.functions[].name'"""
+)
+@click.argument("repo")
+@click.option("--revision", help="Commit, tag or branch to take instead of the working tree.")
+@json_option
+def command(repo: str, revision: str | None, as_json: bool) -> None:
+    """What can be sampled from REPO, and why the rest is left out.
+
+    REPO is a directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified.
+    """
+    from sera.repositories import index_functions, open_snapshot
+
+    snapshot = open_snapshot(repo, revision=revision)
+    index = index_functions(snapshot.tree)
+    if as_json:
+        print_json(
+            {
+                "snapshot": snapshot,
+                "functions": index.sampleable,
+                "left_out": index.left_out,
+                "skipped_files": index.skipped_files,
+            }
+        )
+        return
+    modules: dict[str, int] = {}
+    for function in index.sampleable:
+        modules[function.path] = modules.get(function.path, 0) + 1
+    largest = sorted(modules.items(), key=lambda item: (-item[1], item[0]))
+    out = console()
+    out.print(f"{snapshot.name}: {len(index.sampleable)} of {len(index.functions)} functions can be sampled, "
+              f"from {len(modules)} modules")  # fmt: skip
+    out.print(table("", ["functions", "module"], [(n, path) for path, n in largest[:_SHOWN]], ["functions"]))
+    if len(largest) > _SHOWN:
+        out.print(f"… and {len(largest) - _SHOWN} further modules; --json lists every function")
+    for title, counts in (
+        ("Functions left out", index.left_out),
+        ("Files left out", index.skipped_files),
+        ("Entries left out of the snapshot", snapshot.skipped),
+    ):
+        if counts:
+            out.print(table(title, ["count", "reason"], [(n, why) for why, n in counts.items()], ["count"]))

@@ -1,0 +1,66 @@
+"""`sera status`: how far a run is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sera.cli.common import PATH, console, duration, json_option, print_json, table
+
+if TYPE_CHECKING:
+    from sera.runs.summary import Summary
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sera status run
+  sera status run --json | jq .states"""
+)
+@click.argument("run", type=PATH)
+@json_option
+def command(run: Path, as_json: bool) -> None:
+    """How far RUN is: tasks by state and reason, recall, tokens, time left."""
+    from sera.runs import read_run
+    from sera.runs.summary import summarize
+
+    summary = summarize(read_run(run))
+    if as_json:
+        print_json(summary)
+    else:
+        _print(run, summary)
+
+
+def _print(run: Path, summary: "Summary") -> None:
+    out = console()
+    out.print(f"{run}: {summary.tasks} tasks, {_activity(summary)}")
+    out.print(table("", ["tasks", "state"], [(n, state) for state, n in summary.states.items()], ["tasks"]))
+    if summary.reasons:
+        out.print(table("", ["tasks", "reason"], [(n, why) for why, n in summary.reasons.items()], ["tasks"]))
+    if summary.mean_recall is not None:
+        out.print(table(f"Recall r of T2 against T1, mean {summary.mean_recall:.3f}", ["pairs", "r", ""],
+                        _bars(summary.recall_histogram), ["pairs"]))  # fmt: skip
+    usage = summary.usage
+    out.print(
+        f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
+        f"({usage.cached:,} cached), {usage.completion:,} completion tokens"
+    )
+    if summary.damaged:
+        out.print(f"{summary.damaged} lines of the journals cannot be read; what they held is owed again")
+
+
+def _activity(summary: "Summary") -> str:
+    if not summary.owed:
+        return "all ended"
+    if not summary.running:
+        return f"{summary.owed} owed, not running"
+    left = f", about {duration(summary.seconds_left)} left" if summary.seconds_left is not None else ""
+    return f"{summary.owed} owed, running{left}"
+
+
+def _bars(histogram: list[int]) -> list[tuple[object, ...]]:
+    widest = max(histogram) or 1
+    names = [f"{n / 10:.1f} …" for n in range(10)] + ["1"]
+    return [
+        (count, name, "█" * round(30 * count / widest)) for name, count in zip(names, histogram, strict=True)
+    ]

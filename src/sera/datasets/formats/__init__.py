@@ -1,0 +1,26 @@
+"""The formats, by the name that `DatasetConfig.format` gives them. This is the only list of them."""
+
+from collections.abc import Mapping
+
+from sera.datasets.formats.contract import Format, Turn
+from sera.datasets.formats.hermes import Hermes
+from sera.datasets.formats.raw import RawFormat
+from sera.datasets.formats.text import TextFormat
+from sera.datasets.formats.xml import Xml
+from sera.errors import ConfigError
+
+FORMATS: Mapping[str, Format] = {
+    "hermes": TextFormat(Hermes()),
+    "xml": TextFormat(Xml()),
+    "raw": RawFormat(TextFormat(Hermes())),
+}
+
+
+def find_format(name: str) -> Format:
+    """The format of that name; `ConfigError` lists the known ones."""
+    if name not in FORMATS:
+        raise ConfigError(f"there is no dataset format {name!r}: choose one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+__all__ = ["FORMATS", "Format", "Turn", "find_format"]

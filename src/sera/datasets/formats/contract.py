@@ -1,0 +1,57 @@
+"""What a format promises: a recorded conversation as the turns a student reads and writes.
+
+- Nothing recorded is lost or reworded: text, reasoning, names and arguments are in the turn, arguments
+  with their keys in order and characters unescaped.
+- A turn is trained if it is an assistant's and legible: whoever parses it by the format's rules reads the
+  very calls that were recorded. A call whose arguments are no JSON object is not legible, nor is one with
+  a closing tag in the wrong place. Such turns stay, as context for what follows, with `train` false.
+- The same conversation gives the same turns, in training and in serving.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from sera.records import Message, ToolCall
+
+Arguments = dict[str, Any]
+Call = tuple[str, Arguments]
+"""Name and arguments."""
+Tools = Sequence[dict[str, Any]]
+"""Tool definitions in the chat-completions form."""
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of a formatted conversation."""
+
+    origin: str
+    """Role of the recorded message: `system`, `user`, `assistant` or `tool`."""
+    role: str
+    """Role under which the student sees it."""
+    text: str
+    """What the student sees; the same as `row["content"]`, unless the format keeps calls apart."""
+    train: bool
+    row: dict[str, Any]
+    """As it stands in the dataset: the same keys in every turn, `train` among them."""
+
+
+class Format(Protocol):
+    """One way to write conversations. Stateless."""
+
+    @property
+    def tools_column(self) -> bool:
+        """Whether a row carries the tool definitions in a column, not in its system prompt."""
+        ...
+
+    def render(self, messages: Sequence[Message], tools: Tools) -> list[Turn]:
+        """The turns of a conversation that begins with its system prompt."""
+        ...
+
+
+def arguments_of(call: ToolCall) -> Arguments | None:
+    """The arguments of a call, or None if their text is not a JSON object."""
+    try:
+        return msgspec.json.decode(call.arguments, type=Arguments)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None

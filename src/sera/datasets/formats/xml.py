@@ -1,0 +1,89 @@
+"""Calls as tags, one for each parameter: the dialect of Qwen3-Coder.
+
+    <function=bash>
+    <parameter=command>
+    ls -l
+    </parameter>
+    </function>
+
+Text stands as it is; any other value is JSON. Only the tool's schema can tell `5` from `"5"`, so a value
+whose type is not the schema's does not read back, and its turn is not trained.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from sera.datasets.formats.contract import Arguments, Call, Tools, arguments_of
+from sera.records import ToolCall
+
+_BEFORE = "You can call these tools. Each function element between the tags defines one:"
+_AFTER = (
+    "To call a tool, write its name and each parameter between tags, a value on lines of its own:\n"
+    "<tool_call>\n<function=name_of_the_tool>\n<parameter=name_of_the_parameter>\nvalue\n</parameter>\n"
+    "</function>\n</tool_call>"
+)
+_FUNCTION = re.compile(r"\A<function=([^>\n]+)>\n(.*)</function>\Z", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n(.*?)\n</parameter>\n", re.DOTALL)
+
+
+class Xml:
+    def describe(self, tools: Tools) -> str:
+        lines = "\n".join(_definition(tool["function"]) for tool in tools)
+        return f"# Tools\n\n{_BEFORE}\n<tools>\n{lines}\n</tools>\n\n{_AFTER}"
+
+    def write(self, call: ToolCall) -> str:
+        arguments = arguments_of(call)
+        if arguments is None:
+            return f"<function={call.name}>\n{call.arguments}\n</function>"
+        parts = (f"<parameter={key}>\n{_value(value)}\n</parameter>\n" for key, value in arguments.items())
+        return f"<function={call.name}>\n{''.join(parts)}</function>"
+
+    def read(self, body: str, tools: Tools) -> Call | None:
+        function = _FUNCTION.match(body)
+        if not function or _PARAMETER.sub("", function[2]):
+            return None
+        schema = _schemas(tools).get(function[1], {})
+        texts = _PARAMETER.findall(function[2])
+        arguments: Arguments = {key: _typed(text, schema.get(key, {})) for key, text in texts}
+        return function[1], arguments
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _typed(text: str, schema: dict[str, Any]) -> object:
+    if schema.get("type", "string") == "string":
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _schemas(tools: Tools) -> dict[str, dict[str, Any]]:
+    return {tool["function"]["name"]: _properties(tool["function"]) for tool in tools}
+
+
+def _properties(function: dict[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = function.get("parameters", {}).get("properties", {})
+    return properties
+
+
+def _definition(function: dict[str, Any]) -> str:
+    """One tool as elements; what a schema holds beyond text is JSON inside its element."""
+    parameters = [
+        f"<parameter>\n{_elements({'name': name, **schema})}\n</parameter>"
+        for name, schema in _properties(function).items()
+    ]
+    required = function.get("parameters", {}).get("required", [])
+    head = _elements({key: value for key, value in function.items() if key != "parameters"})
+    body = "\n".join([*parameters, _elements({"required": required})])
+    return f"<function>\n{head}\n<parameters>\n{body}\n</parameters>\n</function>"
+
+
+def _elements(values: dict[str, Any]) -> str:
+    return "\n".join(f"<{key}>{_value(value)}</{key}>" for key, value in values.items())

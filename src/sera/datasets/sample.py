@@ -1,0 +1,54 @@
+"""What a dataset is built from: one rollout with all that is known of it, whoever recorded it."""
+
+from typing import Any
+
+from sera.records import Agreement, End, Message, Record, Stage
+
+
+class Source(Record, frozen=True):
+    """One run over one commit of one repository."""
+
+    repository: str
+    """Its name as published, e.g. `django/django`; never a path on this machine."""
+    commit: str
+    run: str
+    """Identity of the run, the same wherever its directory lies."""
+
+
+class Sample(Record, frozen=True):
+    """One rollout. A T1 and a T2 of one task share `task` and `index`, and differ in `stage`."""
+
+    id: str
+    """`Rollout.id`."""
+    task: str
+    index: int
+    """`Task.index`."""
+    stage: Stage
+    end: End
+    messages: tuple[Message, ...]
+    """The whole conversation, system prompt first."""
+    patch: str
+    """The unified diff of this rollout."""
+    accepted: bool = True
+    """T1: the self-check's answer, false where it was owed and never given. True where the run asked for
+    none, and for T2."""
+    agreement: Agreement | None = None
+    """How far T2 of the task repeats its T1, for both of them; None if the task has no finished T2."""
+    category: str
+    """The change category of the task's T1, for both of them."""
+    function: str
+    """Qualified name of the function the task started from."""
+    path: str
+    """POSIX path of its module from the repository root."""
+    source: Source
+    profile: str
+    """Hash of the harness profile."""
+    tools: list[dict[str, Any]]
+    """Tool definitions in the chat-completions form."""
+    teacher: dict[str, Any] = {}
+    """Model and sampling settings, without any key."""
+
+    @property
+    def sequence(self) -> tuple[int, str, str, str, str]:
+        """Sorts samples the same way, whatever order they were finished or read in."""
+        return self.index, self.stage, self.source.run, self.task, self.id

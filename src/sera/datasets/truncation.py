@@ -1,0 +1,29 @@
+"""Cutting a conversation to the student's context, and the order of the cut ones.
+
+A conversation that fits is kept whole. A longer one is cut back to its last assistant turn that still
+ends inside the limit, so that a row never ends on a tool's answer or on half a call. Its ratio is the
+share of turns that are left. Ordered truncation, which the paper found better than a random one, takes
+whole conversations first and then those of the highest ratio, down to a least one.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+
+class Fit(NamedTuple):
+    """What is left of a conversation."""
+
+    turns: int
+    tokens: int
+    ratio: float
+    """Kept turns as a share of all, 0…1; 1 means whole."""
+
+
+def fit(tokens: Sequence[int], assistant: Sequence[bool], limit: int) -> Fit:
+    """Cut turns of these lengths, of which these are an assistant's, to at most `limit` tokens."""
+    ends = list(accumulate(tokens))
+    if not ends or ends[-1] <= limit:
+        return Fit(len(ends), ends[-1] if ends else 0, 1.0)
+    last = max((n for n, end in enumerate(ends) if assistant[n] and end <= limit), default=-1)
+    return Fit(last + 1, ends[last] if last >= 0 else 0, (last + 1) / len(ends))

@@ -1,0 +1,114 @@
+"""What `sera generate` is asked to do, worked out before anything is spent: snapshot, plan, prompts.
+
+    repository ─► snapshot ─► functions ─► tasks ─┐
+    profile, demonstrations, settings ────────────┴─► Job ─► (engines) ─► run directory
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from sera.agent import AgentConfig
+from sera.errors import RunError
+from sera.generation.demonstrations import Demonstration, load_demonstrations
+from sera.harness import Profile, load_profile
+from sera.records import Record, Task, content_id
+from sera.repositories import Snapshot, index_functions, open_snapshot, plan_tasks
+from sera.runs import Manifest, read_run
+from sera.sandboxes import SandboxConfig
+from sera.settings import Config
+from sera.teachers import RehearsalConfig, TeacherConfig, make_teacher
+
+
+class GenerateConfig(Config, frozen=True):
+    """Everything `sera generate` can be told."""
+
+    functions: int = 100
+    """Functions to sample, one task each. More than there are start a second round with other categories."""
+    concurrency: int = 16
+    """Rollouts at work at once. One server takes about 32; the built-in teacher is bound by the cores."""
+    seed: int = 0
+    """Seed of every choice: functions, categories, demonstrations, and of the teacher's sampling."""
+    attempts: int = 3
+    """Rollouts T1 that a task may take until the self-check accepts one."""
+    revision: str = ""
+    """Commit, tag or branch to take instead of the working tree."""
+    demonstrations: str = ""
+    """Directory or JSONL file of issue texts whose style is followed. Empty: the set that ships with sera."""
+    profile: str = "sera-1"
+    """Harness profile: a name that ships with sera, or a folder."""
+    teacher: TeacherConfig = msgspec.field(default_factory=RehearsalConfig)
+    agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
+    sandbox: SandboxConfig = msgspec.field(default_factory=SandboxConfig)
+
+
+class Job(Record, frozen=True):
+    """A run about to start or to go on."""
+
+    config: GenerateConfig
+    manifest: Manifest
+    profile: Profile
+    snapshot: Snapshot
+    demonstrations: tuple[Demonstration, ...]
+    tasks: list[Task]
+
+
+def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
+    """Work out what to do for `repository` in the run directory `out`, writing nothing there.
+
+    A run that was begun before goes on with the snapshot it began with, whatever has happened to the
+    repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
+    """
+    profile = load_profile(config.profile)
+    demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
+    snapshot = _begun_with(out, repository) or open_snapshot(repository, revision=config.revision or None)
+    tasks = plan_tasks(
+        index_functions(snapshot.tree),
+        snapshot.tree_hash,
+        categories=tuple(profile.categories),
+        demonstrations=tuple(text.name for text in demonstrations),
+        count=config.functions,
+        seed=config.seed,
+        attempts=config.attempts,
+    )
+    manifest = Manifest(
+        version=version("sera"),
+        config=msgspec.to_builtins(config),
+        identity=_identity(config, profile, snapshot, demonstrations),
+        source={"repository": repository, **msgspec.to_builtins(snapshot)},
+    )
+    return Job(
+        config=config,
+        manifest=manifest,
+        profile=profile,
+        snapshot=snapshot,
+        demonstrations=demonstrations,
+        tasks=tasks,
+    )
+
+
+def _begun_with(out: Path, repository: str) -> Snapshot | None:
+    """The snapshot of the run in `out`, if there is one and its files are still cached."""
+    if not (out / "run.json").exists():
+        return None
+    source = dict(read_run(out).manifest.source)
+    if source.pop("repository") != repository:
+        raise RunError(f"the run {out} belongs to another repository: choose another --out")
+    snapshot = msgspec.convert(source, Snapshot)
+    return snapshot if snapshot.tree.is_dir() else None
+
+
+def _identity(
+    config: GenerateConfig, profile: Profile, snapshot: Snapshot, demonstrations: tuple[Demonstration, ...]
+) -> dict[str, object]:
+    """What decides what the data are like. The number of functions is not part of it: plans only grow."""
+    return {
+        "snapshot": snapshot.tree_hash,
+        "seed": config.seed,
+        "attempts": config.attempts,
+        "profile": profile.hash,
+        "demonstrations": content_id(demonstrations),
+        "teacher": make_teacher(config.teacher).settings,
+        "agent": msgspec.to_builtins(config.agent),
+    }

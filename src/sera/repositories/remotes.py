@@ -1,0 +1,159 @@
+"""Names of remote repositories, and bringing one commit of one here.
+
+A name is a URL (https, http, ssh, git) or the short form `user@host:path`. Credentials inside a
+URL are used and go nowhere else: git gets them through its environment, not its command line, and
+`redacted` is the only form that is stored or printed. Nothing asks at a terminal; a transfer that
+stalls or outlives `FETCH_SECONDS` ends in a `SourceError` that says what to do.
+"""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from sera.errors import SourceError
+from sera.repositories.git import GitFailed, Local, fetching, run, writing
+
+FETCH_SECONDS = 1800.0
+"""Bound on one transfer."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SHORT = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s:]+$")
+_HELPER = (
+    '!f() { test "$1" = get && '
+    'printf "username=%s\\npassword=%s\\n" "$SERA_GIT_USER" "$SERA_GIT_PASSWORD"; }; f'
+)
+_NO_SUCH_REVISION = re.compile(
+    r"couldn't find remote ref|not our ref|unadvertised object|invalid refspec", re.I
+)
+_CURES = [
+    (
+        r"could not resolve host|name or service not known|temporary failure in name",
+        "the host is unknown: check the address and the network",
+    ),
+    (
+        r"host key verification",
+        "ssh does not know the host's key: connect to it once by hand, then repeat",
+    ),
+    (
+        r"authentication failed|could not read (user|pass)|permission denied|access denied|error: 40[13]",
+        "access was refused: check the address, and set up a credential helper, a token or an ssh key",
+    ),
+    (
+        r"not found|does not exist|not appear to be a git repository|error: 404",
+        "there is no git repository at this address, or it is not visible to you",
+    ),
+    (
+        r"no end after|timed? out|operation too slow|unreachable|no route|(could not|couldn't|failed to) connect"
+        r"|connection",
+        "the host cannot be reached or is too slow: check the network, or clone it and name the directory",
+    ),
+    (
+        r"transport .* not allowed|remote helper",
+        "this kind of address is not supported: use https, http, ssh, git or file",
+    ),
+]
+
+
+def is_remote(source: str) -> bool:
+    """Whether the text names a repository elsewhere, rather than a path."""
+    return bool(_URL.match(source) or _SHORT.fullmatch(source))
+
+
+def redacted(source: str) -> str:
+    """The name without anything secret: no password, no user of a web address, no query."""
+    if not _URL.match(source):
+        return re.sub(r"(^|/)[^/@\s]*:[^/@\s]*@", r"\1***@", source)
+    parts = urlsplit(source)
+    user, at, host = parts.netloc.rpartition("@")
+    kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
+    return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
+
+
+def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
+    """Bring the commit that `revision` names (empty: the remote's HEAD) into a new bare repository.
+
+    Only that commit is asked for; where a server does not serve it by that name, as with a short
+    hash, all branches and tags are. Returns the repository and the full hash of the commit.
+    """
+    run(["init", "--quiet", "--bare", "--template=", str(into)], env=writing(), cwd=into.parent)
+    local = Local(into)
+    try:
+        _transfer(url, into, ["--depth=1", "--no-tags"], revision or "HEAD")
+        found = local.commit("FETCH_HEAD")
+    except GitFailed as failure:
+        if not _NO_SUCH_REVISION.search(failure.stderr):
+            raise _explained(url, failure) from None
+        found = _search(url, revision, local) if revision else ""
+    if not found:
+        what = f"has no revision {revision!r}" if revision else "is empty: it has no commit to start from"
+        raise SourceError(f"the repository {redacted(url)} {what}")
+    return local, found
+
+
+def _search(url: str, revision: str, local: Local) -> str:
+    try:
+        _transfer(url, local.git_dir, ["--tags"], "+refs/heads/*:refs/heads/*")
+    except GitFailed as failure:
+        raise _explained(url, failure) from None
+    return local.commit(revision)
+
+
+def _transfer(url: str, into: Path, options: list[str], what: str) -> None:
+    address, extra, secrets = _access(url)
+    env = fetching(extra) | secrets
+    run(["fetch", "--quiet", "--no-auto-gc", "--no-recurse-submodules", *options, "--", address, what],
+        env=env, cwd=into, seconds=FETCH_SECONDS)  # fmt: skip
+
+
+def _access(url: str) -> tuple[str, list[tuple[str, str]], dict[str, str]]:
+    """The address for the command line, and settings and variables that carry the credentials.
+
+    With user and password ours is the only helper; with a user alone, who may be a token or may
+    have a password in the user's own helper, ours comes last and answers an empty password.
+    """
+    parts = urlsplit(url) if _URL.match(url) else None
+    if parts is None or "@" not in parts.netloc or parts.scheme not in ("http", "https"):
+        return (url if parts is None else _without_password(url)), [], {}
+    info, _, host = parts.netloc.rpartition("@")
+    user, colon, password = info.partition(":")
+    address = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+    helper = (
+        [("credential.helper", ""), ("credential.helper", _HELPER)]
+        if colon
+        else [("credential.helper", _HELPER)]
+    )
+    given = [] if colon else [("credential.username", unquote(user))]
+    return (
+        address,
+        [*helper, *given],
+        {"SERA_GIT_USER": unquote(user), "SERA_GIT_PASSWORD": unquote(password)},
+    )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    info, at, host = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, info.partition(":")[0] + at + host, parts.path, parts.query, ""))
+
+
+def _explained(url: str, failure: GitFailed) -> SourceError:
+    found = (cure for needle, cure in _CURES if re.search(needle, failure.stderr, re.I))
+    cure = next(found, "git could not fetch it")
+    said = _cleaned(url, failure.stderr)
+    return SourceError(f"the repository {redacted(url)} cannot be fetched: {cure}. git said: {said}")
+
+
+def _cleaned(url: str, text: str) -> str:
+    """What git said, on one line, with the URL's credentials blotted out.
+
+    Pieces under four characters are kept, as they would blot out half the words; git itself never
+    sees them, and the whole URL is replaced first.
+    """
+    text = " ".join(text.replace(url, redacted(url)).split())
+    parts = urlsplit(url) if _URL.match(url) else None
+    info = parts.netloc.rpartition("@")[0] if parts else ""
+    pieces = [info, *info.split(":")] if parts and not parts.scheme.endswith("ssh") else info.split(":")[1:]
+    secrets = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) > 3}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text[:500]

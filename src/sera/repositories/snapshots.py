@@ -1,0 +1,203 @@
+"""From whatever the user names to a `Snapshot`: the files of one moment, as one commit, in a cache.
+
+A source is
+
+- a directory under git, or a subdirectory of one: the working tree as it stands, that is tracked
+  files and untracked ones that are not ignored; with `revision`, that commit instead;
+- a directory without git: everything but what `JUNK` names;
+- a bare repository, a `file://` URL or a git bundle: its HEAD, or `revision`;
+- an archive (tar, compressed or not, or zip), a single top directory stripped;
+- a git URL: the remote's HEAD, or `revision`.
+
+What it promises: the source is only read, not even its index is refreshed, and nothing that its
+configuration names is run. The snapshot's repository holds one commit by a constant author at a
+constant time and no other object, reference or log: history may contain the answers. So equal
+content gives an equal commit, and the cache `<cache>/snapshots/<tree hash>/tree` is keyed by it.
+Attributes are neutralised: the bytes are the source's, and `git status` is clean. A snapshot is
+built beside its place and renamed into it, so an interrupted one leaves no half and two processes
+may make the same one. Submodules are left out and counted, as is all that `staging` refuses.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from sera.errors import SourceError, boundary
+from sera.repositories.git import GitFailed, run, writing
+from sera.repositories.sources import Origin, read_source
+from sera.repositories.staging import SourceLimits
+from sera.sandboxes.contract import Layer
+
+_ATTRIBUTES = "* -text !eol !crlf -filter -ident !working-tree-encoding !diff -export-ignore -export-subst\n"
+_CONFIG = """\
+[core]
+\tautocrlf = false
+\tsafecrlf = false
+\tcheckStat = minimal
+\ttrustctime = false
+\tlogAllRefUpdates = false
+"""
+"""`checkStat`: a copy of the tree, with other inodes and owners, is still seen as unchanged."""
+
+_STALE_SECONDS = 86_400.0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a source at one moment, and where they came from."""
+
+    tree: Path
+    """Absolute path of the cached tree, with a `.git` of exactly one commit. Not to be written to."""
+    commit: str
+    """Full hash of that commit; depends on the content alone."""
+    tree_hash: str
+    """Full hash of its tree: the identity of the snapshot."""
+    source: str
+    """What was named, without credentials."""
+    kind: str
+    """`directory`, `git` or `archive`."""
+    name: str
+    """Of the project: from `pyproject.toml`, or else of the directory, archive or URL."""
+    origin_commit: str = ""
+    """Commit of the source that the files were taken from, or that its working tree stands on."""
+    dirty: bool = False
+    """The files differ from `origin_commit` (changed, untracked, deleted, or converted on checkout)."""
+    files: int = 0
+    """Files and links in the tree."""
+    skipped: dict[str, int] = {}
+    """Reason → number of things of the source that are not in the tree."""
+
+    @property
+    def layer(self) -> Layer:
+        """The tree as a sandbox backend takes it."""
+        return Layer(tree=self.tree, commit=self.commit)
+
+
+def default_cache() -> Path:
+    """`$SERA_CACHE`, or `$XDG_CACHE_HOME/sera`, or `~/.cache/sera`."""
+    if own := os.environ.get("SERA_CACHE"):
+        return Path(own)
+    if general := os.environ.get("XDG_CACHE_HOME"):
+        return Path(general) / "sera"
+    return Path.home() / ".cache" / "sera"
+
+
+def open_snapshot(
+    source: str,
+    cache: Path | None = None,
+    revision: str | None = None,
+    limits: SourceLimits = SourceLimits(),  # noqa: B008  (frozen)
+) -> Snapshot:
+    """Take a snapshot of `source`, or find the cached one of the same content.
+
+    Raises `SourceError` when the source cannot be read, `UsageError` for a revision where there
+    are none. Calling it twice on an unchanged source gives an equal result.
+    """
+    place = (cache or default_cache()).expanduser().absolute() / "snapshots"
+    with boundary(SourceError, f"no snapshot can be made in the cache {place}"):
+        place.mkdir(parents=True, exist_ok=True)
+        _sweep(place)
+        with _building(place) as building:
+            origin = read_source(source, revision, building, limits)
+            if not origin.staging.finish():
+                raise SourceError(f"{origin.description} holds no files that a snapshot could take")
+            commit, tree_hash = _commit(origin.staging.root)
+            tree = _keep(building, place / tree_hash, commit)
+    return _snapshot(origin, tree, commit, tree_hash)
+
+
+def _snapshot(origin: Origin, tree: Path, commit: str, tree_hash: str) -> Snapshot:
+    return Snapshot(
+        tree=tree,
+        commit=commit,
+        tree_hash=tree_hash,
+        source=origin.description,
+        kind=origin.kind,
+        name=_project_name(tree) or origin.name,
+        origin_commit=origin.commit,
+        dirty=origin.dirty,
+        files=len(origin.staging.files) + len(origin.staging.links),
+        skipped=dict(sorted(origin.staging.skipped.items())),
+    )
+
+
+@contextmanager
+def _building(place: Path) -> Iterator[Path]:
+    """A directory beside the finished ones, gone afterwards unless it was renamed into place."""
+    building = Path(tempfile.mkdtemp(prefix=".building-", dir=place))
+    try:
+        building.chmod(0o755)
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what processes that were killed have left: nothing builds for a day."""
+    for leftover in place.glob(".building-*"):
+        with suppress(OSError):
+            if leftover.stat().st_mtime < time.time() - _STALE_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _commit(tree: Path) -> tuple[str, str]:
+    """Make `tree` a repository of one commit; returns the hashes of commit and tree."""
+
+    def git(*args: str) -> str:
+        return run(list(args), env=writing(), cwd=tree, seconds=1800).decode().strip()
+
+    git("init", "--quiet", "--template=", "--initial-branch=main", "--object-format=sha1")
+    information = tree / ".git" / "info"
+    information.mkdir(exist_ok=True)
+    (information / "attributes").write_text(_ATTRIBUTES, encoding="utf-8")
+    with (tree / ".git" / "config").open("a", encoding="utf-8") as config:
+        config.write(_CONFIG)
+    git("add", "--all", "--force", ".")
+    tree_hash = git("write-tree")
+    commit = git("commit-tree", tree_hash, "-m", "Snapshot")
+    git("update-ref", "refs/heads/main", commit)
+    git("repack", "-a", "-d", "-q")
+    return commit, tree_hash
+
+
+def _keep(building: Path, final: Path, commit: str) -> Path:
+    """Move what was built into place, unless an intact one is there; returns the tree's path."""
+    if final.exists() and not _intact(final / "tree", commit):
+        final.rename(building / "damaged")
+    if not final.exists():
+        finished = building / "finished"
+        finished.mkdir()
+        finished.chmod(0o755)
+        (building / "tree").rename(finished / "tree")
+        with suppress(FileExistsError, OSError):  # another process was faster
+            finished.rename(final)
+    if not _intact(final / "tree", commit):
+        raise SourceError(f"the cached snapshot {final} is damaged: remove it and repeat")
+    return final / "tree"
+
+
+def _intact(tree: Path, commit: str) -> bool:
+    """Whether the cached tree is what its commit says, by sizes and times."""
+    try:
+        head = run(["rev-parse", "HEAD"], env=writing(), cwd=tree).decode().strip()
+        status = run(["status", "--porcelain", "-z", "--ignored"], env=writing(), cwd=tree)
+    except (GitFailed, OSError):
+        return False
+    return head == commit and not status
+
+
+def _project_name(tree: Path) -> str:
+    try:
+        table = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    for section in (table.get("project"), table.get("tool", {}).get("poetry")):
+        if isinstance(section, dict) and isinstance(section.get("name"), str):
+            return str(section["name"])
+    return ""

@@ -1,0 +1,44 @@
+"""The settings of a backend, as the host sends them to its spawner, and the layout inside a sandbox.
+
+Paths named here are constants of the sandbox, the same on every machine, so that what a command
+prints depends on the layer alone.
+"""
+
+from typing import NamedTuple
+
+USER = 1000
+"""User and group number of every command, as seen inside."""
+HOME = "/home/user"
+COMMAND = "/run/sandbox/command"
+"""The text of the running command, which the shell reads; read-only for commands."""
+EXCLUDES = "/run/sandbox/excludes"
+"""What a patch never contains, beside the repository's own `.gitignore`."""
+BASE = "/run/sandbox/base.git"
+"""The layer's `.git`, out of reach of any change inside."""
+SCRATCH = "/run/sandbox/scratch"
+"""Where a file system for git's private files is mounted while a patch is taken."""
+
+COPIED = "the kernel refuses an overlay on this layer: each sandbox holds its own copy of the tree"
+"""The backend's notice when sandboxes cannot share the layer."""
+
+
+class Spec(NamedTuple):
+    """One backend's settings."""
+
+    tree: str
+    commit: str
+    workdir: str
+    prefixes: list[str]
+    """Directories mounted read-only at their own path, beside the system's."""
+    environment: dict[str, str]
+    privileged: bool
+    """Whether the spawner is root, so that commands get a user of their own."""
+    user: int
+    """The user and group number of commands as the host sees it (privileged only)."""
+    memory_bytes: int
+    processes: int
+    disk_bytes: int
+    files: int
+    output_bytes: int
+    read_bytes: int
+    patch_seconds: float

@@ -1,0 +1,221 @@
+"""One function as text and as a tree: analysis by `ast`, changes by splicing, so nothing is reformatted."""
+
+import ast
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+
+import msgspec
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_ENDS_TRIED = 12
+_INDENT = 4
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Replace `start` to `end`, offsets into a function's text, by `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Hunk(msgspec.Struct, frozen=True):
+    """Changed lines: `old` stood from line index `start` of the function, `new` takes its place."""
+
+    start: int
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+class Code:
+    """A function cut out of a file. Immutable; made by `read_code`."""
+
+    def __init__(self, path: str, first: int, lines: tuple[str, ...], node: FunctionNode, whole: bool) -> None:
+        self.path = path
+        self.first = first
+        """Line number in the file of `lines[0]`: the first decorator, or the `def` line."""
+        self.lines = lines
+        self.text = "\n".join(lines) + "\n"
+        self.node = node
+        self.whole = whole
+        """False if only the beginning of the function is here: nothing may be said about all of it."""
+        self._offsets = [0]
+        for line in lines:
+            self._offsets.append(self._offsets[-1] + len(line) + 1)
+        self._ascii = self.text.isascii()
+
+    @property
+    def name(self) -> str:
+        """Its own name, without those around it."""
+        return self.node.name
+
+    @property
+    def indent(self) -> str:
+        """Whitespace before `def`."""
+        line = self.lines[self.node.lineno - 2]
+        return line[: len(line) - len(line.lstrip())]
+
+    @property
+    def body(self) -> list[ast.stmt]:
+        """Its statements without the docstring."""
+        return self.node.body[1:] if self.docstring else self.node.body
+
+    @property
+    def docstring(self) -> ast.Expr | None:
+        """The docstring's statement."""
+        first = self.node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            return first if isinstance(first.value.value, str) else None
+        return None
+
+    @property
+    def parameters(self) -> list[ast.arg]:
+        """All parameters but `self` and `cls`, and but the starred ones."""
+        arguments = self.node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        return [argument for argument in every if argument.arg not in ("self", "cls")]
+
+    @property
+    def receiver(self) -> str:
+        """`self`, `cls` or nothing."""
+        arguments = [*self.node.args.posonlyargs, *self.node.args.args]
+        return arguments[0].arg if arguments and arguments[0].arg in ("self", "cls") else ""
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node inside the function."""
+        return tuple(ast.walk(self.node))[1:]
+
+    def at(self, line: int, column: int) -> int:
+        """Offset of a position as `ast` gives it: columns in UTF-8 bytes."""
+        text = self.lines[line - 2]
+        if not self._ascii:
+            column = len(text.encode()[:column].decode("utf-8", "replace"))
+        return self._offsets[line - 2] + column
+
+    def start(self, node: ast.expr | ast.stmt | ast.arg) -> int:
+        """Offset of a node's first character."""
+        return self.at(node.lineno, node.col_offset)
+
+    def end(self, node: ast.expr | ast.stmt | ast.arg) -> int:
+        """Offset behind a node's last character."""
+        return self.at(node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+    def line_start(self, node: ast.expr | ast.stmt) -> int:
+        """Offset of the line on which a statement begins, its decorators included."""
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        return self._offsets[min([node.lineno, *(d.lineno for d in decorators)]) - 2]
+
+    def line_after(self, node: ast.expr | ast.stmt) -> int:
+        """Offset of the line behind a statement."""
+        return self._offsets[(node.end_lineno or node.lineno) - 1]
+
+    def segment(self, node: ast.expr | ast.stmt | ast.arg) -> str:
+        """The text of a node."""
+        return self.text[self.start(node) : self.end(node)]
+
+    def margin(self, node: ast.stmt) -> str | None:
+        """Whitespace before a statement; None if something else stands before it on its line."""
+        before = self.text[self._offsets[node.lineno - 2] : self.start(node)]
+        return before if not before.strip() else None
+
+    def line_of(self, offset: int) -> int:
+        """Index of the line that holds an offset."""
+        return self.text.count("\n", 0, offset)
+
+
+def parse_function(text: str) -> FunctionNode | None:
+    """The function that `text` holds, at whatever indentation; line numbers begin at 2."""
+    opening = "if 1:\n" if text[:1] in " \t" else "\n"
+    try:
+        top: list[ast.stmt] = ast.parse(opening + text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if opening != "\n":
+        top = [inner for node in top if isinstance(node, ast.If) for inner in node.body]
+    found = [node for node in top if isinstance(node, FunctionNode)]
+    return found[0] if len(found) == 1 == len(top) else None
+
+
+@lru_cache(maxsize=512)
+def _read(path: str, first: int, lines: tuple[str, ...], name: str, ends: bool) -> Code | None:
+    """`lines` begin with the function, and go to the end of the file if `ends`."""
+    head = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
+    depth = _depth(lines[head])
+    stops = [n for n in range(head + 1, len(lines)) if _closes(lines[n], depth)]
+    for stop in [*stops[:_ENDS_TRIED], *([len(lines)] if ends else [])]:
+        if code := _cut(path, first, lines[:stop], name, whole=True):
+            return code
+    starts = [n for n in range(len(lines) - 1, head + 1, -1) if _depth(lines[n]) == depth + _INDENT]
+    for stop in starts[:_ENDS_TRIED]:
+        if code := _cut(path, first, lines[:stop], name, whole=False):
+            return code
+    return None
+
+
+def _cut(path: str, first: int, lines: tuple[str, ...], name: str, whole: bool) -> Code | None:
+    while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+        lines = lines[:-1]
+    node = parse_function("\n".join(lines) + "\n")
+    return Code(path, first, lines, node, whole) if node and node.name == name else None
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _closes(line: str, depth: int) -> bool:
+    """Whether a function indented by `depth` may have ended before this line."""
+    return bool(line.strip()) and _depth(line) <= depth and not line.lstrip().startswith(("#", ")", "]"))
+
+
+def read_code(path: str, seen: dict[int, str], definition: int, name: str, length: int) -> Code | None:
+    """Cut the function `name`, whose `def` is on line `definition`, out of the lines seen of a file."""
+    if definition not in seen:
+        return None
+    first = definition
+    depth = _depth(seen[definition])
+    while (above := seen.get(first - 1, "")).lstrip().startswith("@") and _depth(above) == depth:
+        first -= 1
+    last = definition
+    while last + 1 in seen:
+        last += 1
+    lines = tuple(seen[n] for n in range(first, last + 1))
+    return _read(path, first, lines, name, last >= length)
+
+
+def spliced(text: str, changes: Iterable[Change]) -> str:
+    """`text` after `changes`, which must not overlap; those at one place keep their order."""
+    parts, position = [], 0
+    for change in sorted(changes, key=lambda change: change.start):
+        parts += [text[position : change.start], change.text]
+        position = change.end
+    return "".join(parts) + text[position:]
+
+
+def hunks(code: Code, changes: Iterable[Change], gap: int = 3) -> tuple[Hunk, ...]:
+    """`changes` as runs of whole lines; runs fewer than `gap` lines apart become one."""
+    runs: list[tuple[int, int, list[Change]]] = []
+    for change in sorted(changes, key=lambda change: change.start):
+        first, last = code.line_of(change.start), _line_behind(code, change)
+        if runs and first - runs[-1][1] < gap:
+            start, stop, members = runs.pop()
+            runs.append((start, max(stop, last), [*members, change]))
+        else:
+            runs.append((first, last, [change]))
+    return tuple(_hunk(code, *run) for run in runs)
+
+
+def _line_behind(code: Code, change: Change) -> int:
+    """Index of the first line that a change leaves alone."""
+    line = code.line_of(change.end)
+    at_margin = change.end == 0 or code.text[change.end - 1] == "\n"
+    return line if at_margin and (not change.text or change.text.endswith("\n")) else line + 1
+
+
+def _hunk(code: Code, first: int, last: int, changes: list[Change]) -> Hunk:
+    old = code.lines[first:last]
+    offset = sum(len(line) + 1 for line in code.lines[:first])
+    shifted = [Change(c.start - offset, c.end - offset, c.text) for c in changes]
+    new = spliced("".join(line + "\n" for line in old), shifted)
+    return Hunk(first, old, tuple(new.split("\n")[:-1]))
