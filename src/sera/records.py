@@ -156,7 +156,7 @@ class Rollout(Record, frozen=True):
     """One trajectory: the whole conversation, how it ended and what it changed."""
 
     id: str
-    """`content_id` of task, stage and attempt."""
+    """`rollout_id` of task, stage and attempt."""
     task: str
     stage: Stage
     attempt: int
@@ -177,6 +177,11 @@ class Rollout(Record, frozen=True):
     seconds: float = 0.0
     """Wall-clock time."""
     schema: int = SCHEMA
+
+
+def rollout_id(task: str, stage: Stage, attempt: int) -> str:
+    """The id of a task's rollout, known before there is one."""
+    return content_id(task, stage, attempt)
 
 
 class Verdict(Record, frozen=True):

@@ -2,7 +2,7 @@
 
 Every component declares its knobs as a `Config` beside the code that they turn, with a docstring
 under each field (unit, meaning, reason of the default). This module fills such structs, and refuses
-a key that none of them knows. What is filled can be saved and filled again: `to_builtins`.
+a key that none of them knows. What is filled can be saved and filled again: `to_tree`.
 """
 
 import ast
@@ -48,9 +48,21 @@ def load_config(kind: type[C], file: Path | None = None, pairs: Iterable[str] = 
 def convert(tree: object, kind: type[C], where: str) -> C:
     """Check a plain tree against `kind`; `ConfigError` names the key and lists the known ones."""
     try:
-        return msgspec.convert(tree, kind)
+        return msgspec.convert(tree, kind, dec_hook=_read_path)
     except msgspec.ValidationError as problem:
         raise ConfigError(f"{where}: {problem}. `docs/configuration.md` lists every key") from problem
+
+
+def to_tree(config: msgspec.Struct) -> Tree:
+    """Settings as plain values, for a record or a file; `convert` reads them again."""
+    tree: Tree = msgspec.to_builtins(config, enc_hook=str)
+    return tree
+
+
+def _read_path(kind: type, text: object) -> object:
+    if kind is Path and isinstance(text, str):
+        return Path(text).expanduser()
+    raise ValueError(f"expected {kind.__name__}")
 
 
 def _read_toml(file: Path) -> Tree:
@@ -112,9 +124,9 @@ def _type_name(hint: Any) -> str:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.default is not msgspec.NODEFAULT:
-        return msgspec.json.encode(field.default).decode()
+        return msgspec.json.encode(field.default, enc_hook=str).decode()
     if field.default_factory is not msgspec.NODEFAULT:
-        return msgspec.json.encode(field.default_factory()).decode()
+        return msgspec.json.encode(field.default_factory(), enc_hook=str).decode()
     return "required"
 
 

@@ -28,7 +28,7 @@ def print_json(value: object) -> None:
     """Print a record or plain data as indented JSON."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
 
 
 def console() -> "Console":

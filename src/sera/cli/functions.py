@@ -32,7 +32,7 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
                 "snapshot": snapshot,
                 "functions": index.sampleable,
                 "left_out": index.left_out,
-                "skipped_files": index.skipped_files,
+                "skipped": index.skipped,
             }
         )
         return
@@ -48,7 +48,7 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
         out.print(f"… and {len(largest) - _SHOWN} further modules; --json lists every function")
     for title, counts in (
         ("Functions left out", index.left_out),
-        ("Files left out", index.skipped_files),
+        ("Files left out", {why: len(paths) for why, paths in index.skipped.items()}),
         ("Entries left out of the snapshot", snapshot.skipped),
     ):
         if counts:

@@ -36,6 +36,6 @@ class DatasetConfig(Config, frozen=True):
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a dataset carries them: without the path, which means nothing elsewhere."""
-        settings: dict[str, Any] = msgspec.to_builtins(self)
+        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         del settings["tokenizer"]
         return settings

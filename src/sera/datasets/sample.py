@@ -5,7 +5,7 @@ from typing import Any
 from sera.records import Agreement, End, Message, Record, Stage
 
 
-class Source(Record, frozen=True):
+class Source(Record, frozen=True, kw_only=True):
     """One run over one commit of one repository."""
 
     repository: str
@@ -15,7 +15,7 @@ class Source(Record, frozen=True):
     """Identity of the run, the same wherever its directory lies."""
 
 
-class Sample(Record, frozen=True):
+class Sample(Record, frozen=True, kw_only=True):
     """One rollout. A T1 and a T2 of one task share `task` and `index`, and differ in `stage`."""
 
     id: str
@@ -45,10 +45,5 @@ class Sample(Record, frozen=True):
     """Hash of the harness profile."""
     tools: list[dict[str, Any]]
     """Tool definitions in the chat-completions form."""
-    teacher: dict[str, Any] = {}
+    teacher: dict[str, Any]
     """Model and sampling settings, without any key."""
-
-    @property
-    def sequence(self) -> tuple[int, str, str, str, str]:
-        """Sorts samples the same way, whatever order they were finished or read in."""
-        return self.index, self.stage, self.source.run, self.task, self.id

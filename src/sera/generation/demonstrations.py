@@ -2,17 +2,16 @@
 
 Only the style of a demonstration counts. The shipped ones (`issue_texts/*.md`) were written for this
 project, about invented software; issues of your own project usually serve a specialised dataset better.
-Your own come as a directory of `.md` and `.txt` files, or as a `.jsonl` file with one object per line:
+Your own come as a directory with `.md` and `.txt` files, or as a `.jsonl` file with one object per line:
 
-    {"text": "…"}                                    the text as it is
-    {"title": "…", "body": "…", "number": 12}        as `gh issue list --json number,title,body` has it
+    {"text": "…"}                                the text as it is
+    {"number": 12, "title": "…", "body": "…"}    as `gh issue list --json number,title,body --jq '.[]'` prints
 
 A demonstration is named after its file, or after the line's `name`, else its `number`, else the number
 of the line. A task records that name, so names are unique within a set. Texts that are empty are
 skipped; the order is by name in every case, so that it does not depend on the file system.
 """
 
-import re
 from collections.abc import Iterator
 from importlib.resources import files
 from itertools import pairwise

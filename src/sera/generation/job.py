@@ -17,7 +17,7 @@ from sera.records import Record, Task, content_id
 from sera.repositories import Snapshot, index_functions, open_snapshot, plan_tasks
 from sera.runs import Manifest, read_run
 from sera.sandboxes import SandboxConfig
-from sera.settings import Config
+from sera.settings import Config, convert, to_tree
 from sera.teachers import RehearsalConfig, TeacherConfig, make_teacher
 
 
@@ -74,9 +74,9 @@ def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
     )
     manifest = Manifest(
         version=version("sera"),
-        config=msgspec.to_builtins(config),
+        config=to_tree(config),
         identity=_identity(config, profile, snapshot, demonstrations),
-        source={"repository": repository, **msgspec.to_builtins(snapshot)},
+        source={"repository": repository, **to_tree(snapshot)},
     )
     return Job(
         config=config,
@@ -95,7 +95,7 @@ def _begun_with(out: Path, repository: str) -> Snapshot | None:
     source = dict(read_run(out).manifest.source)
     if source.pop("repository") != repository:
         raise RunError(f"the run {out} belongs to another repository: choose another --out")
-    snapshot = msgspec.convert(source, Snapshot)
+    snapshot = convert(source, Snapshot, f"the source recorded in {out / 'run.json'}")
     return snapshot if snapshot.tree.is_dir() else None
 
 
@@ -110,5 +110,5 @@ def _identity(
         "profile": profile.hash,
         "demonstrations": content_id(demonstrations),
         "teacher": make_teacher(config.teacher).settings,
-        "agent": msgspec.to_builtins(config.agent),
+        "agent": to_tree(config.agent),
     }

@@ -12,7 +12,7 @@ import msgspec
 from sera.agent import AgentConfig, Outcome, run_rollout
 from sera.errors import ContextOverflow, RolloutError
 from sera.generation.answers import read_block, read_verdict
-from sera.records import End, Message, PullRequest, Rollout, Stage, Task, Usage, Verdict, content_id
+from sera.records import End, Message, PullRequest, Rollout, Stage, Task, Usage, Verdict, content_id, rollout_id
 from sera.runs import Run
 from sera.sandboxes.contract import Backend
 from sera.teachers.contract import ChatRequest, Teacher
@@ -77,7 +77,7 @@ class Steps:
         return request
 
     async def _rollout(self, task: Task, stage: Stage, attempt: int, request: str, category: str) -> Rollout:
-        identity = content_id(task.id, stage, attempt)
+        identity = rollout_id(task.id, stage, attempt)
         if known := self._run.rollouts.get(identity):
             return known
         started, seed = time.monotonic(), _seed(task, stage, attempt)

@@ -1,1 +1,21 @@
-"""Repositories: from whatever the user names to a snapshot, its functions and a plan of tasks."""
+"""Repositories: from whatever the user names to a snapshot, its functions and a plan of tasks.
+
+source ── `open_snapshot` ──▶ `Snapshot` ── `index_functions` ──▶ `FunctionIndex` ── `plan_tasks` ──▶ tasks
+"""
+
+from sera.repositories.functions import FunctionIndex, IndexRules, index_functions
+from sera.repositories.sampling import Weights, plan_tasks
+from sera.repositories.snapshots import Snapshot, default_cache, open_snapshot
+from sera.repositories.staging import SourceLimits
+
+__all__ = [
+    "FunctionIndex",
+    "IndexRules",
+    "Snapshot",
+    "SourceLimits",
+    "Weights",
+    "default_cache",
+    "index_functions",
+    "open_snapshot",
+    "plan_tasks",
+]

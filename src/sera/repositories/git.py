@@ -45,6 +45,8 @@ _OURS = {
     "core.protectHFS": "false",
     "core.logAllRefUpdates": "false",
     "core.commitGraph": "false",
+    "core.looseCompression": "0",
+    "pack.window": "0",
     "commit.gpgSign": "false",
 }
 _WHERE_SETTINGS_ARE = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")

@@ -43,8 +43,7 @@ _CURES = [
         "there is no git repository at this address, or it is not visible to you",
     ),
     (
-        r"no end after|timed? out|operation too slow|unreachable|no route|(could not|couldn't|failed to) connect"
-        r"|connection",
+        r"no end after|timed? out|operation too slow|unreachable|no route|connect",
         "the host cannot be reached or is too slow: check the network, or clone it and name the directory",
     ),
     (

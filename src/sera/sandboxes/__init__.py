@@ -1,1 +1,15 @@
-"""Sandboxes: where a rollout runs what it likes and harms nothing. See `contract`."""
+"""Sandboxes: where a rollout runs what it likes and harms nothing. `contract` says what one promises;
+this is the one place where a backend is chosen."""
+
+from sera.sandboxes.contract import Backend, CommandResult, Layer, Limits, Sandbox
+from sera.sandboxes.namespaces import Namespaces, NamespacesConfig
+
+SandboxConfig = NamespacesConfig
+
+
+def make_backend(config: SandboxConfig, layer: Layer) -> Backend:
+    """The backend that the settings describe, over one working tree. Nothing starts until it is entered."""
+    return Namespaces(layer, config)
+
+
+__all__ = ["Backend", "CommandResult", "Layer", "Limits", "Sandbox", "SandboxConfig", "make_backend"]

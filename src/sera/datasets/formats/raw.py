@@ -33,4 +33,4 @@ class RawFormat:
     def _turn(self, message: Message, tools: Tools) -> Turn:
         read = self._text.turn([message], tools)
         row = {"role": message.role, **_EMPTY, **encode_message(message), "train": read.train}
-        return Turn(origin=message.role, role=message.role, text=read.text, train=read.train, row=row)
+        return Turn(origin=message.role, role=read.role, text=read.text, train=read.train, row=row)

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """System calls that Python does not offer, each raising `OSError` with the call's name.
 
 The mount calls are the descriptor-based ones (Linux 5.12 and later): a mount gets its flags before
@@ -46,6 +47,7 @@ _CLOEXEC = os.O_CLOEXEC
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -100,6 +102,11 @@ def forbid_inspection() -> None:
 def forbid_new_privileges() -> None:
     """Make set-user-id programs ordinary ones, for this process and all it starts."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_capabilities_across_user_change(keep: bool) -> None:
+    """Whether leaving user 0 shall leave the permitted capabilities as they are."""
+    _prctl(_PR_SET_KEEPCAPS, int(keep))
 
 
 def drop_bounding_set(keep: Iterable[int] = ()) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The file system a sandbox sees, built by process 1 before it gives up the host's.
 
 Two file systems in memory hold what is not a mount of the host. The *skeleton* has the directories,
@@ -13,11 +14,10 @@ the skeleton covers /tmp, as they may lie there.
 import os
 import shutil
 import stat
-from pathlib import Path
 from typing import NamedTuple
 
 from . import kernel
-from .spec import BASE, COMMAND, EXCLUDES, HOME, SCRATCH, USER, Spec
+from .spec import BASE, COMMAND, EXCLUDES, HOME, LINKS, SCRATCH, USER, Spec
 
 _NEW = "/tmp"  # any directory that every host has: the new root is put together on top of it
 _STORE = "/mnt"
@@ -51,6 +51,7 @@ _WRITTEN = {
     "etc/hostname": "sandbox\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n",
 }
+_DIRECTORIES = ("etc", "dev/pts", "dev/shm", "proc", "run/sandbox", "tmp", "var/tmp", "mnt", "root")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
@@ -109,17 +110,24 @@ def _hold_all(spec: Spec) -> list[_Bind]:
 # ── the skeleton ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _make_skeleton() -> None:
+def _make_skeleton(spec: Spec) -> None:
     kernel.attach(kernel.tmpfs({"size": "4m", "nr_inodes": "4096", "mode": "0755"}, _WRITABLE), _NEW)
     os.chdir(_NEW)
-    for name in ("etc", "dev/pts", "dev/shm", "proc", "run/sandbox", "tmp", "var/tmp", "mnt", "root", HOME):
+    for name in (*_DIRECTORIES, HOME, LINKS):
         os.makedirs(name.lstrip("/"), exist_ok=True)
     for name, content in _WRITTEN.items():
-        Path(name).write_text(content)
+        _write(name, content)
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"dev/{name}")
     os.symlink("/run", "var/run")
+    for name in ("python", "python3"):
+        os.symlink(spec.python, f"{LINKS.lstrip('/')}/{name}")
     os.symlink("/proc/self/mounts", "etc/mtab")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def _link_system(links: dict[str, str]) -> None:
@@ -225,7 +233,7 @@ def build(spec: Spec, copied: bool) -> Root:
     readable = os.open(spec.tree, os.O_RDONLY | os.O_DIRECTORY) if copied else -1
     binds = _hold_all(spec)
     links = _system_links()
-    _make_skeleton()
+    _make_skeleton(spec)
     _link_system(links)
     messages = _make_messages()
     _make_store(spec, *(_measure(readable) if copied else (0, 0)))
@@ -272,10 +280,10 @@ def overlay_works(spec: Spec) -> bool:
     try:
         _make_store(spec, 0, 0)
         os.makedirs(f"{_NEW}/lower/{sample}/old")
-        Path(f"{_NEW}/lower/{sample}/file").write_text("old")
+        _write(f"{_NEW}/lower/{sample}/file", "old")
         _mount_overlay(layer, f"{_NEW}/tree", f"{_NEW}/lower:.")
         os.chdir(f"{_NEW}/tree/{sample}")
-        Path("file").write_text("new")
+        _write("file", "new")
         os.rmdir("old")
         os.mkdir("old")
         os.unlink("file")

@@ -13,6 +13,8 @@ COMMAND = "/run/sandbox/command"
 """The text of the running command, which the shell reads; read-only for commands."""
 EXCLUDES = "/run/sandbox/excludes"
 """What a patch never contains, beside the repository's own `.gitignore`."""
+LINKS = "/run/bin"
+"""Where `python` is, for installations that only have `python3`."""
 BASE = "/run/sandbox/base.git"
 """The layer's `.git`, out of reach of any change inside."""
 SCRATCH = "/run/sandbox/scratch"
@@ -30,6 +32,8 @@ class Spec(NamedTuple):
     workdir: str
     prefixes: list[str]
     """Directories mounted read-only at their own path, beside the system's."""
+    python: str
+    """The interpreter commands find as `python`."""
     environment: dict[str, str]
     privileged: bool
     """Whether the spawner is root, so that commands get a user of their own."""

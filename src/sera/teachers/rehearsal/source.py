@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import msgspec
 
@@ -30,7 +30,9 @@ class Hunk(msgspec.Struct, frozen=True):
 class Code:
     """A function cut out of a file. Immutable; made by `read_code`."""
 
-    def __init__(self, path: str, first: int, lines: tuple[str, ...], node: FunctionNode, whole: bool) -> None:
+    def __init__(
+        self, path: str, first: int, lines: tuple[str, ...], node: FunctionNode, whole: bool, room: bool
+    ) -> None:
         self.path = path
         self.first = first
         """Line number in the file of `lines[0]`: the first decorator, or the `def` line."""
@@ -39,6 +41,8 @@ class Code:
         self.node = node
         self.whole = whole
         """False if only the beginning of the function is here: nothing may be said about all of it."""
+        self.room = room
+        """Whether another definition can stand in front of it: an empty line, and no decorator, is there."""
         self._offsets = [0]
         for line in lines:
             self._offsets.append(self._offsets[-1] + len(line) + 1)
@@ -124,40 +128,54 @@ class Code:
         return self.text.count("\n", 0, offset)
 
 
-def parse_function(text: str) -> FunctionNode | None:
-    """The function that `text` holds, at whatever indentation; line numbers begin at 2."""
-    opening = "if 1:\n" if text[:1] in " \t" else "\n"
+def _parse(text: str) -> list[ast.stmt]:
+    """The statements of `text`, at whatever indentation; line numbers begin at 2. Empty if it is wrong."""
+    indented = text[:1] in " \t"
     try:
-        top: list[ast.stmt] = ast.parse(opening + text).body
+        top: list[ast.stmt] = ast.parse(("if 1:\n" if indented else "\n") + text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if opening != "\n":
-        top = [inner for node in top if isinstance(node, ast.If) for inner in node.body]
-    found = [node for node in top if isinstance(node, FunctionNode)]
-    return found[0] if len(found) == 1 == len(top) else None
+        return []
+    return [inner for node in top if isinstance(node, ast.If) for inner in node.body] if indented else top
+
+
+def parse_function(text: str) -> FunctionNode | None:
+    """The function that `text` holds and nothing else does; None if there is none."""
+    statements = _parse(text)
+    return statements[0] if len(statements) == 1 and isinstance(statements[0], FunctionNode) else None
+
+
+def parse_module(code: Code, text: str) -> FunctionNode | None:
+    """The function of `code` inside `text`, which took its place and may hold more."""
+    named = [n for n in _parse(text) if isinstance(n, FunctionNode) and n.name == code.name]
+    return named[0] if len(named) == 1 else None
 
 
 @lru_cache(maxsize=512)
-def _read(path: str, first: int, lines: tuple[str, ...], name: str, ends: bool) -> Code | None:
+def _read(
+    path: str, first: int, lines: tuple[str, ...], name: str, ends: bool, room: bool
+) -> Code | None:
     """`lines` begin with the function, and go to the end of the file if `ends`."""
+    make = partial(_cut, path, first, name=name, room=room)
     head = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
     depth = _depth(lines[head])
     stops = [n for n in range(head + 1, len(lines)) if _closes(lines[n], depth)]
     for stop in [*stops[:_ENDS_TRIED], *([len(lines)] if ends else [])]:
-        if code := _cut(path, first, lines[:stop], name, whole=True):
+        if code := make(lines=lines[:stop], whole=True):
             return code
     starts = [n for n in range(len(lines) - 1, head + 1, -1) if _depth(lines[n]) == depth + _INDENT]
     for stop in starts[:_ENDS_TRIED]:
-        if code := _cut(path, first, lines[:stop], name, whole=False):
+        if code := make(lines=lines[:stop], whole=False):
             return code
     return None
 
 
-def _cut(path: str, first: int, lines: tuple[str, ...], name: str, whole: bool) -> Code | None:
+def _cut(
+    path: str, first: int, lines: tuple[str, ...], name: str, whole: bool, room: bool
+) -> Code | None:
     while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
         lines = lines[:-1]
     node = parse_function("\n".join(lines) + "\n")
-    return Code(path, first, lines, node, whole) if node and node.name == name else None
+    return Code(path, first, lines, node, whole, room) if node and node.name == name else None
 
 
 def _depth(line: str) -> int:
@@ -181,7 +199,8 @@ def read_code(path: str, seen: dict[int, str], definition: int, name: str, lengt
     while last + 1 in seen:
         last += 1
     lines = tuple(seen[n] for n in range(first, last + 1))
-    return _read(path, first, lines, name, last >= length)
+    room = first == definition and not seen.get(first - 1, "-").strip()
+    return _read(path, first, lines, name, last >= length, room)
 
 
 def spliced(text: str, changes: Iterable[Change]) -> str:

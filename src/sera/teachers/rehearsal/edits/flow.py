@@ -12,7 +12,7 @@ _LONGEST = 10
 def boolean_return(code: Code, flavour: int) -> Edit | None:
     """`if c: return True` and `return False` become one return."""
     for block in _blocks(code):
-        for first, second in zip(block, [*block[1:], None], strict=True):
+        for first, second in zip(block, [*block[1:], None], strict=False):
             if not isinstance(first, ast.If) or len(first.body) != 1:
                 continue
             other = first.orelse[0] if len(first.orelse) == 1 else second if not first.orelse else None

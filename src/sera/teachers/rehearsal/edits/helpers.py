@@ -35,7 +35,7 @@ def _movable(code: Code, expression: ast.expr) -> bool:
         and free_standing
         and not nested
         and code.receiver != "cls"
-        and not code.lines[0].lstrip().startswith("@")
+        and code.room
         and "\n" not in code.segment(expression)
         and not any(isinstance(n, _FORBIDDEN) for n in ast.walk(expression))
         and not {"super", "locals", "__class__"} & names_read(expression)

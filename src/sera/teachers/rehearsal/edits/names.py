@@ -53,7 +53,7 @@ def _not_renamable(code: Code) -> set[str]:
 
 def extract_constant(code: Code, flavour: int) -> Edit | None:
     """A number in the body gets a name above the function, or in the class."""
-    if (code.indent and not code.receiver) or code.lines[0].lstrip().startswith("@"):
+    if (code.indent and not code.receiver) or not code.room:
         return None
     for name, constant in fixed_numbers(code):
         label = f"_{code.name.strip('_')}_{name}".upper() if not flavour else f"{name}_default".upper()

@@ -1,0 +1,64 @@
+"""Writes the generated pages, docs/cli.md and docs/configuration.md, from the code itself.
+
+`python scripts/pages.py` writes them; `--check` says which are out of date and exits with 1.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from sera.cli import COMMANDS, cli
+from sera.datasets import DatasetConfig
+from sera.generation.job import GenerateConfig
+from sera.settings import knobs
+from sera.teachers import ChatConfig
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOTE = "<!-- Written by scripts/pages.py: change the code, then run `make docs`. -->\n"
+
+
+def cli_page() -> str:
+    """The help of `sera` and of every command, as it is printed."""
+    context = click.Context(cli, info_name="sera", max_content_width=100, terminal_width=100)
+    parts = [f"# The command line\n\n{NOTE}\n```\n{cli.get_help(context)}\n```"]
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+        parts.append(f"## sera {name}\n\n```\n{command.get_help(inner)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def configuration_page() -> str:
+    """Every setting with its default and its reason."""
+    return "\n".join(
+        [
+            f"# Settings\n\n{NOTE}",
+            "Given in a TOML file (`--config`) or one by one (`--set key=value`); unknown keys are refused.",
+            "The resolved settings of a run are saved in its `run.json`.\n",
+            section("sera generate", GenerateConfig),
+            section("sera dataset", DatasetConfig),
+        ]
+    )
+
+
+def section(title: str, kind: type) -> str:
+    """One table of settings."""
+    rows = [f"| `{knob.key}` | {knob.type} | `{knob.default}` | {knob.text} |" for knob in knobs(kind)]
+    return "\n".join([f"## {title}\n", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def main() -> int:
+    pages = {"cli.md": cli_page(), "configuration.md": configuration_page()}
+    stale = [name for name, text in pages.items() if not (DOCS / name).exists() or (DOCS / name).read_text("utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        print("\n".join(f"docs/{name} is out of date: run `make docs`" for name in stale))
+        return bool(stale)
+    for name in stale:
+        (DOCS / name).write_text(pages[name], "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""`sera show`: a run's pairs, or one of them from prompt to patch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sera.cli.common import PATH, console, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sera.records import Pair, Rollout, Task
+    from sera.runs import Run
+
+_CUT = 12
+"""Lines of a message shown without --full."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sera show run
+  sera show run 3
+  sera show run 3f9a --full | less -R"""
+)
+@click.argument("run", type=PATH)
+@click.argument("pair", required=False)
+@click.option("--full", is_flag=True, help="Show messages in full length.")
+def command(run: Path, pair: str | None, full: bool) -> None:
+    """List the pairs of RUN, or show the PAIR with that number (or the beginning of that id): prompt,
+    first rollout and patch, issue text, second rollout and patch, and r line by line."""
+    from sera.runs import read_run
+
+    opened = read_run(run)
+    if pair is None:
+        _list(opened)
+    else:
+        _show(opened, *_find(opened, pair), None if full else _CUT)
+
+
+def _list(run: "Run") -> None:
+    rows = [
+        (task.index, task.id, _state(pair), _recall(pair), task.categories[0], f"{task.function.path}:{task.function.name}")
+        for task, pair in run.task_pairs()
+    ]  # fmt: skip
+    console().print(table("", ["pair", "id", "state", "r", "category", "function"], rows, ["pair", "r"]))
+
+
+def _state(pair: "Pair | None") -> str:
+    return pair.state if pair else "owed"
+
+
+def _recall(pair: "Pair | None") -> str:
+    return f"{pair.agreement.recall:.2f}" if pair and pair.agreement else ""
+
+
+def _find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
+    from sera.errors import UsageError
+
+    found = [
+        (task, pair) for task, pair in run.task_pairs() if str(task.index) == name or (task.id.startswith(name) and len(name) > 3)
+    ]  # fmt: skip
+    if len(found) != 1:
+        what = "no pair" if not found else f"{len(found)} pairs"
+        raise UsageError(f"{run.path} has {what} {name!r}: `sera show {run.path}` lists numbers and ids")
+    return found[0]
+
+
+def _show(run: "Run", task: "Task", pair: "Pair | None", lines: int | None) -> None:
+    out = console()
+    function = task.function
+    out.print(f"pair {task.index} ({task.id}): {function.name} in {function.path}, "
+              f"lines {function.line} to {function.end_line}")  # fmt: skip
+    out.print(f"state: {_state(pair)}{f' – {pair.reason}' if pair and pair.reason else ''}")
+    if pair is None:
+        return
+    t1, t2 = run.rollouts.get(pair.t1), run.rollouts.get(pair.t2)
+    if t1:
+        _show_rollout(out, t1, lines)
+    if request := run.pull_requests.get(pair.t1):
+        out.rule(f"pull request, in the style of {request.demonstration}", align="left")
+        out.print(request.text, markup=False)
+    if t2:
+        _show_rollout(out, t2, lines)
+    if t1 and t2 and pair.agreement:
+        _compare(out, t1, t2, pair)
+
+
+def _show_rollout(out: "Console", rollout: "Rollout", lines: int | None) -> None:
+    from sera.cli.render import diff_text, message_text
+
+    about = f", category {rollout.category}" if rollout.category else ""
+    out.rule(f"{rollout.stage}, attempt {rollout.attempt + 1}{about}: {rollout.end} after "
+             f"{rollout.usage.calls} calls in {rollout.seconds:.1f} s", align="left")  # fmt: skip
+    for message in rollout.messages:
+        out.print(message_text(message, lines))
+    out.rule(f"patch of {rollout.stage}", align="left")
+    out.print(diff_text(rollout.patch) if rollout.patch else "(nothing changed)")
+
+
+def _compare(out: "Console", t1: "Rollout", t2: "Rollout", pair: "Pair") -> None:
+    from sera.cli.render import agreement_text, matches_text
+    from sera.generation.recall import explain
+
+    out.rule("t1 found again in t2", align="left")
+    out.print(matches_text(explain(t1.patch, t2.patch)))
+    if pair.agreement:
+        out.print(agreement_text(pair.agreement))

@@ -1,0 +1,114 @@
+"""The dataset card, `README.md`: what a person, and the Hugging Face Hub, read first."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from sera.datasets.manifest import MANIFEST, REJECTED, ROWS, Manifest
+
+_CARD = """\
+---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: {rows_file}
+task_categories:
+- text-generation
+tags:
+- code
+- agent
+- sera
+---
+
+# {title}
+
+{rows} conversations of a coding agent that worked on {repositories}, written by soft verified generation: \
+a teacher model changes something near a function (T1), its change is retold as a pull request, and it \
+works again from that text alone (T2). Recall is the share of T1's changed lines that T2 has too.
+
+## Sources
+
+{sources}
+
+Teachers: {teachers}. Harness profile: `{profile}`; serve the student with the same one.
+
+## Licence
+
+The rows quote the code of the repositories above, whose licences apply to those parts, and the output of
+the teachers, whose terms apply to theirs. Before publishing, name the licence here and as `license:` at
+the top.
+
+## Load
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("json", data_files="{rows_file}", split="train")
+```
+
+In each row `messages` is the conversation. Train on the messages with `train` true only; an assistant
+turn without it holds a malformed call and is there as context. Every row is at most {max_tokens} tokens long,
+{cut_rows} are cut to that at an assistant turn, and the rows stand in the order of `ratio`, whole
+conversations first.
+
+## Counts
+
+{counts}
+
+{untrained} assistant turns are not trained on. Tokens: {total} in all, {mean} a row on average, {longest} in
+the longest. `{rejected_file}` names every sample that was not taken, with its reason.
+
+## Settings
+
+{settings}
+
+`{manifest_file}` holds all of this as data, with the checksum of each file.
+"""
+
+
+def render_card(manifest: Manifest) -> str:
+    """The card's text, from the manifest alone."""
+    repositories = sorted({source.repository for source in manifest.sources})
+    models = sorted({str(teacher.get("model", "unnamed")) for teacher in manifest.teachers})
+    return _CARD.format(
+        title=f"Training data for {', '.join(repositories)}",
+        rows=manifest.rows,
+        repositories=", ".join(repositories),
+        sources=_table(("repository", "commit", "run"), (_cells(source) for source in manifest.sources)),
+        teachers=", ".join(models),
+        profile=manifest.profile,
+        max_tokens=manifest.settings["max_tokens"],
+        cut_rows=manifest.cut_rows,
+        counts=_table(("stage", "outcome", "samples"), _outcomes(manifest)),
+        untrained=manifest.untrained_turns,
+        total=manifest.tokens.total,
+        mean=manifest.tokens.mean,
+        longest=manifest.tokens.max,
+        settings=_table(("setting", "value"), ((key, str(value)) for key, value in _settings(manifest))),
+        rows_file=ROWS,
+        rejected_file=REJECTED,
+        manifest_file=MANIFEST,
+    )
+
+
+def _cells(record: msgspec.Struct) -> list[str]:
+    return [str(value) for value in msgspec.structs.astuple(record)]
+
+
+def _outcomes(manifest: Manifest) -> Iterable[Sequence[str]]:
+    for stage, count in manifest.counts.items():
+        yield stage, "selected", str(count.selected)
+        for reason, samples in count.rejected.items():
+            yield stage, reason, str(samples)
+
+
+def _settings(manifest: Manifest) -> Iterable[tuple[str, object]]:
+    for key, value in manifest.settings.items():
+        yield key, ", ".join(value) if isinstance(value, list | tuple) else value
+    yield "tokenizer (SHA-256)", manifest.tokenizer
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

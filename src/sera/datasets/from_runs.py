@@ -1,0 +1,67 @@
+"""Runs as samples: every rollout of every task that has ended, in the order of the plan."""
+
+from collections.abc import Iterator, Sequence
+
+from sera.datasets.sample import Sample, Source
+from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id, rollout_id
+from sera.runs import Run
+
+
+def source_of(run: Run) -> Source:
+    """Where a run's samples come from. Two runs that were asked for the same thing are the same."""
+    snapshot = run.manifest.source
+    return Source(
+        repository=snapshot["name"],
+        commit=snapshot["origin_commit"] or snapshot["tree_hash"],
+        run=content_id(run.manifest.identity),
+    )
+
+
+def read_samples(runs: Sequence[Run]) -> Iterator[Sample]:
+    """All samples of all runs; tasks that are still owed have none."""
+    for run in runs:
+        source = source_of(run)
+        for task, pair in run.task_pairs():
+            if pair and pair.state is not State.FAILED:
+                yield from _task_samples(run, source, task, pair)
+
+
+def _task_samples(run: Run, source: Source, task: Task, pair: Pair) -> Iterator[Sample]:
+    category = task.categories[0]
+    for attempt in range(len(task.categories)):
+        if t1 := run.rollouts.get(rollout_id(task.id, Stage.T1, attempt)):
+            category = t1.category
+            verdict = run.verdicts.get(t1.id)
+            agreement = pair.agreement if t1.id == pair.t1 else None
+            yield _sample(run, source, task, t1, category, agreement, bool(verdict and verdict.accepted))
+    if t2 := run.rollouts.get(rollout_id(task.id, Stage.T2, 0)):
+        yield _sample(run, source, task, t2, category, pair.agreement, True)
+
+
+def _sample(
+    run: Run,
+    source: Source,
+    task: Task,
+    rollout: Rollout,
+    category: str,
+    agreement: Agreement | None,
+    accepted: bool,
+) -> Sample:
+    return Sample(
+        id=rollout.id,
+        task=task.id,
+        index=task.index,
+        stage=rollout.stage,
+        end=rollout.end,
+        messages=rollout.messages,
+        patch=rollout.patch,
+        accepted=accepted,
+        agreement=agreement,
+        category=category,
+        function=task.function.name,
+        path=task.function.path,
+        source=source,
+        profile=rollout.profile,
+        tools=run.profile.tools,
+        teacher=rollout.teacher,
+    )

@@ -1,0 +1,149 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
+"""Process 1 of a sandbox: answers the host's requests, one at a time, until the host hangs up.
+
+It keeps its rights over the sandbox's own namespaces, and everything it starts has none. It cannot
+be signalled from inside (the kernel drops what process 1 has no handler for), nor traced, nor its
+memory read. When it ends, the kernel ends everything else in the sandbox.
+"""
+
+import os
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from . import files, kernel, patch, processes, programs, root, wire
+from .shell import Shell
+from .spec import Spec
+from .watch import HostGone, Watch
+
+_SETTLE_SECONDS = 5.0
+
+
+class Init:
+    """The requests, by name."""
+
+    def __init__(self, connection: socket.socket, spec: Spec, built: root.Root) -> None:
+        self._connection = connection
+        self._spec = spec
+        self._root = built
+        self._watch = Watch(connection.fileno(), spec.memory_bytes)
+        self._shell = Shell(spec, self._watch, built.messages)
+
+    def serve(self) -> None:
+        """Answer until the host hangs up."""
+        limit = 4 * self._spec.read_bytes
+        while True:
+            self._watch.wait_for_request(self._shell.pid)
+            request, body = wire.receive(self._connection, limit)
+            header, content = self._answer(request, body)
+            self._connection.sendall(wire.pack(header, content))
+
+    def _answer(self, request: dict[str, Any], body: bytes) -> files.Reply:
+        operations = {
+            "run": self._run,
+            "execute": self._execute,
+            "read": self._read,
+            "write": self._write,
+            "list": self._list,
+            "patch": self._patch,
+        }
+        try:
+            return operations[request["op"]](request, body)
+        except patch.PatchFailed as error:
+            return {"error": str(error)}, b""
+        except OSError as error:
+            return {"error": f"{request['op']}: {error}"}, b""
+
+    def _run(self, request: dict[str, Any], body: bytes) -> files.Reply:
+        outcome, restarted = self._shell.run(body, request["seconds"])
+        header, output = _report(outcome)
+        return {**header, "restarted": restarted}, output
+
+    def _execute(self, request: dict[str, Any], _: bytes) -> files.Reply:
+        program = programs.Program(
+            argv=request["argv"],
+            environment=self._spec.environment | request["env"],
+            directory=self._spec.workdir,
+            seconds=request["seconds"],
+            output_bytes=self._spec.output_bytes,
+        )
+        return _report(programs.run(program, self._spec, self._watch))
+
+    def _read(self, request: dict[str, Any], _: bytes) -> files.Reply:
+        return files.serve(lambda: ({}, files.read(request["path"], self._spec)), self._spec, self._watch)
+
+    def _write(self, request: dict[str, Any], body: bytes) -> files.Reply:
+        def operation() -> files.Reply:
+            files.write(request["path"], body)
+            return {}, b""
+
+        return files.serve(operation, self._spec, self._watch)
+
+    def _list(self, request: dict[str, Any], _: bytes) -> files.Reply:
+        def operation() -> files.Reply:
+            return {"entries": files.listing(request["path"], request["depth"])}, b""
+
+        return files.serve(operation, self._spec, self._watch)
+
+    def _patch(self, _: dict[str, Any], __: bytes) -> files.Reply:
+        return {}, patch.take(self._spec, self._root, self._watch)
+
+
+def _report(outcome: programs.Outcome) -> files.Reply:
+    header = {
+        "exit_code": outcome.exit_code,
+        "dropped": outcome.dropped,
+        "timed_out": outcome.timed_out,
+        "limit": outcome.limit,
+    }
+    return header, outcome.output
+
+
+def main(connection: socket.socket, spec: Spec, copied: bool, status: int, spawner: int) -> NoReturn:
+    """Be process 1. `status` is a descriptor of this process's status in the host's /proc."""
+    try:
+        built = root.build(spec, copied)
+        _isolate()
+        _follow_spawner(status, spawner)
+        init = Init(connection, spec, built)
+        connection.sendall(wire.pack({"ready": True}))
+        init.serve()
+    except (wire.Closed, HostGone, ConnectionError):
+        pass
+    except OSError as error:
+        connection.sendall(wire.pack({"error": str(error)}))
+    finally:
+        processes.kill_all()
+        os._exit(0)
+
+
+def _isolate() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    socket.sethostname("sandbox")
+    kernel.raise_loopback()
+    kernel.hide_arguments(b"sandbox")
+    kernel.forbid_new_privileges()
+    kernel.drop_bounding_set(keep=(kernel.CAP_DAC_READ_SEARCH,))
+    try:
+        with open("/proc/sys/user/max_user_namespaces", "w") as limit:
+            limit.write("0")  # no namespaces inside this one, where commands would have rights again
+    except OSError:
+        pass
+    kernel.forbid_inspection()
+
+
+def _follow_spawner(status: int, spawner: int) -> None:
+    """Die with the spawner, once the process in between is gone and the spawner is the parent."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while _parent(status) != spawner and time.monotonic() < deadline:
+        time.sleep(0.0002)
+    kernel.die_with_parent(signal.SIGKILL)
+    if _parent(status) != spawner:
+        os._exit(0)
+    os.close(status)
+
+
+def _parent(status: int) -> int:
+    text = os.pread(status, 4096, 0)
+    return int(text.partition(b"\nPPid:")[2].split(None, 1)[0])

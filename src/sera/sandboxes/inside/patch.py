@@ -1,0 +1,158 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
+"""The diff of the whole tree against the layer's commit, whatever was done to the tree and its `.git`.
+
+git works with the layer's own `.git` (read-only), a private copy of its index and a private object
+store on a file system of its own, so that neither a full disk nor a rewritten `.git` matters. While
+it works everything else stands still. It may read what the command user has made unreadable, and
+nothing beyond that; it takes no configuration, hook, filter command or attribute file from the tree
+but `.gitattributes` and `.gitignore`.
+
+A repository that was made inside the tree would be recorded as a bare commit number; its `.git` is
+hidden from git instead (in a mount namespace of git's own), so that its files count as what they are.
+Renames are not looked for: the same change gives the same text, whatever else changed.
+"""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+
+from . import kernel, processes
+from .programs import Outcome, Program, run
+from .root import Root
+from .spec import BASE, EXCLUDES, SCRATCH, USER, Spec
+from .watch import Watch
+
+_PATCH_BYTES = 64 << 20
+_CONFIGURATION = {
+    "core.attributesFile": "/dev/null",
+    "core.bare": "false",
+    "core.checkStat": "minimal",
+    "core.excludesFile": EXCLUDES,
+    "core.fileMode": "true",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "core.preloadIndex": "false",
+    "core.quotePath": "true",
+    "core.safecrlf": "false",
+    "core.trustctime": "false",
+    "core.untrackedCache": "false",
+    "gc.auto": "0",
+    "index.threads": "1",
+}
+_DIFF = (
+    "diff-index", "--cached", "--patch", "--binary", "--full-index", "--no-renames", "--no-ext-diff",
+    "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3",
+    "--diff-algorithm=myers", "--submodule=short", "--ignore-submodules=none",
+)  # fmt: skip
+
+
+class PatchFailed(Exception):
+    """git could not take the patch; the message says why."""
+
+
+def take(spec: Spec, root: Root, watch: Watch) -> bytes:
+    """The patch; empty if nothing changed."""
+    options = {"size": str(2 * spec.disk_bytes), "mode": "0755"}
+    kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), SCRATCH)
+    processes.send(-1, signal.SIGSTOP)
+    try:
+        return _with_scratch(spec, root, watch)
+    finally:
+        processes.send(-1, signal.SIGCONT)
+        kernel.unmount(SCRATCH)
+
+
+def _with_scratch(spec: Spec, root: Root, watch: Watch) -> bytes:
+    os.mkdir(f"{SCRATCH}/objects")
+    try:
+        shutil.copyfile(f"{BASE}/index", f"{SCRATCH}/index")
+        fresh = False
+    except FileNotFoundError:
+        fresh = True
+    if spec.privileged:
+        for path in (SCRATCH, f"{SCRATCH}/objects", *([] if fresh else [f"{SCRATCH}/index"])):
+            os.chown(path, USER, USER)
+    if fresh:
+        _git(["read-tree", spec.commit], spec, watch)
+    nested = _nested_repositories(spec, root)
+    _git(["add", "--all", "--ignore-errors", "."], spec, watch, lambda: _hide(nested), tolerate=True)
+    return _git([*_DIFF, spec.commit], spec, watch).output
+
+
+def _git(
+    arguments: list[str],
+    spec: Spec,
+    watch: Watch,
+    prepare: Callable[[], None] | None = None,
+    tolerate: bool = False,
+) -> Outcome:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "GIT_DIR": BASE,
+        "GIT_WORK_TREE": spec.workdir,
+        "GIT_INDEX_FILE": f"{SCRATCH}/index",
+        "GIT_OBJECT_DIRECTORY": f"{SCRATCH}/objects",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{BASE}/objects",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_CONFIG_COUNT": str(len(_CONFIGURATION)),
+    }
+    for index, (key, value) in enumerate(_CONFIGURATION.items()):
+        environment[f"GIT_CONFIG_KEY_{index}"] = key
+        environment[f"GIT_CONFIG_VALUE_{index}"] = value
+    program = Program(
+        argv=["git", "--no-pager", "--literal-pathspecs", *arguments],
+        environment=environment,
+        directory=spec.workdir,
+        seconds=spec.patch_seconds,
+        output_bytes=_PATCH_BYTES,
+        keep=(kernel.CAP_DAC_READ_SEARCH,),
+        prepare=prepare,
+    )
+    outcome = run(program, spec, watch)
+    if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
+        raise PatchFailed(_reason(arguments[0], outcome))
+    return outcome
+
+
+def _reason(command: str, outcome: Outcome) -> str:
+    if outcome.timed_out:
+        return f"git {command} took too long"
+    if outcome.dropped:
+        return f"the patch is larger than {_PATCH_BYTES} bytes"
+    return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
+
+
+def _nested_repositories(spec: Spec, root: Root) -> list[str]:
+    """Every `.git` below the tree's own, as absolute paths; an overlay's store has all new ones."""
+    top = os.open("changed", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.store)
+    found = []
+    try:
+        for path, directories, names, _ in os.fwalk(".", dir_fd=top):
+            if path == ".":
+                directories[:] = [name for name in directories if name != ".git"]
+            elif ".git" in directories or ".git" in names:
+                found.append(os.path.normpath(os.path.join(spec.workdir, path, ".git")))
+                directories[:] = [name for name in directories if name != ".git"]
+    finally:
+        os.close(top)
+    return found
+
+
+def _hide(nested: list[str]) -> None:
+    if not nested:
+        return
+    kernel.unshare(kernel.CLONE_NEWNS)
+    for path in nested:
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                kernel.attach(kernel.tmpfs({"mode": "0755"}, kernel.RDONLY), path)
+            elif not os.path.islink(path):
+                kernel.attach(kernel.clone_tree("/dev/null", kernel.RDONLY), path)
+        except OSError:
+            continue

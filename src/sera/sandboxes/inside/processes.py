@@ -1,0 +1,144 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
+"""The processes of one sandbox, as process 1 sees them: their rights, who is alive, how they die.
+
+A command is stopped before it is killed: `kill(-1, SIGSTOP)` reaches every process at once, the
+ones being born included, so that a fork bomb cannot outrun the list of whom to kill.
+"""
+
+import os
+import resource
+import signal
+from collections.abc import Collection, Iterable
+
+from . import kernel
+from .spec import USER, Spec
+
+_OPEN_FILES = 4096
+_NICE = 5
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+# ── rights and limits ─────────────────────────────────────────────────────────────────────────────
+
+
+def become_command(spec: Spec, keep: Iterable[int] = ()) -> None:
+    """In a fresh child: take on the user, the limits and the standing of a command.
+
+    Memory is watched for the sandbox as a whole (`watch.py`). The limit on a process's private
+    data is twice that: it stops what the watch would be too slow for, and is far enough away that
+    a program is not refused memory it reserves but never touches.
+    """
+    limits = {
+        resource.RLIMIT_NPROC: spec.processes + 1,  # without a user of its own, process 1 counts too
+        resource.RLIMIT_DATA: 2 * spec.memory_bytes,
+        resource.RLIMIT_FSIZE: spec.disk_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+    }
+    for kind, wanted in limits.items():
+        _, hard = resource.getrlimit(kind)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (value, value))
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(_NICE)
+    for number in (*_IGNORED_BY_PYTHON, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)
+    if spec.privileged:
+        kernel.keep_capabilities_across_user_change(bool(keep))
+        os.setgroups([])
+        os.setresgid(USER, USER, USER)
+        os.setresuid(USER, USER, USER)
+    kernel.set_capabilities(keep)
+
+
+# ── who is alive ──────────────────────────────────────────────────────────────────────────────────
+
+
+def alive() -> dict[int, int]:
+    """Every living process but process 1, with its parent."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or name == "1":
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as stat:
+                state, parent = stat.read(1024).rpartition(b") ")[2].split(None, 2)[:2]
+        except (OSError, ValueError):
+            continue
+        if state not in b"ZX":
+            found[int(name)] = int(parent)
+    return found
+
+
+def resident() -> dict[int, int]:
+    """Resident bytes of every process but process 1; pages shared between them count for each."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or name == "1":
+            continue
+        try:
+            with open(f"/proc/{name}/statm", "rb", buffering=0) as statm:
+                found[int(name)] = int(statm.read(256).split()[1]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            continue
+    return found
+
+
+def proportional(pid: int) -> int:
+    """Resident bytes of a process, pages shared between processes counted in parts. Slow."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            lines = [line for line in rollup if line.startswith(b"Pss:")]
+    except OSError:
+        return 0
+    return int(lines[0].split()[1]) * 1024 if lines else 0
+
+
+# ── how they die ──────────────────────────────────────────────────────────────────────────────────
+
+
+def send(pid: int, number: int) -> None:
+    """Signal one process, or all but process 1 with -1; those already gone are no concern."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def kill_new(before: Collection[int], shell: int = 0) -> None:
+    """Kill every process that is not in `before`, nor a later child of a daemon that is.
+
+    What descends from the shell is its command's, and dies although the shell itself lives.
+    """
+    if alive().keys() <= set(before):
+        return
+    send(-1, signal.SIGSTOP)
+    now = alive()
+    for pid in now:
+        if not _belongs(pid, now, before, shell):
+            send(pid, signal.SIGKILL)
+    send(-1, signal.SIGCONT)
+
+
+def _belongs(pid: int, now: dict[int, int], before: Collection[int], shell: int) -> bool:
+    if pid in before:
+        return True
+    seen = set()
+    while pid in now and pid not in seen:
+        seen.add(pid)
+        pid = now[pid]
+        if pid in before:
+            return pid != shell
+    return False
+
+
+def kill_all() -> None:
+    """Kill every process but process 1 and wait until all are gone."""
+    send(-1, signal.SIGKILL)
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        return

@@ -1,0 +1,211 @@
+# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
+"""The spawner: one process per backend, which forks one sandbox for each request and keeps no state.
+
+It is small, has everything imported, and is the parent of every process 1 of the backend. It
+answers on a socket of packets: the first packet is the settings, answered by what this machine
+offers; each later one carries a descriptor, the socket of a new process 1. It ends when the host
+hangs up or dies, and the sandboxes with it.
+
+As root it gives commands a user of their own, because the kernel exempts root from the limit on
+processes. The layer is then shown to them as theirs through an id-mapped mount, untouched on disk.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import init, kernel, root, wire
+from .spec import COPIED, USER, Spec
+
+_SETTINGS_BYTES = 1 << 16
+_NAMESPACES = (
+    kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNET
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUTS
+    | kernel.CLONE_NEWCGROUP
+)
+
+
+def main(descriptor: int) -> None:
+    """Serve on the inherited socket until its other end is closed."""
+    kernel.die_with_parent(signal.SIGKILL)
+    control = socket.socket(fileno=descriptor)
+    settings = control.recv(_SETTINGS_BYTES)
+    if not settings:
+        return
+    spec = Spec(**json.loads(settings))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the host's to handle
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    kernel.adopt_orphans()
+    copied = False
+    try:
+        if spec.privileged:
+            _own_layer(spec)
+        copied = not _probe(spec)
+        answer: dict[str, Any] = {"notice": COPIED if copied else ""}
+    except OSError as error:
+        answer = {"error": str(error), "errno": error.errno}
+    control.send(json.dumps(answer).encode())
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 16, 1)
+        if not message:
+            return
+        for inherited in descriptors:
+            _spawn(spec, copied, control, socket.socket(fileno=inherited))
+
+
+def _spawn(spec: Spec, copied: bool, control: socket.socket, connection: socket.socket) -> None:
+    spawner = os.getpid()
+
+    def be_process_1() -> NoReturn:
+        control.close()
+        status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        init.main(connection, spec, copied, status, spawner)
+
+    try:
+        _in_namespaces(spec, be_process_1, lambda error: _tell(connection, error))
+    except OSError as error:
+        _tell(connection, error)
+    finally:
+        connection.close()
+
+
+def _tell(connection: socket.socket, error: OSError) -> None:
+    try:
+        connection.sendall(wire.pack({"error": str(error), "errno": error.errno}))
+    except OSError:
+        return
+
+
+def _in_namespaces(spec: Spec, body: Callable[[], NoReturn], failed: Callable[[OSError], None]) -> None:
+    """Run `body` as process 1 of new namespaces; returns when its user namespace has its map."""
+    unshared, tell_unshared = os.pipe2(os.O_CLOEXEC)
+    mapped, tell_mapped = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(unshared)
+            os.close(tell_mapped)
+            _enter_namespaces(spec, tell_unshared, mapped)
+            if os.fork() == 0:
+                body()
+        except OSError as error:
+            failed(error)
+        finally:
+            os._exit(0)
+    os.close(tell_unshared)
+    os.close(mapped)
+    try:
+        if os.read(unshared, 1) and spec.privileged:
+            _write_maps(pid, f"0 0 1\n{USER} {spec.user} 1\n")
+    finally:
+        os.close(unshared)
+        os.close(tell_mapped)
+
+
+def _enter_namespaces(spec: Spec, tell_unshared: int, mapped: int) -> None:
+    user, group = os.getuid(), os.getgid()
+    _raise_oom_score()
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    if not spec.privileged:
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{USER} {user} 1\n")
+        _write("/proc/self/gid_map", f"{USER} {group} 1\n")
+    os.write(tell_unshared, b"1")
+    os.read(mapped, 1)  # its end means that the maps are written
+    kernel.unshare(_NAMESPACES)
+    if spec.privileged:
+        os.setgroups([])
+
+
+def _raise_oom_score() -> None:
+    try:
+        _write("/proc/self/oom_score_adj", "600")
+    except OSError:
+        return
+
+
+def _write_maps(pid: int, text: str) -> None:
+    _write(f"/proc/{pid}/uid_map", text)
+    _write(f"/proc/{pid}/gid_map", text)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+# ── what this machine offers ──────────────────────────────────────────────────────────────────────
+
+
+def _probe(spec: Spec) -> bool:
+    """Whether sandboxes can share the layer; raises `OSError` if none can be made at all."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+
+    def answer() -> NoReturn:
+        try:
+            os.write(writer, b"1" if root.overlay_works(spec) else b"0")
+        except OSError as error:
+            os.write(writer, f"{error.errno} {error.strerror}".encode())
+        os._exit(0)
+
+    def failed(error: OSError) -> None:
+        os.write(writer, f"{error.errno} {error.strerror}".encode())
+
+    _in_namespaces(spec, answer, failed)
+    os.close(writer)
+    with open(reader, "rb") as result:
+        text = result.read().decode()
+    if text in ("0", "1"):
+        return text == "1"
+    number, _, message = text.partition(" ")
+    raise OSError(int(number or 5), message or "the probe did not answer")
+
+
+def _own_layer(spec: Spec) -> None:
+    """Cover the layer, in a mount namespace of the spawner's, with a view in which it is the commands'."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    owner = os.stat(spec.tree)
+    if owner.st_uid == spec.user:
+        return
+    try:
+        namespace = _user_namespace(f"{owner.st_uid} {spec.user} 1\n", f"{owner.st_gid} {spec.user} 1\n")
+        view = kernel.clone_tree(spec.tree, 0)
+        kernel.translate_owners(view, namespace)
+        kernel.attach(view, spec.tree)
+        os.close(namespace)
+    except OSError:
+        return  # not every file system can: the probe will see it and the tree be copied
+
+
+def _user_namespace(users: str, groups: str) -> int:
+    unshared, tell_unshared = os.pipe2(os.O_CLOEXEC)
+    finished, tell_finished = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        os.close(tell_finished)
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        os.write(tell_unshared, b"1")
+        os.read(finished, 1)
+        os._exit(0)
+    os.close(tell_unshared)
+    os.close(finished)
+    try:
+        os.read(unshared, 1)
+        _write(f"/proc/{pid}/uid_map", users)
+        _write(f"/proc/{pid}/gid_map", groups)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(unshared)
+        os.close(tell_finished)

@@ -1,0 +1,113 @@
+"""Process 1's waiting: whatever it waits for, it notices the host's hang-up, dead children and
+memory. Every wait of process 1 goes through here, so that it never sleeps past any of them.
+
+Memory is looked at only while something besides the idle shell is alive: a sandbox at rest never
+wakes up.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Collection
+
+from . import processes
+
+_BUSY_SECONDS = 0.05
+_DAEMON_SECONDS = 0.25
+
+
+class HostGone(Exception):
+    """The host has closed its end: the sandbox is over."""
+
+
+class Watch:
+    """Waits on behalf of process 1; there is one."""
+
+    def __init__(self, control: int, memory_bytes: int) -> None:
+        self._control = control
+        self._memory_bytes = memory_bytes
+        self._ended: dict[int, int | None] = {}
+        self._next_look = 0.0
+        self.over_memory = False
+        """Set when processes were killed for their memory; cleared by `begin`."""
+        self._wake, wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        # A handler for this signal only: any other with a handler could be sent to process 1 by a command.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def begin(self) -> None:
+        """A command starts: its memory is its own account."""
+        self.over_memory = False
+        self._next_look = time.monotonic() + _BUSY_SECONDS
+
+    def follow(self, pid: int) -> None:
+        """Remember how the child `pid` ends, for `ended`."""
+        self._ended[pid] = None
+
+    def ended(self, pid: int) -> int | None:
+        """The wait status of a followed child, or None while it lives."""
+        return self._ended[pid]
+
+    def forget(self, pid: int) -> None:
+        """No longer of interest."""
+        self._ended.pop(pid, None)
+
+    def wait(self, descriptors: Collection[int], until: float) -> set[int]:
+        """Sleep until a descriptor is readable or at its end, a child died, or `until` has come."""
+        return self._wait(descriptors, until, _BUSY_SECONDS, select.POLLRDHUP)
+
+    def wait_for_request(self, shell: int) -> None:
+        """Sleep until the host says something, with an eye on the daemons that commands left."""
+        while True:
+            quiet = processes.alive().keys() <= {shell}
+            until = float("inf") if quiet else self._next_look
+            events = select.POLLRDHUP | select.POLLIN
+            if self._control in self._wait((), until, _DAEMON_SECONDS, events):
+                return
+
+    def _wait(self, descriptors: Collection[int], until: float, period: float, events: int) -> set[int]:
+        poll = select.poll()
+        poll.register(self._control, events)
+        poll.register(self._wake, select.POLLIN)
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        now = time.monotonic()
+        end = until if until == float("inf") else min(until, max(self._next_look, now))
+        happened = dict(poll.poll(None if end == float("inf") else max(0.0, end - now) * 1000))
+        if happened.get(self._control, 0) & ~select.POLLIN:
+            raise HostGone
+        if happened.pop(self._wake, 0):
+            self._reap()
+        if end != float("inf") and time.monotonic() >= self._next_look:
+            self._look_at_memory()
+            self._next_look = time.monotonic() + period
+        return set(happened)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                if len(os.read(self._wake, 4096)) < 4096:
+                    break
+            except BlockingIOError:
+                break
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._ended:
+                self._ended[pid] = status
+
+    def _look_at_memory(self) -> None:
+        rough = processes.resident()
+        if sum(rough.values()) <= self._memory_bytes:
+            return
+        exact = {pid: processes.proportional(pid) for pid in rough}
+        while sum(exact.values()) > self._memory_bytes:
+            largest = max(exact, key=lambda pid: exact[pid])
+            processes.send(largest, signal.SIGKILL)
+            self.over_memory = True
+            del exact[largest]

@@ -1,0 +1,116 @@
+"""Journals: whole lines, torn lines, full disks."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sera.errors import RunError
+from sera.records import Record
+from sera.runs.journal import Journal
+
+
+class Note(Record, frozen=True):
+    name: str
+    text: str = ""
+    counts: bool = True
+
+
+class Heading(Record, frozen=True):
+    name: str
+    counts: bool = True
+
+
+def open_journal(path: Path) -> Journal[Note]:
+    journal = Journal(path, Note, Heading, lambda note: note.name if note.counts else None)
+    journal.open_for_writing()
+    return journal
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    journal = open_journal(tmp_path / "notes.jsonl")
+    for name in ("a", "b", "c"):
+        journal.append(Note(name=name, text=name * 5))
+    journal.close()
+    return tmp_path / "notes.jsonl"
+
+
+def test_records_come_back_in_order(path: Path) -> None:
+    assert [note.text for note in open_journal(path)] == ["aaaaa", "bbbbb", "ccccc"]
+    assert open_journal(path).get("b") == Note(name="b", text="bbbbb")
+    assert open_journal(path).get("z") is None
+
+
+def test_cut_at_every_byte(path: Path) -> None:
+    """Wherever a writer is killed, whole records stay and the torn one can be written again."""
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        journal = open_journal(path)
+        kept = whole[:length].count(b"\n")
+        assert len(journal) == kept
+        assert journal.damaged == 0
+        for name in ("a", "b", "c")[kept:]:
+            journal.append(Note(name=name, text=name * 5))
+        journal.close()
+        assert path.read_bytes() == whole
+
+
+def test_reader_beside_a_writer_leaves_the_file_alone(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"name": "d", "te')
+    before = path.read_bytes()
+    assert len(Journal(path, Note, Heading, lambda note: note.name)) == 3
+    assert path.read_bytes() == before
+
+
+def test_unreadable_line_is_counted_and_passed_over(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\x00\xff garbage\n" + lines[2])
+    journal = open_journal(path)
+    assert (len(journal), journal.damaged) == (2, 1)
+    assert [note.name for note in journal.every(Heading)] == ["a", "c"]
+
+
+def test_later_record_replaces_and_uncounted_ones_do_not(path: Path) -> None:
+    journal = open_journal(path)
+    journal.append(Note(name="a", text="new"))
+    journal.append(Note(name="b", text="broken", counts=False))
+    assert journal.get("a") == Note(name="a", text="new")
+    assert journal.get("b") == Note(name="b", text="bbbbb")
+    assert [note.name for note in journal] == ["a", "b", "c"]
+    assert len(list(journal.every(Heading))) == 5
+
+
+_FILL = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_journal import Note, open_journal
+from sera.errors import RunError
+journal = open_journal(Path({path!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+try:
+    journal.append(Note(name="d", text="x" * 100_000))
+except RunError as problem:
+    print(problem)
+journal.append(Note(name="e", text="small"))
+"""
+
+
+def test_full_disk_leaves_no_half_record(path: Path) -> None:
+    """A file size limit stands for the disk: part of the line fits, the rest does not."""
+    script = _FILL.format(tests=str(Path(__file__).parent), path=str(path), limit=path.stat().st_size + 5_000)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert "free some space" in done.stdout
+    assert [note.name for note in open_journal(path)] == ["a", "b", "c", "e"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises((RunError, NotADirectoryError)):
+        open_journal(tmp_path / "file" / "notes.jsonl")
