@@ -176,6 +176,11 @@ def test_a_sample_of_an_unnamed_run_is_refused(tmp_path: Path, settings: dict[st
         build_dataset([sample(0)], tmp_path / "d", DatasetConfig(**settings), [])
 
 
+def test_a_run_given_twice_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(DatasetError, match="sample t1-0 of run run-1 comes twice"):
+        build([*pair(0), *pair(0)], tmp_path / "d", **settings)
+
+
 def test_nothing_selected_says_why(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(DatasetError, match="1 low_recall, 1 refused"):
         build([sample(0, agreement=None), sample(1, Stage.T1, accepted=False)], tmp_path / "d", **settings)

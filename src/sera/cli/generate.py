@@ -9,6 +9,7 @@ import click
 from sera.cli.common import EXIT_FAILED, FILE, PATH, complain, console
 
 if TYPE_CHECKING:
+    from sera.cli.progress import Finished
     from sera.generation.job import Job
     from sera.runs import Run
 
@@ -87,10 +88,19 @@ def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, str]:
 
 def _work(job: "Job", run: "Run") -> None:
     from sera.cli.progress import progress
-    from sera.engines.local import generate
 
     owed = len(run.owed())
     with progress(f"generating from {job.snapshot.name}", len(run.tasks), len(run.tasks) - owed) as finished:
-        notice = asyncio.run(generate(job, run, finished))
-    if notice:
-        complain(notice)
+        asyncio.run(_generate(job, run, finished))
+
+
+async def _generate(job: "Job", run: "Run", finished: "Finished") -> None:
+    from sera.engines.local import generate
+    from sera.sandboxes import make_backend
+    from sera.teachers import make_teacher
+
+    config = job.config
+    async with make_teacher(config.teacher) as teacher, make_backend(config.sandbox, job.snapshot.layer) as backend:
+        if backend.notice:
+            complain(backend.notice)
+        await generate(job, run, teacher, backend, finished)

@@ -35,8 +35,9 @@ def build_dataset(
     `samples` is read once and may be a generator; give the T1 samples also where only T2 is wanted, since
     duplicates are found by them. `sources` are the runs they come from, each sample from one of these.
 
-    Raises `DatasetError` if nothing is selected, if the samples were made with different harness
-    profiles, if `out` holds something else, or if the disk fails; `UsageError` if there is no tokenizer.
+    Raises `DatasetError` if nothing is selected, if a sample comes twice, if the samples were made with
+    different harness profiles, if `out` holds something else, or if the disk fails; `UsageError` if there
+    is no tokenizer.
     """
     counter = load_counter(config.tokenizer)
     with boundary(DatasetError, f"dataset {out}"), replacing(out) as workspace:

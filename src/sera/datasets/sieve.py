@@ -50,6 +50,7 @@ class Sieve:
         self._style = find_format(config.format)
         self._chain = filters(config)
         self._spool = spool
+        self._seen: set[tuple[str, str]] = set()
         self._duplicates = Duplicates()
         self._rows: list[Row] = []
         self._rejected: list[Figures] = []
@@ -80,6 +81,12 @@ class Sieve:
     def _check(self, sample: Sample) -> None:
         if sample.source not in self.sources:
             raise DatasetError(f"sample {sample.id} is of {sample.source}, which is not among the sources")
+        identity = sample.source.run, sample.id
+        if identity in self._seen:
+            raise DatasetError(
+                f"sample {sample.id} of run {sample.source.run} comes twice: give each run once"
+            )
+        self._seen.add(identity)
         self.profile = self.profile or sample.profile
         if sample.profile != self.profile:
             first, second = sorted((self.profile, sample.profile))

@@ -14,8 +14,8 @@ from sera.generation.steps import Steps
 from sera.generation.svg import generate_pair
 from sera.records import Pair, Task
 from sera.runs import Run
-from sera.sandboxes import make_backend
-from sera.teachers import make_teacher
+from sera.sandboxes import Backend
+from sera.teachers import Teacher
 
 T = TypeVar("T")
 
@@ -36,18 +36,19 @@ async def execute(items: Iterable[T], work: Callable[[T], Awaitable[None]], conc
         raise problems.exceptions[0] from None
 
 
-async def generate(job: Job, run: Run, finished: Callable[[Pair], None]) -> str:
-    """Work off what `run` owes; call `finished` after every task. Returns the sandbox's notice on
-    what this machine could not give, or nothing. Raises `TeacherUnusable` and `RunError`."""
-    backend = make_backend(job.config.sandbox, job.snapshot.layer)
+async def generate(
+    job: Job, run: Run, teacher: Teacher, backend: Backend, finished: Callable[[Pair], None]
+) -> None:
+    """Work off what `run` owes; call `finished` after every task. Both dependencies are already entered.
+
+    Raises `TeacherUnusable` and `RunError`; a failed task is recorded and does not stop the others.
+    """
     styles = {text.name: text.text for text in job.demonstrations}
-    async with make_teacher(job.config.teacher) as teacher, backend:
-        steps = Steps(run, teacher, backend, job.config.agent, styles)
+    steps = Steps(run, teacher, backend, job.config.agent, styles)
 
-        async def work(task: Task) -> None:
-            pair = await generate_pair(task, steps)
-            run.pairs.append(pair)
-            finished(pair)
+    async def work(task: Task) -> None:
+        pair = await generate_pair(task, steps)
+        run.pairs.append(pair)
+        finished(pair)
 
-        await execute(run.owed(), work, job.config.concurrency)
-        return backend.notice
+    await execute(run.owed(), work, job.config.concurrency)

@@ -17,7 +17,7 @@ FETCH_SECONDS = 1800.0
 """Bound on one transfer."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_SHORT = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s:]+$")
+_SHORT = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s:@]+$")
 _HELPER = (
     '!f() { test "$1" = get && '
     'printf "username=%s\\npassword=%s\\n" "$SERA_GIT_USER" "$SERA_GIT_PASSWORD"; }; f'

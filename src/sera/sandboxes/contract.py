@@ -79,7 +79,9 @@ class Sandbox(Protocol):
         from one call to the next. stdin is empty. `timeout` in seconds."""
         ...
 
-    async def execute(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> CommandResult:
+    async def execute(
+        self, argv: list[str], timeout: float, env: dict[str, str] | None = None
+    ) -> CommandResult:
         """Run a program directly, apart from the shell and untouched by its state, in `workdir`.
         `env` adds to the sandbox's fixed environment. For our own needs, e.g. taking the patch."""
         ...

@@ -10,6 +10,7 @@ the kernel refuses an overlay, each sandbox copies the tree, and `notice` says s
 """
 
 import asyncio
+import errno
 import os
 import resource
 import socket
@@ -25,7 +26,7 @@ import msgspec
 from sera.errors import SandboxError
 from sera.sandboxes.contract import CommandResult, Entry, Layer, Limits, Sandbox
 from sera.sandboxes.inside import wire
-from sera.sandboxes.inside.spec import HOME, LINKS, Spec
+from sera.sandboxes.inside.spec import COMMAND_LIMIT, HOME, LINKS, Spec
 
 _COMMAND_USER = 61_000
 """User number of commands when the host process is root; free on systems that follow systemd's ranges."""
@@ -193,9 +194,10 @@ class _Connection(asyncio.Protocol):
 class NamespaceSandbox:
     """One sandbox, as `Sandbox` promises."""
 
-    def __init__(self, connection: _Connection, workdir: str) -> None:
+    def __init__(self, connection: _Connection, workdir: str, largest: int) -> None:
         self._connection = connection
         self._workdir = workdir
+        self._largest = largest
 
     @property
     def workdir(self) -> str:
@@ -204,6 +206,8 @@ class NamespaceSandbox:
     async def run(self, command: str, timeout: float) -> CommandResult:
         # bash holds no NUL either; it drops them from a script, and so do we
         text = command.replace("\0", "").encode(errors="replace")
+        if len(text) > COMMAND_LIMIT:
+            return CommandResult(output=f"command is longer than {COMMAND_LIMIT} bytes\n", exit_code=126)
         return _result(*await self._ask({"op": "run", "seconds": timeout}, text, timeout))
 
     async def execute(
@@ -216,6 +220,8 @@ class NamespaceSandbox:
         return (await self._ask({"op": "read", "path": path}))[1]
 
     async def write(self, path: str, content: bytes) -> None:
+        if len(content) > self._largest:
+            raise OSError(errno.EFBIG, f"File would be larger than {self._largest} bytes", path)
         await self._ask({"op": "write", "path": path}, content)
 
     async def list(self, path: str, depth: int) -> list[Entry]:
@@ -326,7 +332,7 @@ class Namespaces:
             reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
             if reply.error:
                 raise SandboxError(f"cannot make a sandbox: {reply.error}. {_cure()}")
-            yield NamespaceSandbox(connection, self._config.workdir)
+            yield NamespaceSandbox(connection, self._config.workdir, self._config.limits.read_bytes)
         finally:
             await _close(connection)
 

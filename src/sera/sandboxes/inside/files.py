@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """Read, write and list for the host, with the rights of a command and the paths a command would see.
 
 Each operation runs in a child that has become a command, and has `_SECONDS`: a path that never

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """Process 1 of a sandbox: answers the host's requests, one at a time, until the host hangs up.
 
 It keeps its rights over the sandbox's own namespaces, and everything it starts has none. It cannot
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 
 from . import files, kernel, patch, processes, programs, root, wire
 from .shell import Shell
-from .spec import Spec
+from .spec import COMMAND_LIMIT, Spec
 from .watch import HostGone, Watch
 
 _SETTLE_SECONDS = 5.0
@@ -32,7 +31,7 @@ class Init:
 
     def serve(self) -> None:
         """Answer until the host hangs up."""
-        limit = 4 * self._spec.read_bytes
+        limit = max(self._spec.read_bytes, COMMAND_LIMIT)
         while True:
             self._watch.wait_for_request(self._shell.pid)
             request, body = wire.receive(self._connection, limit)

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """System calls that Python does not offer, each raising `OSError` with the call's name.
 
 The mount calls are the descriptor-based ones (Linux 5.12 and later): a mount gets its flags before

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The diff of the whole tree against the layer's commit, whatever was done to the tree and its `.git`.
 
 git works with the layer's own `.git` (read-only), a private copy of its index and a private object

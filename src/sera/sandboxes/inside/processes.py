@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The processes of one sandbox, as process 1 sees them: their rights, who is alive, how they die.
 
 A command is stopped before it is killed: `kill(-1, SIGSTOP)` reaches every process at once, the

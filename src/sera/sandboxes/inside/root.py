@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The file system a sandbox sees, built by process 1 before it gives up the host's.
 
 Two file systems in memory hold what is not a mount of the host. The *skeleton* has the directories,

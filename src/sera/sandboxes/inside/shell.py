@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The persistent shell: one bash that is given a command at a time and outlives what they do.
 
 Process 1 writes the command to a file and has bash read that file with `.`, which makes bash take

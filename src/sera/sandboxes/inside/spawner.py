@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (descriptors and bytes, and no pathlib where each sandbox pays for it)
 """The spawner: one process per backend, which forks one sandbox for each request and keeps no state.
 
 It is small, has everything imported, and is the parent of every process 1 of the backend. It

@@ -13,6 +13,8 @@ COMMAND = "/run/sandbox/command"
 """The text of the running command, which the shell reads; read-only for commands."""
 EXCLUDES = "/run/sandbox/excludes"
 """What a patch never contains, beside the repository's own `.gitignore`."""
+COMMAND_LIMIT = 8 << 20
+"""Longest command, in bytes."""
 LINKS = "/run/bin"
 """Where `python` is, for installations that only have `python3`."""
 BASE = "/run/sandbox/base.git"

@@ -10,7 +10,7 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
-class RehearsalConfig(Config, frozen=True):
+class RehearsalConfig(Config, frozen=True, tag_field="kind", tag="rehearsal"):
     """How the rehearsal teacher behaves. The defaults make it quick, faultless and mostly agreeable."""
 
     seed: int = 0

@@ -42,6 +42,11 @@ def view(path: str, first: int, last: int, reasoning: str = "", content: str = "
     )
 
 
+def view_directory(path: str, reasoning: str = "") -> Step:
+    """Show what a directory holds."""
+    return Step(EDITOR, {"command": "view", "path": path}, reasoning)
+
+
 def create(path: str, text: str, reasoning: str = "", content: str = "") -> Step:
     """Make a file."""
     return Step(EDITOR, {"command": "create", "path": path, "file_text": text}, reasoning, content)

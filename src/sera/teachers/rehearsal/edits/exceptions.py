@@ -2,7 +2,7 @@
 
 import ast
 
-from sera.teachers.rehearsal.edits.base import UNIT, Edit, names_bound, plain_words
+from sera.teachers.rehearsal.edits.base import UNIT, Edit, names_bound, names_read, plain_words
 from sera.teachers.rehearsal.source import Change, Code
 
 
@@ -65,9 +65,9 @@ def log_branch(code: Code, flavour: int) -> Edit | None:
             continue
         what = "giving up after an error" if isinstance(node, ast.ExceptHandler) else "leaving early"
         message = (f"{code.name}: {what}", f"{what} in {code.name}")[flavour]
-        call = f'logging.getLogger(__name__).debug("{message}")'
-        if "logging" in names_bound(code):
+        if {"logging", "log"} & names_bound(code) or "log" in names_read(code.node):
             continue
         offset = code.line_start(first)
-        return Edit((Change(offset, offset, f"{margin}{call}\n"),), what, imports="logging")
+        lines = f'{margin}log = logging.getLogger(__name__)\n{margin}log.debug("{message}")\n'
+        return Edit((Change(offset, offset, lines),), what, imports="logging")
     return None

@@ -1,0 +1,190 @@
+"""The loop, in a real sandbox with a scripted teacher: every end, every malformed reply."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from sera.agent import AgentConfig, Outcome, run_rollout
+from sera.errors import ContextOverflow, TeacherError
+from sera.harness import load_profile
+from sera.records import End, Message, ToolCall, Usage
+from sera.sandboxes import Sandbox
+from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.scripted import ScriptedTeacher, call, say
+
+PROFILE = load_profile()
+SUBMIT = [call("submit"), call("submit")]
+
+
+def roll_out(in_sandbox: Any, teacher: Any, **config: Any) -> Outcome:
+    async def work(sandbox: Sandbox) -> Outcome:
+        return await run_rollout(teacher, sandbox, PROFILE, AgentConfig(**config), "Please.", seed=1)
+
+    return in_sandbox(work)
+
+
+def observations(outcome: Outcome) -> list[str]:
+    prefix = PROFILE.say("prefix")
+    answers = [message.content for message in outcome.messages[2:] if message.role != "assistant"]
+    assert all(answer.startswith(prefix) for answer in answers)
+    return [answer.removeprefix(prefix) for answer in answers]
+
+
+class Saying(ScriptedTeacher):
+    """A script whose first answer is a given reply, as it stands."""
+
+    def __init__(self, first: Reply | Exception, script: Sequence[Message] = ()) -> None:
+        super().__init__([say("replaced"), *script])
+        self.first = first
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        if any(message.role == "assistant" for message in request.messages):
+            return await super().complete(request)
+        if isinstance(self.first, Exception):
+            raise self.first
+        return self.first
+
+
+def calling(*calls: ToolCall, finish: str = "tool_calls") -> Reply:
+    return Reply(message=Message(role="assistant", tool_calls=calls), finish_reason=finish)
+
+
+def test_submission_takes_two_steps_and_yields_the_patch(in_sandbox: Any) -> None:
+    script = [call("bash", command="echo more >> README.md"), *SUBMIT]
+    outcome = roll_out(in_sandbox, ScriptedTeacher(script))
+    assert outcome.end is End.SUBMITTED
+    assert outcome.patch.endswith("@@ -1 +1,2 @@\n # tiny\n+more\n")
+    assert [message.role for message in outcome.messages] == ["system", "user", *["assistant", "tool"] * 3]
+    empty, review, last = observations(outcome)
+    assert empty == PROFILE.say("empty")
+    assert "+more" in review
+    assert last == PROFILE.say("submitted")
+    assert outcome.usage == Usage(calls=3)
+
+
+def test_review_says_when_nothing_has_changed(in_sandbox: Any) -> None:
+    outcome = roll_out(in_sandbox, ScriptedTeacher(SUBMIT))
+    assert (outcome.end, outcome.patch) == (End.SUBMITTED, "")
+    assert PROFILE.say("no_changes") in observations(outcome)[0]
+
+
+def test_what_commands_answer(in_sandbox: Any) -> None:
+    script = [
+        call("bash", command="cd tiny; greeting=hello; false"),
+        call("bash", command="echo $greeting from $PWD"),
+        call("bash", command="echo before; sleep 30"),
+        call("bash", command="exit 3"),
+        call("bash", command="seq 1 100000"),
+        *SUBMIT,
+    ]
+    failed, kept, late, ended, long, *_ = observations(
+        roll_out(in_sandbox, ScriptedTeacher(script), tool_timeout=0.5, clip=1000)
+    )
+    assert failed == PROFILE.say("empty_failed", exit_code=1)
+    assert kept == "hello from /testbed/tiny"
+    assert late == "before\n" + PROFILE.say("timed_out", seconds="0.5")
+    assert ended.endswith(PROFILE.say("shell_restarted", workdir="/testbed"))
+    assert long.startswith("1\n2\n3\n")
+    assert long.endswith("99999\n100000")
+    assert "characters left out here" in long
+    assert len(long) < 1100
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(message=say("I think it is fine.")), PROFILE.say("no_call")),
+        (Reply(message=say("I was going to", "hm"), finish_reason="length"), PROFILE.say("cut_off")),
+        (calling(ToolCall(id="1", name="browse", arguments="{}")),
+         PROFILE.say("unknown_tool", name="browse", tools="bash, str_replace_editor, submit")),
+        (calling(ToolCall(id="1", name="bash", arguments="{}")),
+         PROFILE.say("bad_arguments", name="bash", problem="command is missing")),
+        (calling(ToolCall(id="1", name="bash", arguments='{"command": 7}')),
+         PROFILE.say("bad_arguments", name="bash", problem="command must be text")),
+        (calling(ToolCall(id="1", name="bash", arguments='{"command": "ls", "cwd": "/"}')),
+         PROFILE.say("bad_arguments", name="bash", problem="there is no parameter cwd")),
+        (calling(ToolCall(id="1", name="str_replace_editor", arguments='{"command": "open", "path": "/a"}')),
+         PROFILE.say("bad_arguments", name="str_replace_editor",
+                     problem="command must be one of view, create, str_replace, insert, undo_edit")),
+        (calling(ToolCall(id="1", name="str_replace_editor",
+                          arguments='{"command": "view", "path": "/a", "view_range": [1, "2"]}')),
+         PROFILE.say("bad_arguments", name="str_replace_editor",
+                     problem="view_range must be a list, each item a whole number")),
+    ],
+)  # fmt: skip
+def test_malformed_replies_are_explained_and_the_rollout_goes_on(in_sandbox: Any, reply: Reply, told: str) -> None:
+    outcome = roll_out(in_sandbox, Saying(reply, SUBMIT))
+    assert outcome.end is End.SUBMITTED
+    assert observations(outcome)[0] == told
+
+
+@pytest.mark.parametrize("arguments", ['{"command": "ls"', '["ls"]', '"ls"', "", "{'command': 'ls'}"])
+def test_arguments_that_are_no_object_are_marked(in_sandbox: Any, arguments: str) -> None:
+    outcome = roll_out(in_sandbox, Saying(calling(ToolCall(id="1", name="bash", arguments=arguments)), SUBMIT))
+    assert outcome.end is End.SUBMITTED
+    assert "not a valid JSON object" in observations(outcome)[0]
+    assert outcome.messages[2].tool_calls == (
+        ToolCall(id="1", name="bash", arguments=arguments, malformed=True),
+    )
+
+
+def test_call_cut_off_by_the_length_limit(in_sandbox: Any) -> None:
+    reply = calling(ToolCall(id="1", name="bash", arguments='{"command": "cat > f <<EO'), finish="length")
+    assert observations(roll_out(in_sandbox, Saying(reply, SUBMIT)))[0] == PROFILE.say("cut_off")
+
+
+def test_several_calls_at_once_are_all_answered_and_none_run(in_sandbox: Any) -> None:
+    calls = [ToolCall(id=str(n), name="bash", arguments='{"command": "touch made"}') for n in range(3)]
+    outcome = roll_out(in_sandbox, Saying(calling(*calls), SUBMIT))
+    answers = outcome.messages[3:6]
+    assert [answer.tool_call_id for answer in answers] == ["0", "1", "2"]
+    assert answers[0].content.endswith(PROFILE.say("many_calls", count=3))
+    assert answers[2].content.endswith(PROFILE.say("not_run"))
+    assert outcome.patch == ""
+
+
+def test_too_many_malformed_replies_in_a_row_end_it(in_sandbox: Any) -> None:
+    broken = [say("…")] * 2
+    good = call("bash", command="true")
+    assert roll_out(in_sandbox, ScriptedTeacher([*broken, good, *broken, *SUBMIT]), malformed_limit=3).end is End.SUBMITTED
+    assert roll_out(in_sandbox, ScriptedTeacher([*broken, say("…")]), malformed_limit=3).end is End.MALFORMED
+
+
+def test_step_limit(in_sandbox: Any) -> None:
+    outcome = roll_out(in_sandbox, ScriptedTeacher([call("bash", command="true")] * 9), step_limit=4)
+    assert (outcome.end, outcome.usage.calls) == (End.STEP_LIMIT, 4)
+
+
+def test_wall_clock_keeps_what_there_is(in_sandbox: Any) -> None:
+    class Stalling(ScriptedTeacher):
+        async def complete(self, request: ChatRequest) -> Reply:
+            if len(request.messages) > 3:
+                await asyncio.sleep(60)
+            return await super().complete(request)
+
+    outcome = roll_out(in_sandbox, Stalling([call("bash", command="echo hi")] * 2), wall_clock=1.0)
+    assert outcome.end is End.WALL_CLOCK
+    assert observations(outcome) == ["hi"]
+
+
+def test_errors_of_the_teacher_are_ends(in_sandbox: Any) -> None:
+    full = roll_out(in_sandbox, Saying(ContextOverflow("65,536 tokens")))
+    assert (full.end, full.error) == (End.CONTEXT, "")
+    broken = roll_out(in_sandbox, Saying(TeacherError("no answer")))
+    assert (broken.end, broken.error) == (End.FAILED, "TeacherError: no answer")
+
+
+def test_bug_is_a_crash(in_sandbox: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        roll_out(in_sandbox, Saying(ZeroDivisionError("a bug")))
+
+
+def test_outcome_fits_its_record() -> None:
+    """`Steps` spreads an outcome into a rollout; the fields have to agree."""
+    from sera.records import Rollout
+
+    own = {field.name for field in msgspec.structs.fields(Outcome)}
+    assert own <= {field.name for field in msgspec.structs.fields(Rollout)}
