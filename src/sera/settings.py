@@ -8,6 +8,7 @@ a key that none of them knows. What is filled can be saved and filled again: `to
 import ast
 import inspect
 import itertools
+import textwrap
 import tomllib
 import typing
 from collections.abc import Iterable, Iterator
@@ -135,8 +136,7 @@ def _field_docstrings(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("sera.") and base is not Config:
-            body = ast.parse(inspect.cleandoc("if 1:\n" + inspect.getsource(base))).body[0]
-            found |= _docstrings_under_fields(typing.cast("ast.If", body).body[0])
+            found |= _docstrings_under_fields(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0])
     return found
 
 

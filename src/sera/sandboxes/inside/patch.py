@@ -1,7 +1,7 @@
 """The diff of the whole tree against the layer's commit, whatever was done to the tree and its `.git`.
 
-git works with the layer's own `.git` (read-only), a private copy of its index and a private object
-store on a file system of its own, so that neither a full disk nor a rewritten `.git` matters. While
+git works in a private directory, with a copy of the layer's index and over the layer's own objects,
+on a file system of its own, so that neither a full disk nor a rewritten `.git` matters. While
 it works everything else stands still. It may read what the command user has made unreadable, and
 nothing beyond that; it takes no configuration, hook, filter command or attribute file from the tree
 but `.gitattributes` and `.gitignore`.
@@ -23,6 +23,8 @@ from .spec import BASE, EXCLUDES, SCRATCH, USER, Spec
 from .watch import Watch
 
 _PATCH_BYTES = 64 << 20
+_FATAL = 128
+_GIT = f"{SCRATCH}/git"
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
     "core.bare": "false",
@@ -63,20 +65,41 @@ def take(spec: Spec, root: Root, watch: Watch) -> bytes:
 
 
 def _with_scratch(spec: Spec, root: Root, watch: Watch) -> bytes:
-    os.mkdir(f"{SCRATCH}/objects")
-    try:
-        shutil.copyfile(f"{BASE}/index", f"{SCRATCH}/index")
-        fresh = False
-    except FileNotFoundError:
-        fresh = True
-    if spec.privileged:
-        for path in (SCRATCH, f"{SCRATCH}/objects", *([] if fresh else [f"{SCRATCH}/index"])):
-            os.chown(path, USER, USER)
+    fresh = not _make_git_directory(spec)
     if fresh:
         _git(["read-tree", spec.commit], spec, watch)
     nested = _nested_repositories(spec, root)
-    _git(["add", "--all", "--ignore-errors", "."], spec, watch, lambda: _hide(nested), tolerate=True)
+    add = ["add", "--all", "--ignore-errors", "."]
+    added = _git(add, spec, watch, lambda: _hide(nested), tolerate=True)
+    if added.exit_code == _FATAL:  # an encoding named in .gitattributes that the files are not in
+        _write(f"{_GIT}/info/attributes", "* -working-tree-encoding\n")
+        _git(add, spec, watch, lambda: _hide(nested), tolerate=True)
     return _git([*_DIFF, spec.commit], spec, watch).output
+
+
+def _make_git_directory(spec: Spec) -> bool:
+    """A bare minimum of a `.git` over the layer's objects; whether there was an index to start from."""
+    for name in ("", "/objects", "/refs", "/info"):
+        os.mkdir(_GIT + name)
+    wide = len(spec.commit) == 64
+    extension = "[extensions]\n\tobjectFormat = sha256\n" if wide else ""
+    _write(f"{_GIT}/HEAD", "ref: refs/heads/main\n")
+    _write(f"{_GIT}/config", f"[core]\n\trepositoryFormatVersion = {int(wide)}\n{extension}")
+    try:
+        shutil.copyfile(f"{BASE}/index", f"{_GIT}/index")
+        found = True
+    except FileNotFoundError:
+        found = False
+    if spec.privileged:
+        for path, _, names in os.walk(_GIT):
+            for name in (".", *names):
+                os.chown(os.path.join(path, name), USER, USER)
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def _git(
@@ -90,10 +113,8 @@ def _git(
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         "LC_ALL": "C.UTF-8",
-        "GIT_DIR": BASE,
+        "GIT_DIR": _GIT,
         "GIT_WORK_TREE": spec.workdir,
-        "GIT_INDEX_FILE": f"{SCRATCH}/index",
-        "GIT_OBJECT_DIRECTORY": f"{SCRATCH}/objects",
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{BASE}/objects",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",

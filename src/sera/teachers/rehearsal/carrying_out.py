@@ -85,7 +85,9 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
     code, path = alteration.code, scene.at(alteration.code.path)
     lines = list(code.lines)
     changed = sum(len(hunk.new) + len(hunk.old) for hunk in alteration.hunks)
-    reasoning = scene.say("work.edit_more" if number else "work.edit", number, path=code.path, name=code.name, lines=changed)
+    reasoning = scene.say(
+        "work.edit_more" if number else "work.edit", number, path=code.path, name=code.name, lines=changed
+    )
     for hunk in reversed(alteration.hunks):
         after = [*lines[: hunk.start], *hunk.new, *lines[hunk.start + len(hunk.old) :]]
         old, new = _window(lines, hunk, _CONTEXT)

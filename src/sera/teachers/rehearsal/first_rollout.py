@@ -53,7 +53,9 @@ def first_rollout(brief: Brief, scene: Scene) -> Script[None]:
         yield submit(scene.say("t1.nothing"))
         return
     main = works[0].alteration
-    why = sentence(scene.dice.pick(kinds()[main.kind].why, "why").format(name=main.code.name, target=main.target))
+    why = sentence(
+        scene.dice.pick(kinds()[main.kind].why, "why").format(name=main.code.name, target=main.target)
+    )
     yield from carry_out(scene, works, scene.say("t1.decide", name=main.code.name, why=why))
 
 
@@ -137,7 +139,9 @@ def _second(scene: Scene, main: Work, definition: Definition, uses: list[Hit]) -
         hit = scene.dice.pick(elsewhere, "which caller")
         reasoning = scene.say("t1.second", name=code.name, other=posixpath.basename(hit.path))
         outline = yield from outline_of(scene, hit.path, reasoning)
-        before = [d for d in outline.definitions if d.keyword == "def" and d.line < hit.line <= outline.after(d)]
+        before = [
+            d for d in outline.definitions if d.keyword == "def" and d.line < hit.line <= outline.after(d)
+        ]
         places = [(hit.path, outline, before[-1])] if before else []
     else:
         places = [(code.path, main.outline, d) for d in neighbours(main.outline, definition)[:1]]

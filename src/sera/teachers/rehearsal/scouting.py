@@ -5,7 +5,15 @@ import posixpath
 import msgspec
 
 from sera.teachers.rehearsal.dice import Dice
-from sera.teachers.rehearsal.sight import OUTLINE, Definition, Hit, Outline, read_hits, read_listing, read_outline
+from sera.teachers.rehearsal.sight import (
+    OUTLINE,
+    Definition,
+    Hit,
+    Outline,
+    read_hits,
+    read_listing,
+    read_outline,
+)
 from sera.teachers.rehearsal.source import Code, read_code
 from sera.teachers.rehearsal.steps import Script, bash, quote, view
 from sera.teachers.rehearsal.voice import say
@@ -77,9 +85,7 @@ def find_definitions(scene: Scene, names: list[str], reasoning: str) -> Script[l
 def find_uses(scene: Scene, name: str, reasoning: str) -> Script[list[Hit]]:
     """Lines that seem to call `name`, sorted by path."""
     pattern = rf"\b{name}\("
-    command = (
-        f"cd {quote(scene.workdir)} && grep -rnE {quote(pattern)} --include='*.py' . | sort | head -n {_SHOWN}"
-    )
+    command = f"cd {quote(scene.workdir)} && grep -rnE {quote(pattern)} --include='*.py' . | sort | head -n {_SHOWN}"
     return read_hits((yield bash(command, reasoning)))
 
 

@@ -151,9 +151,7 @@ def parse_module(code: Code, text: str) -> FunctionNode | None:
 
 
 @lru_cache(maxsize=512)
-def _read(
-    path: str, first: int, lines: tuple[str, ...], name: str, ends: bool, room: bool
-) -> Code | None:
+def _read(path: str, first: int, lines: tuple[str, ...], name: str, ends: bool, room: bool) -> Code | None:
     """`lines` begin with the function, and go to the end of the file if `ends`."""
     make = partial(_cut, path, first, name=name, room=room)
     head = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
@@ -169,9 +167,7 @@ def _read(
     return None
 
 
-def _cut(
-    path: str, first: int, lines: tuple[str, ...], name: str, whole: bool, room: bool
-) -> Code | None:
+def _cut(path: str, first: int, lines: tuple[str, ...], name: str, whole: bool, room: bool) -> Code | None:
     while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
         lines = lines[:-1]
     node = parse_function("\n".join(lines) + "\n")

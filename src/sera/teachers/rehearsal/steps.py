@@ -37,9 +37,7 @@ def bash(command: str, reasoning: str = "", content: str = "") -> Step:
 
 def view(path: str, first: int, last: int, reasoning: str = "", content: str = "") -> Step:
     """Show lines `first` to `last` of a file."""
-    return Step(
-        EDITOR, {"command": "view", "path": path, "view_range": [first, last]}, reasoning, content
-    )
+    return Step(EDITOR, {"command": "view", "path": path, "view_range": [first, last]}, reasoning, content)
 
 
 def view_directory(path: str, reasoning: str = "") -> Step:

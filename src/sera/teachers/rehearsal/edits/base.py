@@ -39,7 +39,9 @@ def names_read(tree: ast.AST) -> set[str]:
 
 def names_bound(code: Code) -> set[str]:
     """Every name that is bound somewhere inside the function, parameters included."""
-    bound = {node.id for node in code.nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound = {
+        node.id for node in code.nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
     bound |= {node.arg for node in code.nodes if isinstance(node, ast.arg)}
     bound |= {node.name for node in code.nodes if isinstance(node, ast.ExceptHandler) and node.name}
     bound |= {

@@ -47,7 +47,9 @@ def remark(code: Code, flavour: int) -> Edit | None:
     margin = code.margin(heaviest)
     names = sorted({n.id for n in ast.walk(heaviest) if isinstance(n, ast.Name)})[:3]
     about = ", ".join(names) or code.name
-    second = ("the order of the steps matters to the callers.", "callers rely on the order of the steps.")[flavour]
+    second = ("the order of the steps matters to the callers.", "callers rely on the order of the steps.")[
+        flavour
+    ]
     offset = code.line_start(heaviest)
     text = f"{margin}# This is the heart of {code.name}: it works on {about}, and\n{margin}# {second}\n"
     return Edit((Change(offset, offset, text),), about)
@@ -55,7 +57,11 @@ def remark(code: Code, flavour: int) -> Edit | None:
 
 def _summary(code: Code) -> str:
     words = plain_words(code.name)
-    return f"{words[:1].upper()}{words[1:]}, given the arguments below." if code.parameters else f"{words.title()}."
+    return (
+        f"{words[:1].upper()}{words[1:]}, given the arguments below."
+        if code.parameters
+        else f"{words.title()}."
+    )
 
 
 def _parameter_lines(code: Code, names: list[str], tail: str = "") -> list[str]:

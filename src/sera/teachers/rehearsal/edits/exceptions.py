@@ -20,7 +20,11 @@ def chain_exceptions(code: Code, flavour: int) -> Edit | None:
     """`raise New(...)` in a handler says what it came from."""
     for handler in (n for n in code.nodes if isinstance(n, ast.ExceptHandler) and n.type is not None):
         for statement in handler.body:
-            if isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call) and not statement.cause:
+            if (
+                isinstance(statement, ast.Raise)
+                and isinstance(statement.exc, ast.Call)
+                and not statement.cause
+            ):
                 return _chained(code, handler, statement, flavour)
     return None
 
@@ -46,7 +50,9 @@ def assert_to_raise(code: Code, flavour: int) -> Edit | None:
             test = code.segment(node.test)
             if "\n" in code.segment(node):
                 continue
-            fallback = (f'"{plain_words(code.name)}: precondition violated"', '"precondition violated"')[flavour]
+            fallback = (f'"{plain_words(code.name)}: precondition violated"', '"precondition violated"')[
+                flavour
+            ]
             message = code.segment(node.msg) if node.msg else fallback
             text = f"if not ({test}):\n{margin}{UNIT}raise AssertionError({message})"
             return Edit((Change(code.start(node), code.end(node), text),), test)

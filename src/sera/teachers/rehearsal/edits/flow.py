@@ -48,7 +48,11 @@ def _without_else(code: Code, node: ast.If) -> Edit | None:
         return None
     moved = _moved(code, first, last, inner, margin)
     end = code.line_after(node.orelse[-1])
-    return Edit((Change(code.line_after(node.body[-1]), end, moved),), code.segment(node.test)) if moved else None
+    return (
+        Edit((Change(code.line_after(node.body[-1]), end, moved),), code.segment(node.test))
+        if moved
+        else None
+    )
 
 
 def invert_if(code: Code, flavour: int) -> Edit | None:
@@ -78,7 +82,11 @@ def invert_if(code: Code, flavour: int) -> Edit | None:
 def _opposite(code: Code, test: ast.expr, text: str, flavour: int) -> str:
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and not flavour:
         return code.segment(test.operand)
-    return f"not {text}" if isinstance(test, ast.Name | ast.Attribute | ast.Call) and not flavour else f"not ({text})"
+    return (
+        f"not {text}"
+        if isinstance(test, ast.Name | ast.Attribute | ast.Call) and not flavour
+        else f"not ({text})"
+    )
 
 
 def _moved(code: Code, first: int, last: int, inner: str, margin: str) -> str:

@@ -5,7 +5,17 @@ import ast
 from sera.teachers.rehearsal.edits.base import UNIT, Edit, certain, choose, insertion_point
 from sera.teachers.rehearsal.source import Change, Code
 
-_TEXT_METHODS = {"split", "strip", "lower", "upper", "startswith", "endswith", "lstrip", "rstrip", "splitlines"}
+_TEXT_METHODS = {
+    "split",
+    "strip",
+    "lower",
+    "upper",
+    "startswith",
+    "endswith",
+    "lstrip",
+    "rstrip",
+    "splitlines",
+}
 
 
 def guard_none(code: Code, flavour: int) -> Edit | None:

@@ -18,14 +18,19 @@ def open_encoding(code: Code, flavour: int) -> Edit | None:
         binary = any(not isinstance(m, ast.Constant) or "b" in str(m.value) for m in modes)
         given = any(k.arg in ("encoding", None) for k in node.keywords) or len(node.args) not in (1, 2)
         if not binary and not given:
-            last = max((code.end(part) for part in [*node.args, *(k.value for k in node.keywords)]), default=0)
+            last = max(
+                (code.end(part) for part in [*node.args, *(k.value for k in node.keywords)]), default=0
+            )
             return Edit((Change(last, last, f", encoding={encoding}"),), code.segment(node.args[0]))
     return None
 
 
 def with_open(code: Code, flavour: int) -> Edit | None:
     """A file that is opened and closed by hand is closed on every way out."""
-    for block in [code.body, *(n.body for n in code.nodes if isinstance(n, ast.If | ast.For | ast.With | ast.Try))]:
+    for block in [
+        code.body,
+        *(n.body for n in code.nodes if isinstance(n, ast.If | ast.For | ast.With | ast.Try)),
+    ]:
         for start, statement in enumerate(block):
             match statement:
                 case ast.Assign(
@@ -44,7 +49,9 @@ def _as_with(code: Code, block: list[ast.stmt], name: str, opened: ast.Call, fla
     first, last = block[1].lineno, block[closing - 1].end_lineno or 0
     if last - first > 8 or has_strings_over_lines(code, first, last):
         return None
-    indented = "".join((UNIT + line if line.strip() else "") + "\n" for line in code.lines[first - 2 : last - 1])
+    indented = "".join(
+        (UNIT + line if line.strip() else "") + "\n" for line in code.lines[first - 2 : last - 1]
+    )
     note = ("", "  # closed on every way out")[flavour]
     text = f"{margin}with {code.segment(opened)} as {name}:{note}\n{indented}"
     return Edit((Change(code.line_start(block[0]), code.line_after(block[closing]), text),), name)
@@ -64,7 +71,9 @@ def sort_iteration(code: Code, flavour: int) -> Edit | None:
             text = code.segment(node.iter)
             sortable = f"sorted({text})" if _is_listing(node.iter) else f"sorted({text}, key=repr)"
             other = f"sorted(list({text}), key=str)"
-            return Edit((Change(code.start(node.iter), code.end(node.iter), (sortable, other)[flavour]),), text)
+            return Edit(
+                (Change(code.start(node.iter), code.end(node.iter), (sortable, other)[flavour]),), text
+            )
     return None
 
 

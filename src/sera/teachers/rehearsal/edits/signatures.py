@@ -61,7 +61,10 @@ def keyword_parameter(code: Code, flavour: int) -> Edit | None:
             comma = ", " if _has_parameters(code) else ""
             added = f"{comma}{star}{name}={code.segment(constant)}"
             used = (name, f"({name})")[flavour]
-            changes = (Change(closing, closing, added), Change(code.start(constant), code.end(constant), used))
+            changes = (
+                Change(closing, closing, added),
+                Change(code.start(constant), code.end(constant), used),
+            )
             return Edit(changes, name)
     return None
 
@@ -81,7 +84,11 @@ def fixed_numbers(code: Code) -> list[tuple[str, ast.Constant]]:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() as constant):
                 found.append((f"initial_{name}", constant))
     body = code.body[0].lineno if code.body else 0
-    return [(name, c) for name, c in found if _has_meaning(c.value) and c.lineno >= body and not _in_default(code, c)]
+    return [
+        (name, c)
+        for name, c in found
+        if _has_meaning(c.value) and c.lineno >= body and not _in_default(code, c)
+    ]
 
 
 def _has_meaning(value: object) -> bool:

@@ -1,0 +1,121 @@
+"""Reading an issue text: which functions it is about, where they are, and what kind of change it asks for.
+
+A text of this teacher is recognised by the phrases it was made of. Of any other, names and paths are
+taken, and the kind is guessed from the words it shares with the kinds' symptoms.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
+
+from sera.teachers.rehearsal.edits import kinds
+from sera.teachers.rehearsal.issues import issue_phrases, plain_text
+
+_GROUPS = {
+    "name": r"(?P<name>\w+)",
+    "target": r"(?P<target>.{1,80}?)",
+    "qualified": r"(?P<qualified>\w+(?:\.\w+)*)",
+    "path": r"(?P<path>[\w./+-]+\.py)",
+    "line": r"(?P<line>\d+)",
+}
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PATH = re.compile(r"[\w./+-]+\.py\b")
+_TICKED = re.compile(r"`([A-Za-z_][\w.]*)(?:\(.*?\))?`")
+_CODE_NAME = re.compile(r"\b([A-Za-z]\w*(?:\.\w+)+|\w+_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\(\)))")
+_MOST_NAMES = 6
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A function that a text speaks of."""
+
+    name: str
+    qualified: str = ""
+    path: str = ""
+    line: int = 0
+    kind: str = ""
+    """Kind of change it asks for; empty if the text does not tell."""
+
+
+class Clues(msgspec.Struct, frozen=True):
+    """What a text tells."""
+
+    places: tuple[Place, ...]
+    """The ones to change, the first named first."""
+    names: tuple[str, ...]
+    """Other names that may be of use, if `places` is empty."""
+    paths: tuple[str, ...]
+    likely: tuple[str, ...]
+    """Kinds, the likeliest first, for a place that names none."""
+
+
+def read_clues(text: str) -> Clues:
+    """Read an issue text."""
+    plain = plain_text(text)
+    located = _located(plain)
+    places = tuple(
+        msgspec.structs.replace(located.get(name, Place(name)), kind=kind)
+        for name, kind in _symptoms(plain).items()
+    )
+    return Clues(places, _names(text), tuple(dict.fromkeys(_PATH.findall(plain))), _likely(plain))
+
+
+def _compiled(template: str) -> re.Pattern[str]:
+    parts = _PLACEHOLDER.split(template)
+    pattern = "".join(_GROUPS[part] if n % 2 else re.escape(part) for n, part in enumerate(parts))
+    return re.compile(pattern, re.IGNORECASE)
+
+
+@lru_cache(maxsize=1)
+def _symptom_patterns() -> Mapping[str, list[re.Pattern[str]]]:
+    return {name: [_compiled(symptom) for symptom in kind.symptom] for name, kind in kinds().items()}
+
+
+@lru_cache(maxsize=1)
+def _location_patterns() -> list[re.Pattern[str]]:
+    phrases = issue_phrases()
+    return [_compiled(form) for form in [*phrases["location_with_line"], *phrases["location"]]]
+
+
+def _symptoms(plain: str) -> dict[str, str]:
+    """Function name → kind, in the order of the text."""
+    found = [
+        (match.start(), match["name"], kind)
+        for kind, patterns in _symptom_patterns().items()
+        for pattern in patterns
+        for match in pattern.finditer(plain)
+    ]
+    names: dict[str, str] = {}
+    for _, name, kind in sorted(found):
+        names.setdefault(name, kind)
+    return names
+
+
+def _located(plain: str) -> dict[str, Place]:
+    """Function name → where the text says it is; with a line number where it gives one."""
+    places: dict[str, Place] = {}
+    for pattern in _location_patterns():
+        for match in pattern.finditer(plain):
+            qualified = match["qualified"]
+            line = int(match.groupdict().get("line") or 0)
+            name = qualified.rsplit(".", 1)[-1]
+            places.setdefault(name, Place(name, qualified, match["path"], line))
+    return places
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names in backticks, then what looks like a name, without paths."""
+    without_paths = _PATH.sub(" ", text)
+    found = [*_TICKED.findall(without_paths), *_CODE_NAME.findall(without_paths)]
+    parts = [name.rsplit(".", 1)[-1] for name in found] + [name.split(".")[0] for name in found]
+    return tuple(dict.fromkeys(part for part in parts if len(part) > 2 and part.isidentifier()))[:_MOST_NAMES]
+
+
+def _likely(plain: str) -> tuple[str, ...]:
+    words = set(re.findall(r"[a-z]{4,}", plain.lower()))
+    shared = {
+        name: len(words & set(re.findall(r"[a-z]{4,}", " ".join([*kind.symptom, *kind.wish, *kind.why]))))
+        for name, kind in kinds().items()
+    }
+    return tuple(sorted(shared, key=lambda name: (-shared[name], name)))
