@@ -21,10 +21,19 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_plain_directory_leaves_out_what_is_never_source(tmp_path: Path, cache: Path) -> None:
-    root = write(tmp_path / "plain", {
-        "a.py": "x = 1\n", "pkg/b.py": "", "pkg.egg-info/PKG-INFO": "", "pkg/__pycache__/b.pyc": b"",
-        "node_modules/x.js": "", "env/pyvenv.cfg": "", "env/lib/site.py": "", ".hidden": "",
-    })  # fmt: skip
+    root = write(
+        tmp_path / "plain",
+        {
+            "a.py": "x = 1\n",
+            "pkg/b.py": "",
+            "pkg.egg-info/PKG-INFO": "",
+            "pkg/__pycache__/b.pyc": b"",
+            "node_modules/x.js": "",
+            "env/pyvenv.cfg": "",
+            "env/lib/site.py": "",
+            ".hidden": "",
+        },
+    )
     snapshot = open_snapshot(str(root), cache)
     assert names(snapshot.tree) == {"a.py", "pkg/b.py", "pkg.egg-info/PKG-INFO", ".hidden"}
     assert (snapshot.kind, snapshot.name, snapshot.origin_commit, snapshot.dirty) == (
@@ -39,9 +48,15 @@ def test_plain_directory_leaves_out_what_is_never_source(tmp_path: Path, cache: 
 
 
 def test_working_tree_as_it_stands(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {
-        "a.py": "old\n", "gone.py": "", ".gitignore": "*.log\nbuild/\n", "kept.log": "tracked though ignored",
-    })  # fmt: skip
+    root = repository(
+        tmp_path / "work",
+        {
+            "a.py": "old\n",
+            "gone.py": "",
+            ".gitignore": "*.log\nbuild/\n",
+            "kept.log": "tracked though ignored",
+        },
+    )
     write(root, {"a.py": "new\n", "untracked.py": "", "noise.log": "", "build/x": ""})
     (root / "gone.py").unlink()
     snapshot = open_snapshot(str(root), cache)
@@ -144,8 +159,12 @@ def test_content_is_kept_byte_for_byte(tmp_path: Path, cache: Path, monkeypatch:
     files: dict[str, str | bytes] = {
         ".gitattributes": "*.txt text eol=crlf\n*.py ident filter=up\n*.enc working-tree-encoding=UTF-16\n"
         "secret.py export-ignore\n*.sub export-subst\n*.bin -diff\n",
-        "a.txt": b"one\r\ntwo\n", "id.py": "# $Id$\n", "u.enc": "no utf-16", "secret.py": "", "v.sub": "$Format:%H$\n",
-    }  # fmt: skip
+        "a.txt": b"one\r\ntwo\n",
+        "id.py": "# $Id$\n",
+        "u.enc": "no utf-16",
+        "secret.py": "",
+        "v.sub": "$Format:%H$\n",
+    }
     user = write(tmp_path, {"gitconfig": '[core]\n\tautocrlf = true\n[filter "up"]\n\tclean = tr a-z A-Z\n'})
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(user / "gitconfig"))
     root = write(tmp_path / "work", files)
@@ -155,8 +174,12 @@ def test_content_is_kept_byte_for_byte(tmp_path: Path, cache: Path, monkeypatch:
         assert (snapshot.tree / name).read_bytes() == (
             content if isinstance(content, bytes) else content.encode()
         )
-    done = subprocess.run(["git", "-c", "safe.directory=*", "status", "--porcelain"], cwd=snapshot.tree,
-                          capture_output=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", "status", "--porcelain"],
+        cwd=snapshot.tree,
+        capture_output=True,
+        check=True,
+    )
     assert done.stdout == b""
 
 
@@ -181,7 +204,7 @@ def test_many_at_once_and_interrupted(tmp_path: Path, cache: Path, monkeypatch: 
     assert len({snapshot.commit for snapshot in made}) == 1
     assert [path.name for path in (cache / "snapshots").iterdir()] == [made[0].tree_hash]
 
-    def interrupted(tree: Path) -> tuple[str, str]:
+    def interrupted(_: Path) -> tuple[str, str]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(snapshots_module, "_commit", interrupted)
@@ -216,11 +239,25 @@ def test_a_snapshot_owned_by_another_user_is_still_good(tmp_path: Path, cache: P
 
 def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
     sub = repository(tmp_path / "sub", {"s.py": ""})
-    root = repository(tmp_path / "work", {"a.py": "", "d/x.py": "", "big.bin": b"x" * 2000,
-        "lfs.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"})  # fmt: skip
+    root = repository(
+        tmp_path / "work",
+        {
+            "a.py": "",
+            "d/x.py": "",
+            "big.bin": b"x" * 2000,
+            "lfs.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        },
+    )
     git(root, "submodule", "--quiet", "add", str(sub), "mod")
-    for name, target in (("inside", "d/x.py"), ("dangling", "d/none"), ("up", "../work/a.py"), ("abs", "/etc/passwd"),
-                         ("d/deep", ".."), ("chain", "d/deep/.."), ("dotgit", ".git/config")):  # fmt: skip
+    for name, target in (
+        ("inside", "d/x.py"),
+        ("dangling", "d/none"),
+        ("up", "../work/a.py"),
+        ("abs", "/etc/passwd"),
+        ("d/deep", ".."),
+        ("chain", "d/deep/.."),
+        ("dotgit", ".git/config"),
+    ):
         (root / name).symlink_to(target)
     Path(os.fsdecode(os.fsencode(root) + b"/\xff.py")).write_text("")
     os.mkfifo(root / "pipe")
@@ -241,8 +278,11 @@ def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
         skipped = dict(snapshot.skipped)
         assert skipped.pop("submodule" if revision else "submodule or nested repository") == 1
         assert skipped == {
-            "content of a git-lfs pointer": 1, "file too large": 1, "link leads outside": 4, "name is not UTF-8": 1,
-        }  # fmt: skip
+            "content of a git-lfs pointer": 1,
+            "file too large": 1,
+            "link leads outside": 4,
+            "name is not UTF-8": 1,
+        }
     assert not open_snapshot(str(root), cache, None, SourceLimits(file_bytes=1000)).dirty
 
 
@@ -308,10 +348,25 @@ def hostile(root: Path, trap: str) -> None:
         write(hooks, {hook: f"#!/bin/sh\n{trap}\n"})
         (hooks / hook).chmod(0o755)
         shutil.copy(hooks / hook, root / ".git/hooks" / hook)
-    for key in ("core.fsmonitor", "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv",
-                "diff.external", "core.sshCommand", "core.pager", "core.editor", "core.gitProxy", "gpg.program",
-                "core.alternateRefsCommand", "credential.helper", "uploadpack.packObjectsHook", "alias.ls-files",
-                "remote.origin.uploadpack", "core.askPass"):  # fmt: skip
+    for key in (
+        "core.fsmonitor",
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "diff.evil.textconv",
+        "diff.external",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "core.gitProxy",
+        "gpg.program",
+        "core.alternateRefsCommand",
+        "credential.helper",
+        "uploadpack.packObjectsHook",
+        "alias.ls-files",
+        "remote.origin.uploadpack",
+        "core.askPass",
+    ):
         git(root, "config", key, trap if key != "credential.helper" else "!" + trap)
     git(root, "config", "core.hooksPath", str(hooks))
     git(root, "config", "core.worktree", "/etc")
@@ -329,13 +384,18 @@ def test_nothing_in_a_hostile_configuration_runs(tmp_path: Path, cache: Path) ->
     git(tmp_path, "config", "--file", "bare.git/config", "--unset", "core.worktree")
     os.utime(root / "a.py", (1, 1))
     mark.unlink(missing_ok=True)
-    for source, revision in ((str(root), None), (str(root), "HEAD"), (root.as_uri(), None),
-                             (str(tmp_path / "bare.git"), None)):  # fmt: skip
+    for source, revision in (
+        (str(root), None),
+        (str(root), "HEAD"),
+        (root.as_uri(), None),
+        (str(tmp_path / "bare.git"), None),
+    ):
         snapshot = open_snapshot(source, cache, revision=revision)
         assert {"a.py", "b.py"} <= names(snapshot.tree)
         assert not mark.exists()
-    config = (snapshot.tree / ".git/config").read_text()
-    assert "trap" not in config
+    assert "trap" not in (snapshot.tree / ".git/config").read_text()
+    git(root, f"--work-tree={root}", "status")
+    assert mark.exists()  # the trap works on whoever is not careful
 
 
 def test_a_missing_object_of_a_partial_clone_is_not_fetched(tmp_path: Path, cache: Path) -> None:
@@ -343,9 +403,14 @@ def test_a_missing_object_of_a_partial_clone_is_not_fetched(tmp_path: Path, cach
     mark = tmp_path / "mark"
     blob = git(root, "rev-parse", "HEAD:b.py")
     (root / ".git/objects" / blob[:2] / blob[2:]).unlink()
-    for key, value in (("core.repositoryFormatVersion", "1"), ("extensions.partialClone", "origin"),
-                       ("remote.origin.promisor", "true"), ("remote.origin.url", "ssh://host/x"),
-                       ("core.sshCommand", f"touch {mark};"), ("remote.origin.uploadpack", f"touch {mark};")):  # fmt: skip
+    for key, value in (
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", "ssh://host/x"),
+        ("core.sshCommand", f"touch {mark};"),
+        ("remote.origin.uploadpack", f"touch {mark};"),
+    ):
         git(root, "config", key, value)
     for url in ("ssh://host/x", f"ext::sh -c 'touch {mark}'", str(tmp_path)):
         git(root, "config", "remote.origin.url", url)

@@ -84,6 +84,7 @@ class Object(msgspec.Struct, frozen=True):
     """Octal, as git prints it: `100644`, `100755`, `120000` (link), `160000` (submodule)."""
     hash: str
     size: int
+    """Of the content; 0 where git knows none: submodules and missing objects."""
     path: bytes
 
 
@@ -112,7 +113,7 @@ class Local(msgspec.Struct, frozen=True):
             if row:
                 facts, path = row.split(b"\t", 1)
                 mode, _, digest, size = facts.decode().split()
-                yield Object(mode, digest, 0 if size == "-" else int(size), path)
+                yield Object(mode, digest, int(size) if size.isdigit() else 0, path)
 
     @contextmanager
     def blobs(self) -> Iterator["Blobs"]:
