@@ -113,7 +113,7 @@ def test_decorator_after_wide_characters(tmp_path: Path) -> None:
         ("m.py", b"# coding: utf-8\nx = '\xe9'\n", "bad encoding"),
         ("m.py", b"\xef\xbb\xbf# coding: latin-1\n", "bad encoding"),
         ("m.py", b"# coding: rot13\nqrs\n", "bad encoding"),
-        ("m.py", b"x = " + b"(" * 5000 + b")" * 5000, "too nested"),
+        ("m.py", b"x = " + b"(\n" * 5000 + b")" * 5000, "too nested"),
         ("m.py", b"x = " + b"-" * 200_000 + b"1\n" + b"\n" * 2000, "too nested"),
         ("m.py", b"x = 1" + b"\\\n+1" * 30_000, "too nested"),
         ("m.py", b"x = " + b"9" * 4000 + b"9" * 600 + b"\n" * 40, "syntax error"),
@@ -182,17 +182,18 @@ def test_reasons_for_leaving_a_function_out(tmp_path: Path) -> None:
         {
             "m.py": "from abc import abstractmethod\nfrom typing import overload\n"
             "@overload\ndef over(): ...\n"
-            "class A:\n    @abstractmethod\n    def abstract(self):\n        a = 1\n        b = 2\n        return a\n"
+            "class A:\n    @abstractmethod\n    def abstract(self):\n        a = 1; b = 2; return a\n"
             "    def stub(self):\n        '''Doc.'''\n        raise NotImplementedError('x')\n"
             "    def __init__(self, a, b, c):\n        self.a = a\n        self.b = b\n        self.c = c\n"
-            "    def __eq__(self, other):\n        if other:\n            return 1\n        a = 1\n        return a\n"
+            "    def __eq__(self, other):\n        if other:\n            return 1\n        a = 1; return a\n"
             "def short():\n    return 1\n"
             "def long():\n" + many + "def good():\n" + BODY,
             "test_m.py": "def helper():\n" + BODY,
             "pkg/tests/x.py": "def helper():\n" + BODY,
             "test/x.py": "def helper():\n" + BODY,
             "pkg/test/x.py": "def product():\n" + BODY,
-            "n.py": "import unittest\nclass XTests(unittest.TestCase):\n    def check(self):\n        a = 1\n        b = 2\n        return a\n"
+            "n.py": "import unittest\n"
+            "class XTests(unittest.TestCase):\n    def check(self):\n        a = 1; b = 2; return a\n"
             "def test_x():\n" + BODY + "def also_good():\n" + BODY,
             "o.py": "def test_connection():\n" + BODY,
         },
@@ -281,7 +282,8 @@ class Thing:
 def helper(): pass
 """,
     "src/pkg/star.py": "def starred(): pass\n",
-    "tests/test_it.py": "import pkg\nfrom pkg import exported, starred\ndef test_a(): exported(), pkg.exported(), starred(), pkg.starred()\n",
+    "tests/test_it.py": "import pkg\nfrom pkg import exported as e, starred\n"
+    "def test_a(): e(), pkg.exported(), starred(), pkg.starred()\n",
 }
 
 
@@ -310,7 +312,8 @@ def test_callers_are_bounded_and_survive_cycles(tmp_path: Path) -> None:
         index(
             tmp_path,
             {
-                "a.py": "from b import *\nfrom b import y as z\nclass A(A): pass\nclass B(C): pass\nclass C(B):\n"
+                "a.py": "from b import *\nfrom b import y as z\nclass A(A): pass\n"
+                "class B(C): pass\nclass C(B):\n"
                 "    def m(self): self.none(); super().none(); A(); z(); nowhere()\n"
                 "def f(): pass\n" + "".join(f"def g{n}(): f()\n" for n in range(50)),
                 "b.py": "from a import *\nfrom a import z as y\n",

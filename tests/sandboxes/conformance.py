@@ -254,6 +254,7 @@ class Conformance:
             "(trap '' INT TERM; while :; do sleep 1; done)",
             "tail -f /dev/null & wait",
             "cat /dev/zero >/dev/null",
+            "kill -STOP $$",
         ],
     )
     def test_a_command_that_outlives_its_time(self, play: Play, command: str) -> None:
@@ -268,9 +269,7 @@ class Conformance:
 
         play(body)
 
-    @pytest.mark.parametrize(
-        "command", ["trap '' INT; while :; do :; done", "exec sleep 30", "kill -STOP $$"]
-    )
+    @pytest.mark.parametrize("command", ["trap '' INT; while :; do :; done", "exec sleep 30"])
     def test_a_shell_that_does_not_come_back(self, play: Play, command: str) -> None:
         async def body(box: Sandbox) -> None:
             result = await box.run(f"cd docs; {command}", 0.3)
@@ -376,7 +375,7 @@ class Conformance:
                 with pytest.raises(OSError, match=r".") as caught:
                     await box.write(path, b"x")
                 assert not isinstance(caught.value, SandboxError)
-            with pytest.raises(OSError, match="."):
+            with pytest.raises(OSError, match=r"."):
                 await box.write("huge", b"x" * (70 << 20))
 
         play(body)
@@ -384,7 +383,7 @@ class Conformance:
     def test_a_full_disk_spares_what_was_there(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:
             await box.run("head -c 1G /dev/zero > /tmp/fill", 20)
-            with pytest.raises(OSError, match="."):
+            with pytest.raises(OSError, match=r"."):
                 await box.write("README.md", b"y" * 500_000)
             assert await box.read("README.md") == b"read me\n"
 
@@ -442,7 +441,7 @@ class Conformance:
         assert (copy / "new/bin").read_bytes() == b"\0\1"
         assert (copy / "guide/deep.txt").exists()
         assert not (copy / "package/module.py").exists()
-        assert not os.access(copy / "tool.sh", os.X_OK) or os.stat(copy / "tool.sh").st_mode & 0o111 == 0
+        assert (copy / "tool.sh").stat().st_mode & 0o111 == 0
 
     @pytest.mark.parametrize(
         ("command", "expected"),
@@ -540,8 +539,8 @@ class Conformance:
 
     def test_disk_is_limited(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:
-            fill = "head -c 200M /dev/zero > /tmp/fill; head -c 200M /dev/zero > fill; head -c 200M /dev/zero > /dev/shm/fill"
-            result = await box.run(f"{fill}; head -c 200M /dev/zero > ~/fill", 20)
+            fill = "for f in /tmp/fill fill /dev/shm/fill ~/fill; do head -c 200M /dev/zero > $f; done"
+            result = await box.run(fill, 20)
             assert result.output.count("No space left") >= 3
             assert (await box.run("echo still here", 5)).output == "still here\n"
             sizes = "du -cm /tmp . /dev/shm ~ 2>/dev/null | tail -1 | cut -f1"
@@ -584,7 +583,9 @@ class Conformance:
                 f"try: s.connect('\\0sera-test-{os.getpid()}'); print('connected abstract')\n"
                 "except OSError as e: print(type(e).__name__)\n"
             )
-            own = "python -m http.server 8123 >/dev/null 2>&1 & sleep 0.7; python -c 'import urllib.request as u; print(u.urlopen(\"http://localhost:8123/\").status)'"
+            fetch = "import urllib.request as u; print(u.urlopen('http://localhost:8123/').status)"
+            serve = "python -m http.server 8123 >/dev/null 2>&1 &"
+            own = f'{serve} sleep 0.7; python -c "{fetch}"'
 
             async def body(box: Sandbox) -> None:
                 result = await box.run(python(code), 10)
@@ -682,7 +683,7 @@ class Conformance:
             )
             paths = ["out", "dir/outside", f"root{outside}", f"up{outside}", str(outside)]
             for path in [*paths, f"/proc/1/root{outside}"]:
-                with pytest.raises(OSError, match="."):
+                with pytest.raises(OSError, match=r"."):
                     await box.read(path)
             for path in paths:  # may lead to the sandbox's own /tmp, and no further
                 with contextlib.suppress(OSError):
@@ -713,7 +714,9 @@ class Conformance:
         async def scene() -> None:
             async with make(layer, SMALL) as backend:
                 async with backend.sandbox() as box:
-                    await box.run(f"setsid nohup sleep {marker} >/dev/null 2>&1 & sleep {marker} &", 5)
+                    await box.run(
+                        f"setsid nohup sleep {marker} >/dev/null 2>&1 & sleep {marker} & sleep 0.2", 5
+                    )
                     assert len(alive_with(marker)) == 2
                 assert not alive_with(marker)
 
@@ -738,10 +741,10 @@ class Conformance:
                 async with backend.sandbox() as box:
                     assert (await box.run("echo next", 5)).output == "next\n"
 
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         asyncio.run(scene())
         assert gone_soon(marker)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
     def test_a_cancelled_request_closes_the_sandbox(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:

@@ -129,7 +129,7 @@ class _Resolver:
         return (path, scope.classes[name], "") if name in scope.classes else None
 
     def _member(self, target: Target, name: str, depth: int = _DEPTH) -> Target | None:
-        path, scope, qualname = target
+        path, scope, _ = target
         if scope is None or depth <= 0:
             return None
         if scope.kind == "class":
@@ -138,11 +138,9 @@ class _Resolver:
             return found
         if name in scope.imports:
             return self._imported(path, scope.imports[name], depth - 1)
-        return (
-            self._module(self._locate(path, 1, name))
-            if qualname == "package"
-            else self._starred(path, name, depth)
-        )
+        if found := self._starred(path, name, depth):
+            return found
+        return self._module(self._locate(path, 1, name)) if path.endswith("__init__.py") else None
 
     def _imported(self, path: str, what: tuple[int, str, str], depth: int = _DEPTH) -> Target | None:
         level, dotted, name = what
@@ -200,11 +198,7 @@ class _Resolver:
         return None
 
     def _module(self, path: str | None) -> Target | None:
-        return (
-            (path, self._by_path[path].scope, "package" if path.endswith("__init__.py") else "")
-            if path
-            else None
-        )
+        return (path, self._by_path[path].scope, "") if path else None
 
     def _locate_uncached(self, importer: str, level: int, dotted: str) -> str | None:
         """Path of the module that an import in `importer` names, or None when it is not ours."""

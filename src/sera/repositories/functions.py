@@ -10,7 +10,6 @@ start is in `refused` with one of these:
     overload, abstract   by decorator
     dunder      a special method without any control flow, such as an `__init__` that only assigns
     too short, too long  by `IndexRules`
-    duplicate   of a function with the same name and first line
 """
 
 import gc

@@ -184,6 +184,7 @@ def writing() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_OPTIONAL_LOCKS": "0",  # a finished snapshot is shared: looking at it must not write
         "LC_ALL": "C",
     }
     return env | who | alone | settings(_OURS)

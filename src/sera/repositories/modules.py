@@ -3,8 +3,9 @@
 `read_module` never raises for what a file contains: it answers with a reason from the list below
 instead, since a repository may hold anything.
 
-    not UTF-8 name, unreadable, too large, vendored, generated, minified,
-    bad encoding (PEP 263 cookies and byte-order marks are honoured), python 2, syntax error, too nested
+    name is not UTF-8, vendored, generated, minified, python 2, too nested,
+    bad encoding    coding cookies (PEP 263) and byte-order marks are honoured
+    syntax error    for the Python that runs this
 
 `Module` holds what later stages need, names and numbers only: the tree itself is dropped, so that a
 large repository fits in memory.
@@ -167,6 +168,8 @@ def read_module(path: str, content: bytes) -> Module | str:
     try:
         return _scan(path, text.replace("\r\n", "\n").replace("\r", "\n"))
     except SyntaxError as error:
+        if "too many nested" in (error.msg or ""):
+            return "too nested"
         return "python 2" if _PYTHON_2.search(error.msg or "") else "syntax error"
     except ValueError:  # null bytes, on some versions of Python; numbers too long to convert
         return "syntax error"

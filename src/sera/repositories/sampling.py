@@ -143,7 +143,7 @@ def _task(
 ) -> Task:
     random = _random(seed, "task", position, function.id)
     others = [name for name in categories if name != first]
-    order = [first, *random.sample(others, len(others))]
+    order = [first, *random.sample(others, min(attempts - 1, len(others)))]
     chosen = tuple(order[attempt % len(order)] for attempt in range(attempts))
     own_seed = random.getrandbits(31)
     return Task(

@@ -180,7 +180,7 @@ def _keep(building: Path, final: Path, commit: str) -> Path:
         finished.mkdir()
         finished.chmod(0o755)
         (building / "tree").rename(finished / "tree")
-        with suppress(FileExistsError, OSError):  # another process was faster
+        with suppress(OSError):  # another process was faster
             finished.rename(final)
     if not _intact(final / "tree", commit):
         raise SourceError(f"the cached snapshot {final} is damaged: remove it and repeat")

@@ -60,8 +60,10 @@ def read_source(source: str, revision: str | None, building: Path, limits: Sourc
     """Read `source` into `building/tree`; anything else this needs it puts beside that."""
     if revision is not None and (revision.startswith("-") or not revision.strip() or "\0" in revision):
         raise UsageError(f"{revision!r} is no revision: name a branch, a tag or a commit")
+    if not source.strip():
+        raise UsageError("no repository named: give a directory, an archive or a git URL")
     (building / "tree").mkdir()
-    with boundary(SourceError, "the repository's URL is malformed", ValueError):
+    with boundary(SourceError, "the repository's path or URL is malformed", ValueError, RuntimeError):
         path = _local_path(source)
     staging = Staging(building / "tree", limits, redacted(source))
     if path is None:

@@ -67,7 +67,7 @@ class Init:
             seconds=request["seconds"],
             output_bytes=self._spec.output_bytes,
         )
-        return _report(programs.run(program, self._spec, self._watch))
+        return _report(programs.run(program, self._spec, self._watch, self._shell.pid))
 
     def _read(self, request: dict[str, Any], _: bytes) -> files.Reply:
         return files.serve(lambda: ({}, files.read(request["path"], self._spec)), self._spec, self._watch)
@@ -86,7 +86,7 @@ class Init:
         return files.serve(operation, self._spec, self._watch)
 
     def _patch(self, _: dict[str, Any], __: bytes) -> files.Reply:
-        return {}, patch.take(self._spec, self._root, self._watch)
+        return {}, patch.take(self._spec, self._root, self._watch, self._shell.pid)
 
 
 def _report(outcome: programs.Outcome) -> files.Reply:

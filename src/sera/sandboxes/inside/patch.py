@@ -52,29 +52,29 @@ class PatchFailed(Exception):
     """git could not take the patch; the message says why."""
 
 
-def take(spec: Spec, root: Root, watch: Watch) -> bytes:
+def take(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
     """The patch; empty if nothing changed."""
     options = {"size": str(2 * spec.disk_bytes), "mode": "0755"}
     kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), SCRATCH)
     processes.send(-1, signal.SIGSTOP)
     try:
-        return _with_scratch(spec, root, watch)
+        return _with_scratch(spec, root, watch, shell)
     finally:
         processes.send(-1, signal.SIGCONT)
         kernel.unmount(SCRATCH)
 
 
-def _with_scratch(spec: Spec, root: Root, watch: Watch) -> bytes:
+def _with_scratch(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
     fresh = not _make_git_directory(spec)
     if fresh:
-        _git(["read-tree", spec.commit], spec, watch)
+        _git(["read-tree", spec.commit], spec, watch, shell)
     nested = _nested_repositories(spec, root)
     add = ["add", "--all", "--ignore-errors", "."]
-    added = _git(add, spec, watch, lambda: _hide(nested), tolerate=True)
+    added = _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
     if added.exit_code == _FATAL:  # an encoding named in .gitattributes that the files are not in
         _write(f"{_GIT}/info/attributes", "* -working-tree-encoding\n")
-        _git(add, spec, watch, lambda: _hide(nested), tolerate=True)
-    return _git([*_DIFF, spec.commit], spec, watch).output
+        _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
+    return _git([*_DIFF, spec.commit], spec, watch, shell).output
 
 
 def _make_git_directory(spec: Spec) -> bool:
@@ -106,6 +106,7 @@ def _git(
     arguments: list[str],
     spec: Spec,
     watch: Watch,
+    shell: int,
     prepare: Callable[[], None] | None = None,
     tolerate: bool = False,
 ) -> Outcome:
@@ -134,7 +135,7 @@ def _git(
         keep=(kernel.CAP_DAC_READ_SEARCH,),
         prepare=prepare,
     )
-    outcome = run(program, spec, watch)
+    outcome = run(program, spec, watch, shell)
     if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
         raise PatchFailed(_reason(arguments[0], outcome))
     return outcome

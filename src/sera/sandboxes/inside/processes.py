@@ -7,6 +7,7 @@ ones being born included, so that a fork bomb cannot outrun the list of whom to 
 import os
 import resource
 import signal
+import time
 from collections.abc import Collection, Iterable
 
 from . import kernel
@@ -14,6 +15,7 @@ from .spec import USER, Spec
 
 _OPEN_FILES = 4096
 _NICE = 5
+_DYING_SECONDS = 1.0
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -115,10 +117,13 @@ def kill_new(before: Collection[int], shell: int = 0) -> None:
         return
     send(-1, signal.SIGSTOP)
     now = alive()
-    for pid in now:
-        if not _belongs(pid, now, before, shell):
-            send(pid, signal.SIGKILL)
+    doomed = {pid for pid in now if not _belongs(pid, now, before, shell)}
+    for pid in doomed:
+        send(pid, signal.SIGKILL)
     send(-1, signal.SIGCONT)
+    deadline = time.monotonic() + _DYING_SECONDS
+    while doomed & alive().keys() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _belongs(pid: int, now: dict[int, int], before: Collection[int], shell: int) -> bool:

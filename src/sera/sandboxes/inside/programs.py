@@ -37,9 +37,9 @@ class Outcome(NamedTuple):
     limit: str
 
 
-def run(program: Program, spec: Spec, watch: Watch) -> Outcome:
+def run(program: Program, spec: Spec, watch: Watch, shell: int) -> Outcome:
     """Run to the end or to its time; every process it started is dead when this returns."""
-    before = processes.alive()
+    before = processes.alive() | {shell: 1}
     watch.begin()
     reader, writer = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()

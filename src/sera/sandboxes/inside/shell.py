@@ -33,7 +33,7 @@ _ARGV = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
 _SETTINGS = "PS1= PS2=; set +m +H +o history; shopt -u checkwinsize\n"
 _SOURCE = f". {COMMAND} </dev/null >&{_OUTPUT} 2>&{_OUTPUT} {_STATUS}>&- {_OUTPUT}>&-\n"
 _REPORT = re.compile(rb"^(\d+) (\d+)$", re.MULTILINE)
-_INTERRUPT_SECONDS = 0.1
+_INTERRUPT_SECONDS = 0.05
 _RECOVERY_SECONDS = 2.0
 
 
@@ -106,7 +106,7 @@ class Shell:
 
     def run(self, command: bytes, seconds: float) -> tuple[Outcome, bool]:
         """What the command did, and whether the shell had to be replaced."""
-        before = processes.alive()
+        before = processes.alive() | {self.pid: 1}  # a bash not yet up is not to be seen
         self._watch.begin()
         self._write_command(command)
         self._sequence += 1
@@ -170,19 +170,29 @@ class Shell:
         """Bring the shell back; `_last` is negative afterwards if that failed."""
         self._last = -1
         deadline = time.monotonic() + _RECOVERY_SECONDS
-        first = True
+        gently = True
         while self._last < 0 and self._alive() and time.monotonic() < deadline:
-            if first:
-                for pid in processes.alive().keys() - before.keys():
-                    processes.send(pid, signal.SIGINT)
+            if gently:
+                self._interrupt_together(before)
             else:
                 processes.kill_new(before, self.pid)
-            processes.send(self.pid, signal.SIGINT)
             self._sequence += 1
             self._feed(self._report())
-            self._until_reported(output, time.monotonic() + _INTERRUPT_SECONDS)
-            first = False
+            self._until_reported(output, min(deadline, time.monotonic() + _INTERRUPT_SECONDS))
+            gently = not gently
         processes.kill_new(before, self.pid)
+
+    def _interrupt_together(self, before: dict[int, int]) -> None:
+        """Interrupt the shell and what it runs at one moment, as a terminal would.
+
+        bash gives up a loop only if the command it waits for died of the interrupt too, so it must
+        not get to the next one in between.
+        """
+        processes.send(self.pid, signal.SIGSTOP)
+        for pid in processes.alive().keys() - before.keys():
+            processes.send(pid, signal.SIGINT)
+        processes.send(self.pid, signal.SIGINT)
+        processes.send(self.pid, signal.SIGCONT)
 
     def _remember_directory(self) -> None:
         try:

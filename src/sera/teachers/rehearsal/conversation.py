@@ -22,10 +22,12 @@ _WORKDIR = "/testbed"
 
 def template_pattern(template: str) -> re.Pattern[str]:
     """A pattern that finds a rendered `template`, each placeholder a group of its name."""
-    literal, pattern = True, ""
-    for part in _PLACEHOLDER.split(template):
-        pattern += re.escape(part) if literal else f"(?P<{part}>.*?)"
-        literal = not literal
+    pattern = ""
+    for number, part in enumerate(_PLACEHOLDER.split(template)):
+        if number % 2 == 0:
+            pattern += re.escape(part)
+        else:
+            pattern += f"(?P={part})" if f"(?P<{part}>" in pattern else f"(?P<{part}>.*?)"
     return re.compile(pattern + (r"\Z" if template.endswith("}}") else ""), re.DOTALL)
 
 

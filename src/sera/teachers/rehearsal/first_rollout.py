@@ -134,7 +134,7 @@ def _second(scene: Scene, main: Work, definition: Definition, uses: list[Hit]) -
     code = main.alteration.code
     kind = main.alteration.kind
     order = [kind, *(k for k in candidates("", scene.dice) if k != "remark")]
-    elsewhere = [hit for hit in uses if hit.path != code.path and not is_test(hit.path)]
+    elsewhere = [h for h in uses if h.path != code.path and not is_test(h.path) and "def " not in h.text]
     if elsewhere and scene.dice.chance(0.5, "caller"):
         hit = scene.dice.pick(elsewhere, "which caller")
         reasoning = scene.say("t1.second", name=code.name, other=posixpath.basename(hit.path))
