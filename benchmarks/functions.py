@@ -37,7 +37,8 @@ def main() -> None:
         return
     print(
         f"{row['name']}: {row['files']:,} files, {row['functions']:,} functions "
-        f"({row['sampleable']:,} to sample) in {row['index_seconds']} s: {row['files_per_second']} files/s, peak {row['peak_mib']} MiB; "
+        f"({row['sampleable']:,} to sample) in {row['index_seconds']} s: "
+        f"{row['files_per_second']} files/s, peak {row['peak_mib']} MiB; "
         f"snapshot {row['snapshot_seconds']} s"
     )
 

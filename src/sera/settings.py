@@ -43,6 +43,7 @@ def load_config(kind: type[C], file: Path | None = None, pairs: Iterable[str] = 
         if not separator:
             raise ConfigError(f"--set {pair}: write it as key=value, e.g. --set agent.step_limit=50")
         _put(tree, key.strip().split("."), _read_value(text.strip()))
+    _name_default_kinds(tree, kind)
     return convert(tree, kind, f"settings ({file})" if file else "settings")
 
 
@@ -87,6 +88,22 @@ def _put(tree: Tree, path: list[str], value: object) -> None:
     tree[last] = value
 
 
+def _name_default_kinds(tree: Tree, kind: type) -> None:
+    """Where one of several kinds of settings is possible and none is named, the default kind is meant."""
+    for field in msgspec.structs.fields(kind):
+        value, default = tree.get(field.encode_name), _default_of(field)
+        if isinstance(value, dict) and isinstance(default, msgspec.Struct):
+            config = default.__struct_config__
+            if config.tag_field is not None:
+                value.setdefault(config.tag_field, config.tag)
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> object:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
 class Knob(msgspec.Struct, frozen=True):
     """One setting, for the generated page."""
 
@@ -124,11 +141,8 @@ def _type_name(hint: Any) -> str:
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
-    if field.default is not msgspec.NODEFAULT:
-        return msgspec.json.encode(field.default, enc_hook=str).decode()
-    if field.default_factory is not msgspec.NODEFAULT:
-        return msgspec.json.encode(field.default_factory(), enc_hook=str).decode()
-    return "required"
+    default = _default_of(field)
+    return "required" if default is msgspec.NODEFAULT else msgspec.json.encode(default, enc_hook=str).decode()
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:

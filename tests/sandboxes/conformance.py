@@ -628,6 +628,16 @@ class Conformance:
 
         play(body)
 
+    def test_commands_hold_no_descriptors_of_ours(self, play: Play) -> None:
+        async def body(box: Sandbox) -> None:
+            count = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int))"
+            for result in (await box.run(python(count), 5), await box.execute(["python", "-c", count], 5)):
+                assert result.output == "['0', '1', '2', '3']\n"
+            shell = await box.run("readlink /proc/$$/fd/*", 5)
+            assert "socket" not in shell.output
+
+        play(body)
+
     def test_rights_cannot_be_gained(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:
             for command in (

@@ -145,6 +145,24 @@ def test_a_layer_without_git_is_refused(tmp_path: Path) -> None:
         asyncio.run(scene())
 
 
+def test_without_an_overlay_each_sandbox_has_a_copy(tmp_path: Path) -> None:
+    layer = make_layer(tmp_path / "tree")
+
+    async def scene() -> None:
+        async with Namespaces(layer, NamespacesConfig(limits=SMALL, share_layer=False)) as backend:
+            assert "copy" in backend.notice
+            async with backend.sandbox() as one, backend.sandbox() as two:
+                assert await one.patch() == ""
+                await one.run("rm -r docs; echo x >> tool.sh; git init -q nested; touch nested/file; ls", 5)
+                assert "nested/file" in await one.patch()
+                assert await two.patch() == ""
+                assert (
+                    await two.run("./tool.sh; readlink link; git status --short", 5)
+                ).output == "tool\nREADME.md\n"
+
+    asyncio.run(scene())
+
+
 def test_the_layer_keeps_its_owner(tmp_path: Path) -> None:
     layer = make_layer(tmp_path / "tree")
 

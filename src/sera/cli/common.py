@@ -16,6 +16,9 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PATH = click.Path(path_type=Path)
 
+_PLAIN_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
 
 
@@ -35,7 +38,8 @@ def console() -> "Console":
     """The console for what a person reads: colours and boxes on a terminal, plain text elsewhere."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _PLAIN_WIDTH)
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()) -> "Table":

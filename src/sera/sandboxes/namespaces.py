@@ -74,6 +74,8 @@ class NamespacesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Further host directories, seen read-only at their own path."""
     environment: dict[str, str] = {}
     """Further variables for commands."""
+    share_layer: bool = True
+    """False: every sandbox copies the tree, as it must where the kernel refuses an overlay."""
 
 
 # ── one connection ────────────────────────────────────────────────────────────────────────────────
@@ -266,6 +268,7 @@ class Namespaces:
         self._spawner: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._notice = ""
+        self._sending = asyncio.Lock()
 
     @property
     def notice(self) -> str:
@@ -343,7 +346,8 @@ class Namespaces:
         with theirs:
             try:
                 ours.setblocking(False)
-                await _send_descriptor(self._control, theirs.fileno())
+                async with self._sending:
+                    await _send_descriptor(self._control, theirs.fileno())
                 limit = max(self._config.limits.read_bytes, self._config.limits.output_bytes, 65 << 20)
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(lambda: _Connection(limit), sock=ours)
@@ -393,6 +397,7 @@ def _spec(layer: Layer, config: NamespacesConfig) -> Spec:
         python=_interpreter(prefixes),
         environment=_ENVIRONMENT | {"PATH": _path(prefixes)} | config.environment,
         privileged=os.geteuid() == 0,
+        shared=config.share_layer,
         user=tree.stat().st_uid or _COMMAND_USER,
         memory_bytes=limits.memory_bytes,
         processes=limits.processes,

@@ -34,6 +34,7 @@ _NAMESPACES = (
 def main(descriptor: int) -> None:
     """Serve on the inherited socket until its other end is closed."""
     kernel.die_with_parent(signal.SIGKILL)
+    os.set_inheritable(descriptor, False)
     control = socket.socket(fileno=descriptor)
     settings = control.recv(_SETTINGS_BYTES)
     if not settings:
@@ -42,11 +43,12 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is the host's to handle
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     kernel.adopt_orphans()
-    copied = False
+    kernel.leave_session_keyring()
+    copied = not spec.shared
     try:
         if spec.privileged:
             _own_layer(spec)
-        copied = not _probe(spec)
+        copied = not _probe(spec) or copied
         answer: dict[str, Any] = {"notice": COPIED if copied else ""}
     except OSError as error:
         answer = {"error": str(error), "errno": error.errno}
@@ -58,8 +60,9 @@ def main(descriptor: int) -> None:
         message, descriptors, _, _ = socket.recv_fds(control, 16, 1)
         if not message:
             return
-        for inherited in descriptors:
-            _spawn(spec, copied, control, socket.socket(fileno=inherited))
+        for received in descriptors:
+            os.set_inheritable(received, False)  # or every command would hold the host's socket
+            _spawn(spec, copied, control, socket.socket(fileno=received))
 
 
 def _spawn(spec: Spec, copied: bool, control: socket.socket, connection: socket.socket) -> None:

@@ -41,6 +41,8 @@ class Spec(NamedTuple):
     """Whether the spawner is root, so that commands get a user of their own."""
     user: int
     """The user and group number of commands as the host sees it (privileged only)."""
+    shared: bool
+    """Whether to share the layer by an overlay, if the kernel lets us."""
     memory_bytes: int
     processes: int
     disk_bytes: int

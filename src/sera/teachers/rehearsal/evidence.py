@@ -85,12 +85,15 @@ def _outline(seen: dict[int, str]) -> Outline:
 
 
 def _in_file(path: str, file: _File, outline: Outline) -> list[Finding]:
-    findings = []
+    """Of a function inside a changed one, only the outer is found: the lines are the same."""
+    findings: list[Finding] = []
+    covered = 0
     for definition in outline.definitions:
-        if definition.keyword == "def" and definition.line in file.seen:
+        if definition.keyword == "def" and definition.line in file.seen and definition.line > covered:
             code = read_code(path, file.seen, definition.line, definition.name, outline.length)
             if code and (alteration := _recover(code, file.replaced)):
                 findings.append(_finding(alteration, path, outline, definition))
+                covered = code.first + len(code.lines) - 1
     return findings
 
 
