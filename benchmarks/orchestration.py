@@ -34,7 +34,9 @@ SCRIPT = [
     call("bash", command="grep -rn f1 . | head"),
     call("str_replace_editor", command="create", path="/testbed/try.py", file_text="print(1)\n"),
     call("bash", command="cat try.py"),
-    call("str_replace_editor", command="str_replace", path=FILE, old_str="y = x + 1\n", new_str="y = 1 + x\n"),
+    call(
+        "str_replace_editor", command="str_replace", path=FILE, old_str="y = x + 1\n", new_str="y = 1 + x\n"
+    ),
     call("str_replace_editor", command="view", path=FILE, view_range=[1, 20]),
     call("bash", command="git status --short"),
     call("bash", command="rm try.py"),
@@ -48,7 +50,12 @@ STEPS = 2 * 12
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--concurrent", type=int, nargs="+", default=[16, 100, 500])
-    parser.add_argument("--pairs", type=int, default=0, help="pairs per measurement; default: one per rollout at once, at least 50")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=0,
+        help="pairs per measurement; default: one per rollout at once, at least 50",
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [measure(concurrent, options.pairs or max(50, concurrent)) for concurrent in options.concurrent]
@@ -84,7 +91,10 @@ async def generate_pairs(repository: str, out: Path, config: GenerateConfig) -> 
     job = plan_job(repository, out, config)
     ends: list[Pair] = []
     with open_run(out, job.manifest, job.profile, job.tasks) as opened:
-        async with ScriptedTeacher(SCRIPT) as teacher, make_backend(config.sandbox, job.snapshot.layer) as backend:
+        async with (
+            ScriptedTeacher(SCRIPT) as teacher,
+            make_backend(config.sandbox, job.snapshot.layer) as backend,
+        ):
             before, started = usage(), time.monotonic()
             await generate(job, opened, teacher, backend, ends.append)
             after, seconds = usage(), time.monotonic() - started

@@ -28,7 +28,10 @@ def show(title: str, found: list[tuple[int, str]]) -> None:
 def main() -> None:
     files = sorted(SOURCE.rglob("*.py"))
     show("Functions", [found for file in files for found in functions(file)])
-    show("Modules", [(len(file.read_text("utf-8").splitlines()), str(file.relative_to(SOURCE))) for file in files])
+    show(
+        "Modules",
+        [(len(file.read_text("utf-8").splitlines()), str(file.relative_to(SOURCE))) for file in files],
+    )
 
 
 if __name__ == "__main__":

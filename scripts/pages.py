@@ -25,7 +25,9 @@ def cli_page() -> str:
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+        inner = click.Context(
+            command, info_name=name, parent=context, max_content_width=100, terminal_width=100
+        )
         parts.append(f"## sera {name}\n\n```\n{command.get_help(inner)}\n```")
     return "\n\n".join(parts) + "\n"
 
@@ -51,7 +53,11 @@ def section(title: str, kind: type) -> str:
 
 def main() -> int:
     pages = {"cli.md": cli_page(), "configuration.md": configuration_page()}
-    stale = [name for name, text in pages.items() if not (DOCS / name).exists() or (DOCS / name).read_text("utf-8") != text]
+    stale = [
+        name
+        for name, text in pages.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text("utf-8") != text
+    ]
     if "--check" in sys.argv[1:]:
         print("\n".join(f"docs/{name} is out of date: run `make docs`" for name in stale))
         return bool(stale)

@@ -103,7 +103,10 @@ def in_sandbox(tiny_snapshot: Snapshot) -> InSandbox[object]:
 
     def run(work: Callable[[Sandbox], Awaitable[T]]) -> T:
         async def main() -> T:
-            async with make_backend(SandboxConfig(), tiny_snapshot.layer) as backend, backend.sandbox() as sandbox:
+            async with (
+                make_backend(SandboxConfig(), tiny_snapshot.layer) as backend,
+                backend.sandbox() as sandbox,
+            ):
                 return await work(sandbox)
 
         return asyncio.run(asyncio.wait_for(main(), 60))

@@ -14,6 +14,7 @@ meaning of one changes. Identity is by content: `content_id` of what makes a thi
 
 import hashlib
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,6 +33,15 @@ def content_id(*parts: object) -> str:
 
 
 # ── the repository ────────────────────────────────────────────────────────────────────────────────
+
+
+class Layer(Record, frozen=True):
+    """A working tree that all sandboxes of a run share, read-only from outside. Never stored."""
+
+    tree: Path
+    """Absolute path of a directory with the files and a `.git` that holds exactly one commit."""
+    commit: str
+    """Full hash of that commit."""
 
 
 class Function(Record, frozen=True):

@@ -11,7 +11,9 @@ from sera.sandboxes import Sandbox
 PROFILE = load_profile()
 
 
-def edit(in_sandbox: Any, *calls: dict[str, Any], files: dict[str, bytes] | None = None) -> tuple[list[str], dict[str, bytes]]:
+def edit(
+    in_sandbox: Any, *calls: dict[str, Any], files: dict[str, bytes] | None = None
+) -> tuple[list[str], dict[str, bytes]]:
     """Run editor calls one after the other; the answers, and the files named afterwards."""
 
     async def work(sandbox: Sandbox) -> tuple[list[str], dict[str, bytes]]:
@@ -41,7 +43,9 @@ def test_view(in_sandbox: Any) -> None:
         view("/testbed"),
     )[0]
     assert '     1\t"""Text helpers."""\n' in whole
-    assert part.endswith('     4\tdef shorten(text, width=10):\n     5\t    """Cut text to width characters."""')
+    assert part.endswith(
+        '     4\tdef shorten(text, width=10):\n     5\t    """Cut text to width characters."""'
+    )
     assert rest.endswith("    18\t    return sep.join(kept)")
     assert "/testbed/tiny/\n/testbed/tiny/__init__.py\n" in directory
     assert ".git" not in directory
@@ -59,9 +63,14 @@ def test_range_past_the_end_shows_what_there_is(in_sandbox: Any) -> None:
 
 
 def test_long_python_file_is_outlined_and_ranges_are_not(in_sandbox: Any) -> None:
-    body = "".join(f"def f{n}(x):\n    '''Doc {n}.'''\n" + "    x += 1\n" * 20 + "    return x\n\n\n" for n in range(100))
+    body = "".join(
+        f"def f{n}(x):\n    '''Doc {n}.'''\n" + "    x += 1\n" * 20 + "    return x\n\n\n" for n in range(100)
+    )
     outlined, part = edit(
-        in_sandbox, view("/testbed/long.py"), view("/testbed/long.py", 1, 30), files={"/testbed/long.py": body.encode()}
+        in_sandbox,
+        view("/testbed/long.py"),
+        view("/testbed/long.py", 1, 30),
+        files={"/testbed/long.py": body.encode()},
     )[0]
     assert "is an outline" in outlined.splitlines()[0]
     assert "def f99(x):" in outlined

@@ -115,7 +115,9 @@ def test_what_commands_answer(in_sandbox: Any) -> None:
                      problem="view_range must be a list, each item a whole number")),
     ],
 )  # fmt: skip
-def test_malformed_replies_are_explained_and_the_rollout_goes_on(in_sandbox: Any, reply: Reply, told: str) -> None:
+def test_malformed_replies_are_explained_and_the_rollout_goes_on(
+    in_sandbox: Any, reply: Reply, told: str
+) -> None:
     outcome = roll_out(in_sandbox, Saying(reply, SUBMIT))
     assert outcome.end is End.SUBMITTED
     assert observations(outcome)[0] == told
@@ -123,7 +125,9 @@ def test_malformed_replies_are_explained_and_the_rollout_goes_on(in_sandbox: Any
 
 @pytest.mark.parametrize("arguments", ['{"command": "ls"', '["ls"]', '"ls"', "", "{'command': 'ls'}"])
 def test_arguments_that_are_no_object_are_marked(in_sandbox: Any, arguments: str) -> None:
-    outcome = roll_out(in_sandbox, Saying(calling(ToolCall(id="1", name="bash", arguments=arguments)), SUBMIT))
+    outcome = roll_out(
+        in_sandbox, Saying(calling(ToolCall(id="1", name="bash", arguments=arguments)), SUBMIT)
+    )
     assert outcome.end is End.SUBMITTED
     assert "not a valid JSON object" in observations(outcome)[0]
     assert outcome.messages[2].tool_calls == (
@@ -149,7 +153,10 @@ def test_several_calls_at_once_are_all_answered_and_none_run(in_sandbox: Any) ->
 def test_too_many_malformed_replies_in_a_row_end_it(in_sandbox: Any) -> None:
     broken = [say("…")] * 2
     good = call("bash", command="true")
-    assert roll_out(in_sandbox, ScriptedTeacher([*broken, good, *broken, *SUBMIT]), malformed_limit=3).end is End.SUBMITTED
+    assert (
+        roll_out(in_sandbox, ScriptedTeacher([*broken, good, *broken, *SUBMIT]), malformed_limit=3).end
+        is End.SUBMITTED
+    )
     assert roll_out(in_sandbox, ScriptedTeacher([*broken, say("…")]), malformed_limit=3).end is End.MALFORMED
 
 

@@ -23,7 +23,9 @@ def environment(cache: Path, **more: str) -> dict[str, str]:
 def sera(cache: Path) -> Sera:
     """Runs `sera` with the given arguments and checks the exit code, 0 unless told otherwise."""
 
-    def run(*arguments: object, code: int = 0, timeout: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: object, code: int = 0, timeout: float = 120, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
         command = [str(SERA), *map(str, arguments)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment(cache, **more)

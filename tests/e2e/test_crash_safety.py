@@ -22,7 +22,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def start(repository: Path, out: Path, cache: Path) -> "subprocess.Popen[bytes]":
     command = [str(SERA), "generate", str(repository), "--out", str(out), *ARGUMENTS]
     return subprocess.Popen(
-        command, env=environment(cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment(cache),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
@@ -76,7 +80,9 @@ def test_kill_at_random_moments(sera: Sera, tiny_repo: Path, cache: Path, tmp_pa
 
 def test_interrupt_saves_and_says_so(sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path) -> None:
     command = [str(SERA), "generate", str(tiny_repo), "--out", str(tmp_path / "run"), *ARGUMENTS]
-    process = subprocess.Popen(command, env=environment(cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment(cache), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=20)

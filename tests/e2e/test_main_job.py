@@ -77,7 +77,14 @@ def test_show(sera: Sera, finished: Path) -> None:
     complete = next(p for p in read_run(finished).pairs if p.state is State.COMPLETE)
     assert complete.task in listed
     shown = sera("show", finished, complete.index).stdout
-    for part in ("── system", "patch of t1", "pull request, in the style of", "patch of t2", "t1 found again in t2", "r = "):
+    for part in (
+        "── system",
+        "patch of t1",
+        "pull request, in the style of",
+        "patch of t2",
+        "t1 found again in t2",
+        "r = ",
+    ):
         assert part in shown
     assert sera("show", finished, complete.task[:8], "--full").stdout
     assert "no pair 'zzz'" in sera("show", finished, "zzz", code=2).stderr
@@ -100,7 +107,20 @@ def test_recall(sera: Sera, finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("style", ["hermes", "xml", "raw"])
 def test_dataset(sera: Sera, finished: Path, tmp_path: Path, style: str) -> None:
     out = tmp_path / "data"
-    told = sera("dataset", finished, "--out", out, "--format", style, "--min-recall", 0, "--stages", "t1", "--stages", "t2").stdout
+    told = sera(
+        "dataset",
+        finished,
+        "--out",
+        out,
+        "--format",
+        style,
+        "--min-recall",
+        0,
+        "--stages",
+        "t1",
+        "--stages",
+        "t2",
+    ).stdout
     rows, manifest = lines(out / "train.jsonl"), json.loads((out / "manifest.json").read_text())
     rejected = lines(out / "rejected.jsonl")
     assert len(rows) == manifest["rows"] > 0
@@ -180,7 +200,9 @@ def test_unlike_data_are_refused(sera: Sera, finished: Path, tiny_repo: Path) ->
 
 
 def test_settings_come_from_a_file(sera: Sera, tiny_repo: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text('functions = 3\n[teacher]\nkind = "rehearsal"\nseed = 7\n[agent]\nstep_limit = 60\n')
+    (tmp_path / "c.toml").write_text(
+        'functions = 3\n[teacher]\nkind = "rehearsal"\nseed = 7\n[agent]\nstep_limit = 60\n'
+    )
     sera("generate", tiny_repo, "--out", tmp_path / "r", "--config", tmp_path / "c.toml", "--functions", 1)
     config = json.loads((tmp_path / "r" / "run.json").read_text())["config"]
     assert (config["functions"], config["teacher"]["seed"], config["agent"]["step_limit"]) == (1, 7, 60)

@@ -23,7 +23,9 @@ def test_help_is_quick() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys, sera.cli; print(*{name.partition('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
     assert not HEAVY & set(loaded.stdout.split())
 
 

@@ -104,7 +104,9 @@ journal.append(Note(name="e", text="small"))
 def test_full_disk_leaves_no_half_record(path: Path) -> None:
     """A file size limit stands for the disk: part of the line fits, the rest does not."""
     script = _FILL.format(tests=str(Path(__file__).parent), path=str(path), limit=path.stat().st_size + 5_000)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
     assert "free some space" in done.stdout
     assert [note.name for note in open_journal(path)] == ["a", "b", "c", "e"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

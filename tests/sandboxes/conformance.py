@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from sera.sandboxes.contract import Backend, Layer, Limits, Sandbox
 
 Make = Callable[[Layer, Limits], Backend]
 Body = Callable[[Sandbox], Awaitable[None]]
-Play = Callable[..., None]
+Play = Callable[[Body], None]
 
 SMALL = Limits(
     memory_bytes=256 << 20,
@@ -34,6 +34,7 @@ SMALL = Limits(
 )
 SECRET = "sk-not-for-the-sandbox"
 NEIGHBOUR_SECONDS = 2.0
+SCENE_SECONDS = 40.0
 FORK_BOMB = "bomb() { bomb | bomb & }; bomb; sleep 30"
 MEMORY_HOG = "x=bytearray(64<<20)\nwhile True: x += bytes([1]) * (16 << 20)"
 MEMORY_HERD = (
@@ -100,26 +101,42 @@ def gone_soon(marker: str) -> bool:
 
 
 class Conformance:
-    """Inherit and provide `make`."""
+    """Inherit and provide `make`, of scope `class`."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def layer(cls, tmp_path_factory: pytest.TempPathFactory) -> Layer:
+        return make_layer(tmp_path_factory.mktemp("layer") / "tree")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runner(cls) -> Iterator[asyncio.Runner]:
+        with asyncio.Runner() as runner:
+            yield runner
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls, make: Make, layer: Layer, runner: asyncio.Runner) -> Iterator[Backend]:
+        """One backend for all tests that do not need their own: what one does must not reach the next."""
+        backend = make(layer, SMALL)
+        yield runner.run(backend.__aenter__())
+        runner.run(backend.__aexit__(None, None, None))
 
     @pytest.fixture
-    def layer(self, tmp_path: Path) -> Layer:
-        return make_layer(tmp_path / "layer")
+    def play(self, backend: Backend, runner: asyncio.Runner) -> Play:
+        """Run a scene in a fresh sandbox."""
 
-    @pytest.fixture
-    def play(self, make: Make, layer: Layer) -> Play:
-        def play(body: Body, limits: Limits = SMALL, layer: Layer = layer, seconds: float = 40) -> None:
+        def play(body: Body) -> None:
             async def scene() -> None:
-                async with asyncio.timeout(seconds), make(layer, limits) as backend:
-                    async with backend.sandbox() as box:
-                        await body(box)
+                async with asyncio.timeout(SCENE_SECONDS), backend.sandbox() as box:
+                    await body(box)
 
-            asyncio.run(scene())
+            runner.run(scene())
 
         return play
 
     @pytest.fixture
-    def play_beside(self, make: Make, layer: Layer) -> Callable[[str, float], float]:
+    def play_beside(self, backend: Backend, runner: asyncio.Runner) -> Callable[[str, float], float]:
         """Run a hostile command; the longest a neighbour's trivial command took meanwhile."""
 
         def play(command: str, seconds: float) -> float:
@@ -134,16 +151,19 @@ class Conformance:
                 return longest
 
             async def scene() -> float:
-                async with asyncio.timeout(40), make(layer, SMALL) as backend:
-                    async with backend.sandbox() as bad, backend.sandbox() as good:
-                        await good.run("true", 10)
-                        hostile = asyncio.create_task(bad.run(command, seconds))
-                        longest = await neighbour(good, hostile)
-                        await hostile
-                        assert (await bad.run("echo back", 10)).output.endswith("back\n")
-                        return longest
+                async with (
+                    asyncio.timeout(SCENE_SECONDS),
+                    backend.sandbox() as bad,
+                    backend.sandbox() as good,
+                ):
+                    await good.run("true", 10)
+                    hostile = asyncio.create_task(bad.run(command, seconds))
+                    longest = await neighbour(good, hostile)
+                    await hostile
+                    assert (await bad.run("echo back", 10)).output.endswith("back\n")
+                    return longest
 
-            return asyncio.run(scene())
+            return runner.run(scene())
 
         return play
 
@@ -596,7 +616,7 @@ class Conformance:
             play(body)
 
     def test_nothing_of_the_host_is_seen(
-        self, play: Play, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, make: Make, layer: Layer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("SERA_TEST_API_KEY", SECRET)
         (tmp_path / "private").write_text(SECRET)
@@ -626,7 +646,11 @@ class Conformance:
                 "sys",
             } & set(listing)
 
-        play(body)
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend, backend.sandbox() as box:
+                await body(box)
+
+        asyncio.run(scene())
 
     def test_commands_hold_no_descriptors_of_ours(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:
@@ -701,7 +725,7 @@ class Conformance:
 
         play(body)
         assert outside.read_text() == "untouched"
-        assert sorted(tmp_path.iterdir()) == sorted([outside, tmp_path / "layer"])
+        assert list(tmp_path.iterdir()) == [outside]
 
     # ── beginning and end ─────────────────────────────────────────────────────────────────────────
 
@@ -778,20 +802,14 @@ class Conformance:
 
         asyncio.run(scene())
 
-    def test_in_a_thread(self, play: Play) -> None:
-        async def body(box: Sandbox) -> None:
-            assert (await box.run("echo threaded", 5)).output == "threaded\n"
+    def test_in_a_thread(self, make: Make, layer: Layer) -> None:
+        outputs: list[str] = []
 
-        failures: list[BaseException] = []
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend, backend.sandbox() as box:
+                outputs.append((await box.run("echo threaded", 5)).output)
 
-        def target() -> None:
-            try:
-                play(body)
-            except BaseException as error:  # noqa: BLE001  (handed to the main thread)
-                failures.append(error)
-
-        thread = threading.Thread(target=target)
+        thread = threading.Thread(target=lambda: asyncio.run(scene()))
         thread.start()
         thread.join(20)
-        assert not thread.is_alive()
-        assert not failures
+        assert outputs == ["threaded\n"]

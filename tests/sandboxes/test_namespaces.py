@@ -22,8 +22,9 @@ _INNER = "SERA_TEST_ORDINARY_USER"
 
 
 class TestNamespaces(Conformance):
-    @pytest.fixture
-    def make(self) -> Make:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make(cls) -> Make:
         def make(layer: Layer, limits: Limits) -> Namespaces:
             return Namespaces(layer, NamespacesConfig(limits=limits))
 
@@ -80,7 +81,7 @@ def test_as_an_ordinary_user() -> None:
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=150,
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     print(done.stdout[-1500:])

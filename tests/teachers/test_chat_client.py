@@ -16,7 +16,11 @@ from sera.teachers.chat_client import ChatConfig, ChatTeacher
 from sera.teachers.contract import ChatRequest, Reply
 
 KEY = "sk-test-0123456789"
-GOOD = (200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}))
+GOOD = (
+    200,
+    {},
+    json.dumps({"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}),
+)
 HANG_UP = (0, {}, "")
 Answer = tuple[int, dict[str, str], str]
 
@@ -69,7 +73,9 @@ def ask(server: Any, **config: Any) -> Reply:
     async def main() -> Reply:
         base = f"http://127.0.0.1:{server.server_port}/v1"
         async with ChatTeacher(ChatConfig(base_url=base, model="m", **config)) as teacher:
-            return await teacher.complete(ChatRequest(messages=(Message(role="user", content="hello"),), seed=3))
+            return await teacher.complete(
+                ChatRequest(messages=(Message(role="user", content="hello"),), seed=3)
+            )
 
     return asyncio.run(asyncio.wait_for(main(), 30))
 
@@ -105,13 +111,18 @@ def test_temporary_trouble_is_repeated(trouble: Answer) -> None:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ((400, {}, '{"error": {"message": "This model\'s maximum context length is 8192 tokens"}}'), ContextOverflow),
+        (
+            (400, {}, '{"error": {"message": "This model\'s maximum context length is 8192 tokens"}}'),
+            ContextOverflow,
+        ),
         ((400, {}, '{"error": {"message": "content policy"}}'), TeacherRefused),
         ((401, {}, "no"), TeacherUnusable),
         ((404, {}, "model m not found"), TeacherUnusable),
     ],
 )
-def test_final_refusals_are_not_repeated(answer: Answer, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_final_refusals_are_not_repeated(
+    answer: Answer, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SERA_API_KEY", KEY)
     with serving(answer) as server:
         with pytest.raises(error) as caught:

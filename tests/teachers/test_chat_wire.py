@@ -20,7 +20,10 @@ CONVERSATION = (
     Message(role="system", content="s"),
     Message(role="user", content="ü"),
     Message(
-        role="assistant", content="c", reasoning="r", tool_calls=(ToolCall(id="1", name="bash", arguments='{"command": "ls"}'),)
+        role="assistant",
+        content="c",
+        reasoning="r",
+        tool_calls=(ToolCall(id="1", name="bash", arguments='{"command": "ls"}'),),
     ),
     Message(role="tool", content="OBSERVATION:\n.", tool_call_id="1"),
 )
@@ -34,7 +37,11 @@ def test_messages_survive_the_round_trip(message: Message) -> None:
 def test_requests_and_replies_survive_the_round_trip() -> None:
     request = ChatRequest(messages=CONVERSATION, tools=[{"type": "function"}], seed=7)
     assert decode_request(encode_request(request, "m", temperature=0.6)) == request
-    reply = Reply(message=CONVERSATION[2], finish_reason="tool_calls", usage=Usage(calls=1, prompt=9, cached=4, completion=2))
+    reply = Reply(
+        message=CONVERSATION[2],
+        finish_reason="tool_calls",
+        usage=Usage(calls=1, prompt=9, cached=4, completion=2),
+    )
     assert decode_reply(encode_reply(reply, "m", "id", 0)) == reply
 
 

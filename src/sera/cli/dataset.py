@@ -21,13 +21,17 @@ installed."""
 )
 @click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN…")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The dataset's folder.")
-@click.option("--format", "format_", type=click.Choice(["hermes", "xml", "raw"]), help="How calls are written.")
+@click.option(
+    "--format", "format_", type=click.Choice(["hermes", "xml", "raw"]), help="How calls are written."
+)
 @click.option("--max-tokens", type=click.IntRange(1), help="Context of the student, template included.")
 @click.option("--min-recall", type=click.FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
 @click.option("--max-patch-lines", type=click.IntRange(1), help="Most changed lines of a patch.")
 @click.option("--max-tool-tokens", type=click.IntRange(1), help="Highest average length of a tool's output.")
 @click.option("--min-ratio", type=click.FloatRange(0, 1), help="Lowest share of a trajectory that must fit.")
-@click.option("--stages", multiple=True, type=click.Choice(["t1", "t2"]), help="Rollouts to take; may be repeated.")
+@click.option(
+    "--stages", multiple=True, type=click.Choice(["t1", "t2"]), help="Rollouts to take; may be repeated."
+)
 @click.option("--tokenizer", type=FILE, help="The student's tokenizer.json.")
 def command(
     runs: tuple[Path, ...],
@@ -46,7 +50,12 @@ def command(
     from sera.runs import read_run
     from sera.settings import load_config
 
-    given = {**options, "format": format_, "stages": stages or None, "tokenizer": tokenizer and str(tokenizer)}
+    given = {
+        **options,
+        "format": format_,
+        "stages": stages or None,
+        "tokenizer": tokenizer and str(tokenizer),
+    }
     config = load_config(DatasetConfig, **given)
     opened = [read_run(run) for run in runs]
     manifest = build_dataset(read_samples(opened), out, config, [source_of(run) for run in opened])

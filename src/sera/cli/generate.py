@@ -24,7 +24,9 @@ The same command once more goes on where the last one stopped. A key for the tea
 from the environment variable SERA_API_KEY."""
 )
 @click.argument("repo")
-@click.option("--out", type=PATH, required=True, metavar="RUN", help="The run directory; made if it is missing.")
+@click.option(
+    "--out", type=PATH, required=True, metavar="RUN", help="The run directory; made if it is missing."
+)
 @click.option("--config", "file", type=FILE, help="Settings in TOML; see docs/configuration.md.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @click.option("--teacher", metavar="rehearsal|URL", help="The built-in teacher (default), or a base URL.")
@@ -79,7 +81,8 @@ def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, str]:
         return {"teacher__kind": "rehearsal"}
     if "://" not in teacher:
         raise click.BadParameter(
-            f"{teacher!r} is neither 'rehearsal' nor a URL such as http://localhost:8000/v1", param_hint="--teacher"
+            f"{teacher!r} is neither 'rehearsal' nor a URL such as http://localhost:8000/v1",
+            param_hint="--teacher",
         )
     if not model:
         raise click.UsageError("--teacher URL needs --model NAME, the name the model is served under")
@@ -100,7 +103,10 @@ async def _generate(job: "Job", run: "Run", finished: "Finished") -> None:
     from sera.teachers import make_teacher
 
     config = job.config
-    async with make_teacher(config.teacher) as teacher, make_backend(config.sandbox, job.snapshot.layer) as backend:
+    async with (
+        make_teacher(config.teacher) as teacher,
+        make_backend(config.sandbox, job.snapshot.layer) as backend,
+    ):
         if backend.notice:
             complain(backend.notice)
         await generate(job, run, teacher, backend, finished)

@@ -9,8 +9,12 @@ Examples:
   sera rehearse --port 8000
   sera generate ./my-project --out run --teacher http://127.0.0.1:8000/v1 --model rehearsal"""
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A knob, e.g. latency=2; may be repeated.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A knob, e.g. latency=2; may be repeated."
+)
 def command(port: int, pairs: tuple[str, ...]) -> None:
     """Serve the rehearsal teacher as an OpenAI-compatible endpoint on loopback.
 

@@ -22,7 +22,9 @@ def message_text(message: Message, lines: int | None) -> Text:
     if message.content:
         text.append(_cut(message.content, lines) + "\n", style=_ROLE_STYLES.get(message.role, "default"))
     for call in message.tool_calls:
-        text.append(f"→ {call.name} ", style="bold yellow").append(_cut(call.arguments, lines) + "\n", style="yellow")
+        text.append(f"→ {call.name} ", style="bold yellow").append(
+            _cut(call.arguments, lines) + "\n", style="yellow"
+        )
     return text
 
 

@@ -12,7 +12,18 @@ import msgspec
 from sera.agent import AgentConfig, Outcome, run_rollout
 from sera.errors import ContextOverflow, RolloutError
 from sera.generation.answers import read_block, read_verdict
-from sera.records import End, Message, PullRequest, Rollout, Stage, Task, Usage, Verdict, content_id, rollout_id
+from sera.records import (
+    End,
+    Message,
+    PullRequest,
+    Rollout,
+    Stage,
+    Task,
+    Usage,
+    Verdict,
+    content_id,
+    rollout_id,
+)
 from sera.runs import Run
 from sera.sandboxes.contract import Backend
 from sera.teachers.contract import ChatRequest, Teacher

@@ -26,17 +26,14 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from sera.errors import SourceError, boundary
+from sera.records import Layer
 from sera.repositories.git import GitFailed, run, writing
 from sera.repositories.sources import Origin, read_source
 from sera.repositories.staging import SourceLimits
-
-if TYPE_CHECKING:
-    from sera.sandboxes.contract import Layer
 
 _ATTRIBUTES = "* -text !eol !crlf -filter -ident !working-tree-encoding !diff -export-ignore -export-subst\n"
 _CONFIG = """\
@@ -77,10 +74,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Reason → number of things of the source that are not in the tree."""
 
     @property
-    def layer(self) -> "Layer":
+    def layer(self) -> Layer:
         """The tree as a sandbox backend takes it."""
-        from sera.sandboxes.contract import Layer  # here: reading a repository needs no sandbox
-
         return Layer(tree=self.tree, commit=self.commit)
 
 

@@ -16,10 +16,11 @@ and everything it wrote is gone. If this process itself is killed, the same hold
 """
 
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
+
+from sera.records import Layer
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,10 +123,4 @@ class Backend(Protocol):
         ...
 
 
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """The working tree that all sandboxes of a run share, read-only from outside."""
-
-    tree: Path
-    """Absolute path of a directory with the files and a `.git` that holds exactly one commit."""
-    commit: str
-    """Full hash of that commit."""
+__all__ = ["Backend", "CommandResult", "Entry", "Layer", "Limits", "Sandbox"]

@@ -14,9 +14,7 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
     "GIT_CONFIG_GLOBAL": "/dev/null",
 }
-_COMMIT = (
-    "git init -q && git add -A && git -c user.name=t -c user.email=t@example.org commit -q -m start --allow-empty"
-)
+_COMMIT = "git init -q && git add -A && git -c user.name=t -c user.email=t@example.org commit -q -m start --allow-empty"
 
 
 class LocalSandbox:
@@ -28,7 +26,9 @@ class LocalSandbox:
     async def run(self, command: str, timeout: float) -> CommandResult:
         return await self.execute(["bash", "-c", command], timeout)
 
-    async def execute(self, argv: list[str], timeout: float, env: dict[str, str] | None = None) -> CommandResult:
+    async def execute(
+        self, argv: list[str], timeout: float, env: dict[str, str] | None = None
+    ) -> CommandResult:
         process = await asyncio.create_subprocess_exec(
             *argv,
             cwd=self.workdir,

@@ -9,7 +9,7 @@ from sera.teachers.rehearsal.edits import Alteration
 from sera.teachers.rehearsal.reproduction import script_for
 from sera.teachers.rehearsal.scouting import Scene
 from sera.teachers.rehearsal.sight import Outline, read_listing
-from sera.teachers.rehearsal.source import Hunk
+from sera.teachers.rehearsal.source import Code, Hunk
 from sera.teachers.rehearsal.steps import Script, Step, bash, create, insert, quote, replace, submit, view
 
 _CONTEXT = 1
@@ -93,12 +93,17 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
         old, new = _window(lines, hunk, _CONTEXT)
         if not read_listing((yield replace(path, old, new, reasoning))):
             retry = scene.say("work.retry", number, hunk.start)
-            yield replace(path, "\n".join(lines), "\n".join(after), retry)
+            yield replace(path, _in_place(code, lines), _in_place(code, after), retry)
         lines = after
         reasoning = scene.say("work.edit_more", number, hunk.start, path=code.path, name=code.name)
     if alteration.imports and (line := import_line(work.outline, alteration.imports)):
         why = scene.say("work.imports", module=alteration.imports, path=code.path)
         yield insert(path, line, f"import {alteration.imports}", why)
+
+
+def _in_place(code: Code, lines: list[str]) -> str:
+    """The whole function, now reading `lines`, between its neighbouring lines."""
+    return "\n".join([*code.before, *lines, *code.after])
 
 
 def _window(lines: list[str], hunk: Hunk, context: int) -> tuple[str, str]:

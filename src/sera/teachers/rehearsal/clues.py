@@ -5,7 +5,6 @@ taken, and the kind is guessed from the words it shares with the kinds' symptoms
 """
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 
 import msgspec
@@ -50,6 +49,7 @@ class Clues(msgspec.Struct, frozen=True):
     """Kinds, the likeliest first, for a place that names none."""
 
 
+@lru_cache(maxsize=256)
 def read_clues(text: str) -> Clues:
     """Read an issue text."""
     plain = plain_text(text)
@@ -68,8 +68,13 @@ def _compiled(template: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=1)
-def _symptom_patterns() -> Mapping[str, list[re.Pattern[str]]]:
-    return {name: [_compiled(symptom) for symptom in kind.symptom] for name, kind in kinds().items()}
+def _symptom_patterns() -> list[tuple[str, str, re.Pattern[str]]]:
+    """(kind, longest literal part in lower case, pattern): the literal is looked for first."""
+    return [
+        (name, max(_PLACEHOLDER.split(symptom)[::2], key=len).lower(), _compiled(symptom))
+        for name, kind in kinds().items()
+        for symptom in kind.symptom
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -80,10 +85,11 @@ def _location_patterns() -> list[re.Pattern[str]]:
 
 def _symptoms(plain: str) -> dict[str, str]:
     """Function name → kind, in the order of the text."""
+    lower = plain.lower()
     found = [
         (match.start(), match["name"], kind)
-        for kind, patterns in _symptom_patterns().items()
-        for pattern in patterns
+        for kind, literal, pattern in _symptom_patterns()
+        if literal in lower
         for match in pattern.finditer(plain)
     ]
     names: dict[str, str] = {}

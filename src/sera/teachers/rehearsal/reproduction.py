@@ -1,15 +1,15 @@
 """The script with which the teacher shows what a function does, before and after its change."""
 
 import ast
+from functools import lru_cache
 from importlib.resources import files
 
 from sera.teachers.rehearsal.source import Code
 
-_RISKY = {
-    "open", "os", "sys", "subprocess", "shutil", "socket", "input", "print", "time", "random", "threading",
-    "exec", "eval", "exit", "quit", "signal", "multiprocessing", "asyncio", "requests", "urllib", "http", "id",
-    "hash", "datetime", "uuid", "tempfile", "webbrowser", "ssl", "ctypes", "logging", "warnings", "gc", "globals",
-}  # fmt: skip
+_RISKY = frozenset(
+    ["open", "os", "sys", "subprocess", "shutil", "socket", "input", "print", "time", "random", "threading", "exec", "eval", "exit", "quit", "signal", "id", "hash", "multiprocessing", "asyncio", "requests", "urllib", "http", "datetime", "uuid", "tempfile", "webbrowser", "ssl", "ctypes", "logging", "warnings", "gc", "globals"]
+)
+"""Names that a function which is tried out must not mention."""
 _PROBES: tuple[object, ...] = (None, "", "a b", 0, 3, [], [2, 1])
 _MOST_PARAMETERS = 3
 
@@ -21,7 +21,7 @@ def script_for(code: Code, owner: str, absolute: str) -> str:
     values; of any other, only the source is looked at.
     """
     name = f"{owner}{code.name}"
-    text = (files("sera.teachers.rehearsal") / "reproduction.txt").read_text("utf-8")
+    text = _template()
     filled = {
         "name": name,
         "path": repr(absolute),
@@ -31,6 +31,11 @@ def script_for(code: Code, owner: str, absolute: str) -> str:
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     return text
+
+
+@lru_cache(maxsize=1)
+def _template() -> str:
+    return (files("sera.teachers.rehearsal") / "reproduction.txt").read_text("utf-8")
 
 
 def _calls(code: Code) -> list[tuple[object, ...]]:

@@ -77,16 +77,18 @@ def read_function(
 
 def find_definitions(scene: Scene, names: list[str], reasoning: str) -> Script[list[Hit]]:
     """Where functions or classes of these names are defined, sorted by path."""
-    pattern = rf"(def|class) +({'|'.join(names)})\b"
-    command = f"cd {quote(scene.workdir)} && grep -rnE {quote(pattern)} --include='*.py' . | sort | head -n {_SHOWN}"
+    command = _search(scene, rf"(def|class) +({'|'.join(names)})\b")
     return read_hits((yield bash(command, reasoning)))
 
 
 def find_uses(scene: Scene, name: str, reasoning: str) -> Script[list[Hit]]:
     """Lines that seem to call `name`, sorted by path."""
-    pattern = rf"\b{name}\("
-    command = f"cd {quote(scene.workdir)} && grep -rnE {quote(pattern)} --include='*.py' . | sort | head -n {_SHOWN}"
-    return read_hits((yield bash(command, reasoning)))
+    return read_hits((yield bash(_search(scene, rf"\b{name}\("), reasoning)))
+
+
+def _search(scene: Scene, pattern: str) -> str:
+    grep = f"grep -rnE {quote(pattern)} --include='*.py' ."
+    return f"cd {quote(scene.workdir)} && {grep} | sort | head -n {_SHOWN}"
 
 
 def is_test(path: str) -> bool:

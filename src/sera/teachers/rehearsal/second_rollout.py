@@ -87,7 +87,8 @@ def _locate(clues: Clues, scene: Scene) -> Script[tuple[list[_Spot], list[Place]
         return [], []
     shown = " and ".join(f"`{name}`" for name in names[:_PLACES])
     hits = yield from find_definitions(scene, names, scene.say("t2.begin", names=shown))
-    spots, wanted = [], []
+    spots: list[_Spot] = []
+    wanted: list[Place] = []
     outlines: dict[str, Outline] = {}
     for place in places:
         path = _path_for(place, hits, clues)

@@ -4,6 +4,7 @@ Nothing here fails on a text of another kind: what cannot be read is simply not 
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -75,6 +76,7 @@ def read_listing(observation: str) -> dict[int, str]:
     return {int(number): text for number, text in _NUMBERED.findall(observation)}
 
 
+@lru_cache(maxsize=256)
 def read_outline(observation: str) -> Outline:
     """The answer to `wc -l` and `grep -nE OUTLINE` of one file."""
     length = _LENGTH.search(observation)

@@ -2,13 +2,14 @@
 
 import ast
 from collections.abc import Iterable
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 
 import msgspec
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _ENDS_TRIED = 12
 _INDENT = 4
+_AROUND = 3
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -31,7 +32,13 @@ class Code:
     """A function cut out of a file. Immutable; made by `read_code`."""
 
     def __init__(
-        self, path: str, first: int, lines: tuple[str, ...], node: FunctionNode, whole: bool, room: bool
+        self,
+        path: str,
+        first: int,
+        lines: tuple[str, ...],
+        node: FunctionNode,
+        whole: bool,
+        around: tuple[tuple[str, ...], tuple[str, ...]],
     ) -> None:
         self.path = path
         self.first = first
@@ -41,8 +48,8 @@ class Code:
         self.node = node
         self.whole = whole
         """False if only the beginning of the function is here: nothing may be said about all of it."""
-        self.room = room
-        """Whether another definition can stand in front of it: an empty line, and no decorator, is there."""
+        self.before, self.after = around
+        """A few lines of the file on both sides, as far as they were seen."""
         self._offsets = [0]
         for line in lines:
             self._offsets.append(self._offsets[-1] + len(line) + 1)
@@ -52,6 +59,12 @@ class Code:
     def name(self) -> str:
         """Its own name, without those around it."""
         return self.node.name
+
+    @property
+    def room(self) -> bool:
+        """Whether another definition can stand in front of it: an empty line, and no decorator, is there."""
+        decorated = self.lines[0].lstrip().startswith("@")
+        return bool(self.before) and not self.before[-1].strip() and not decorated
 
     @property
     def indent(self) -> str:
@@ -151,27 +164,32 @@ def parse_module(code: Code, text: str) -> FunctionNode | None:
 
 
 @lru_cache(maxsize=512)
-def _read(path: str, first: int, lines: tuple[str, ...], name: str, ends: bool, room: bool) -> Code | None:
+def _read(
+    path: str, first: int, before: tuple[str, ...], lines: tuple[str, ...], name: str, ends: bool
+) -> Code | None:
     """`lines` begin with the function, and go to the end of the file if `ends`."""
-    make = partial(_cut, path, first, name=name, room=room)
     head = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
     depth = _depth(lines[head])
     stops = [n for n in range(head + 1, len(lines)) if _closes(lines[n], depth)]
     for stop in [*stops[:_ENDS_TRIED], *([len(lines)] if ends else [])]:
-        if code := make(lines=lines[:stop], whole=True):
+        if code := _cut(path, first, before, lines, stop, name, whole=True):
             return code
     starts = [n for n in range(len(lines) - 1, head + 1, -1) if _depth(lines[n]) == depth + _INDENT]
     for stop in starts[:_ENDS_TRIED]:
-        if code := make(lines=lines[:stop], whole=False):
+        if code := _cut(path, first, before, lines, stop, name, whole=False):
             return code
     return None
 
 
-def _cut(path: str, first: int, lines: tuple[str, ...], name: str, whole: bool, room: bool) -> Code | None:
-    while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
-        lines = lines[:-1]
-    node = parse_function("\n".join(lines) + "\n")
-    return Code(path, first, lines, node, whole, room) if node and node.name == name else None
+def _cut(
+    path: str, first: int, before: tuple[str, ...], lines: tuple[str, ...], stop: int, name: str, whole: bool
+) -> Code | None:
+    while stop and (not lines[stop - 1].strip() or lines[stop - 1].lstrip().startswith("#")):
+        stop -= 1
+    node = parse_function("\n".join(lines[:stop]) + "\n")
+    if node is None or node.name != name:
+        return None
+    return Code(path, first, lines[:stop], node, whole, (before, lines[stop : stop + _AROUND]))
 
 
 def _depth(line: str) -> int:
@@ -195,8 +213,8 @@ def read_code(path: str, seen: dict[int, str], definition: int, name: str, lengt
     while last + 1 in seen:
         last += 1
     lines = tuple(seen[n] for n in range(first, last + 1))
-    room = first == definition and not seen.get(first - 1, "-").strip()
-    return _read(path, first, lines, name, last >= length, room)
+    before = tuple(seen[n] for n in range(first - _AROUND, first) if n in seen)
+    return _read(path, first, before, lines, name, last >= length)
 
 
 def spliced(text: str, changes: Iterable[Change]) -> str:
