@@ -11,7 +11,7 @@ import itertools
 import textwrap
 import tomllib
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,16 +28,22 @@ C = TypeVar("C")
 Tree = dict[str, Any]
 
 
-def load_config(kind: type[C], file: Path | None = None, pairs: Iterable[str] = (), **given: object) -> C:
-    """Fill `kind`: defaults, then `file`, then `given` (None means not given), then `pairs`.
+def load_config(
+    kind: type[C],
+    file: Path | None = None,
+    pairs: Iterable[str] = (),
+    given: Mapping[str, object] | None = None,
+) -> C:
+    """Fill `kind`: defaults, then `file`, then `given`, then `pairs`.
 
-    A pair is `dotted.key=value`; the value is read as TOML and taken as text if it is not TOML.
+    `given` are values by dotted key, None for those not given. A pair is `dotted.key=value`; the value
+    is read as TOML, and taken as text if it is not TOML.
     Raises `ConfigError` that names the key and where it came from.
     """
     tree = _read_toml(file) if file else {}
-    for key, value in given.items():
+    for key, value in (given or {}).items():
         if value is not None:
-            _put(tree, key.split("__"), value)
+            _put(tree, key.split("."), value)
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator:

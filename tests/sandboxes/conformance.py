@@ -505,6 +505,24 @@ class Conformance:
 
         play(body)
 
+    def test_patch_of_text_that_is_not_utf8(self, play: Play, layer: Layer, tmp_path: Path) -> None:
+        name = "la[t]in*\\ '\"1"
+        patches: list[str] = []
+
+        async def body(box: Sandbox) -> None:
+            await box.write(name, b"caf\xe9\n")
+            await box.write("plain.txt", "café\n".encode())
+            await box.run("echo '*.txt -diff' > .gitattributes", 5)
+            patches.append(await box.patch())
+
+        play(body)
+        assert "+café" in patches[0]
+        assert "\ufffd" not in patches[0]
+        copy = tmp_path / "copy"
+        subprocess.run(["cp", "-a", layer.tree, copy], check=True)
+        subprocess.run(["git", "-C", copy, "apply", "-"], input=patches[0], check=True, text=True)
+        assert (copy / name).read_bytes() == b"caf\xe9\n"
+
     def test_the_same_commands_print_the_same(self, make: Make, layer: Layer) -> None:
         commands = [
             "id; hostname; env | sort",
@@ -535,7 +553,7 @@ class Conformance:
             "files": "i=0; while :; do : > f$i; i=$((i+1)); done 2>/dev/null",
             "flood": "cat /dev/zero",
         }[name]
-        assert play_beside(command, 1.5) < NEIGHBOUR_SECONDS
+        assert play_beside(command, 1.0) < NEIGHBOUR_SECONDS
 
     def test_fork_bomb_is_gone_afterwards(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:
@@ -549,7 +567,7 @@ class Conformance:
         async def body(box: Sandbox) -> None:
             hog = await box.run(python(MEMORY_HOG), 20)
             assert (hog.limit, hog.exit_code, hog.timed_out) == ("memory", 137, False)
-            herd = await box.run(python(MEMORY_HERD), 3)
+            herd = await box.run(python(MEMORY_HERD), 1.5)
             assert herd.limit == "memory"
             assert (await box.run("x=$(yes); echo no", 20)).limit == "memory"
             after = await box.run("echo back", 5)

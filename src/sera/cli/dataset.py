@@ -56,7 +56,7 @@ def command(
         "stages": stages or None,
         "tokenizer": tokenizer and str(tokenizer),
     }
-    config = load_config(DatasetConfig, **given)
+    config = load_config(DatasetConfig, given=given)
     opened = [read_run(run) for run in runs]
     manifest = build_dataset(read_samples(opened), out, config, [source_of(run) for run in opened])
     _print(out, manifest)

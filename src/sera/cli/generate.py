@@ -54,15 +54,8 @@ def command(
     from sera.runs import open_run
     from sera.settings import load_config
 
-    config = load_config(
-        GenerateConfig,
-        file,
-        pairs,
-        **_teacher_settings(teacher, model),
-        functions=functions,
-        concurrency=concurrency,
-        seed=seed,
-    )
+    options = {"functions": functions, "concurrency": concurrency, "seed": seed}
+    config = load_config(GenerateConfig, file, pairs, _teacher_settings(teacher, model) | options)
     job = plan_job(repo, out, config)
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         _work(job, run)
@@ -73,12 +66,12 @@ def command(
     console().print(f"done: {out}. Next: sera status {out}, sera dataset {out} --out DIR")
 
 
-def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, str]:
+def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, object]:
     """The settings that `--teacher` and `--model` stand for."""
     if teacher is None:
-        return {"teacher__model": model} if model else {}
+        return {"teacher.model": model} if model else {}
     if teacher == "rehearsal":
-        return {"teacher__kind": "rehearsal"}
+        return {"teacher.kind": "rehearsal"}
     if "://" not in teacher:
         raise click.BadParameter(
             f"{teacher!r} is neither 'rehearsal' nor a URL such as http://localhost:8000/v1",
@@ -86,7 +79,7 @@ def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, str]:
         )
     if not model:
         raise click.UsageError("--teacher URL needs --model NAME, the name the model is served under")
-    return {"teacher__kind": "chat", "teacher__base_url": teacher, "teacher__model": model}
+    return {"teacher.kind": "chat", "teacher.base_url": teacher, "teacher.model": model}
 
 
 def _work(job: "Job", run: "Run") -> None:

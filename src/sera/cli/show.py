@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _CUT = 12
 """Lines of a message shown without --full."""
+_ID_DIGITS = 4
+"""Fewest digits that stand for an id and not for a number."""
 
 
 @click.command(
@@ -40,10 +42,10 @@ def command(run: Path, pair: str | None, full: bool) -> None:
 
 
 def _list(run: "Run") -> None:
-    rows = [
-        (task.index, task.id, _state(pair), _recall(pair), task.categories[0], f"{task.function.path}:{task.function.name}")
-        for task, pair in run.task_pairs()
-    ]  # fmt: skip
+    rows = []
+    for task, pair in run.task_pairs():
+        place = f"{task.function.path}:{task.function.name}"
+        rows.append((task.index, task.id, _state(pair), _recall(pair), task.categories[0], place))
     console().print(table("", ["pair", "id", "state", "r", "category", "function"], rows, ["pair", "r"]))
 
 
@@ -59,8 +61,10 @@ def _find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
     from sera.errors import UsageError
 
     found = [
-        (task, pair) for task, pair in run.task_pairs() if str(task.index) == name or (task.id.startswith(name) and len(name) > 3)
-    ]  # fmt: skip
+        (task, pair)
+        for task, pair in run.task_pairs()
+        if name == str(task.index) or (len(name) >= _ID_DIGITS and task.id.startswith(name))
+    ]
     if len(found) != 1:
         what = "no pair" if not found else f"{len(found)} pairs"
         raise UsageError(f"{run.path} has {what} {name!r}: `sera show {run.path}` lists numbers and ids")

@@ -97,7 +97,7 @@ class ChatTeacher:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Model and sampling. The address is left out: another one with the same model is the same teacher."""
+        """Model and sampling; no address, since another one with the same model is the same teacher."""
         return {
             "kind": "chat",
             "model": self._config.model,

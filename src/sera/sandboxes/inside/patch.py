@@ -12,6 +12,7 @@ Renames are not looked for: the same change gives the same text, whatever else c
 """
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -42,7 +43,7 @@ _CONFIGURATION = {
     "index.threads": "1",
 }
 _DIFF = (
-    "diff-index", "--cached", "--patch", "--binary", "--full-index", "--no-renames", "--no-ext-diff",
+    "diff-index", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff",
     "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3",
     "--diff-algorithm=myers", "--submodule=short", "--ignore-submodules=none",
 )  # fmt: skip
@@ -72,9 +73,40 @@ def _with_scratch(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
     add = ["add", "--all", "--ignore-errors", "."]
     added = _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
     if added.exit_code == _FATAL:  # an encoding named in .gitattributes that the files are not in
-        _write(f"{_GIT}/info/attributes", "* -working-tree-encoding\n")
+        _add_attributes("* -working-tree-encoding")
         _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
-    return _git([*_DIFF, spec.commit], spec, watch, shell).output
+    patch = _git([*_DIFF, "--patch", spec.commit], spec, watch, shell).output
+    if _is_text(patch):
+        return patch
+    names = _git([*_DIFF, "--name-only", "-z", spec.commit], spec, watch, shell).output
+    _add_attributes(*_binary_attributes(patch, names))
+    return _git([*_DIFF, "--patch", spec.commit], spec, watch, shell).output
+
+
+def _is_text(patch: bytes) -> bool:
+    try:
+        patch.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _binary_attributes(patch: bytes, names: bytes) -> list[str]:
+    """Attributes that make git write in its binary form what is not UTF-8: a patch is text here."""
+    parts = re.split(rb"^(?=diff --git )", patch, flags=re.MULTILINE)[1:]
+    both = zip(parts, names.split(b"\0"), strict=False)
+    return [f"{_quoted(name)} -diff" for part, name in both if not _is_text(part)]
+
+
+def _quoted(name: bytes) -> str:
+    """A path as a pattern that matches it alone: its wildcards escaped, then quoted as in C."""
+    pattern = b"/" + re.sub(rb"([*?\[\\])", rb"\\\1", name)
+    return '"' + "".join(f"\\{byte:03o}" for byte in pattern) + '"'
+
+
+def _add_attributes(*lines: str) -> None:
+    with open(f"{_GIT}/info/attributes", "a") as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def _make_git_directory(spec: Spec) -> bool:
@@ -83,6 +115,7 @@ def _make_git_directory(spec: Spec) -> bool:
         os.mkdir(_GIT + name)
     wide = len(spec.commit) == 64
     extension = "[extensions]\n\tobjectFormat = sha256\n" if wide else ""
+    _add_attributes("* !diff")  # the tree's own may hide text, or name programs
     _write(f"{_GIT}/HEAD", "ref: refs/heads/main\n")
     _write(f"{_GIT}/config", f"[core]\n\trepositoryFormatVersion = {int(wide)}\n{extension}")
     try:
