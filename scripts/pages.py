@@ -12,7 +12,6 @@ from sera.cli import COMMANDS, cli
 from sera.datasets import DatasetConfig
 from sera.generation.job import GenerateConfig
 from sera.settings import knobs
-from sera.teachers import ChatConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTE = "<!-- Written by scripts/pages.py: change the code, then run `make docs`. -->\n"

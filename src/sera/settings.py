@@ -8,12 +8,13 @@ a key that none of them knows. What is filled can be saved and filled again: `to
 import ast
 import inspect
 import itertools
+import re
 import textwrap
 import tomllib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 C = TypeVar("C")
+Count = Annotated[int, msgspec.Meta(ge=1)]
+"""A whole number from 1."""
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+"""A time above 0."""
 Tree = dict[str, Any]
 
 
@@ -131,7 +136,16 @@ def knobs(kind: type, prefix: str = "") -> Iterator[Knob]:
         if not inner:
             yield Knob(key, _type_name(hints[field.name]), _default(field), texts.get(field.name, ""))
         for member in inner:
+            yield from _kind(member, key)
             yield from knobs(member, f"{key}.")
+
+
+def _kind(member: type[msgspec.Struct], key: str) -> Iterator[Knob]:
+    """The setting that chooses one of several kinds, before the settings of that kind."""
+    config = member.__struct_config__
+    if config.tag_field is not None:
+        about = (inspect.getdoc(member) or "").split("\n\n")[0].replace("\n", " ")
+        yield Knob(f"{key}.{config.tag_field}", "str", f'"{config.tag}"', f"{about} Its settings follow.")
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -139,11 +153,9 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _type_name(hint: Any) -> str:
-    return (
-        hint.__name__
-        if isinstance(hint, type) and not typing.get_args(hint)
-        else str(hint).replace("typing.", "")
-    )
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return "path" if hint is Path else hint.__name__
+    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", str(hint)).replace("Path", "path").replace(" |", " or")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

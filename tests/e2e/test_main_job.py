@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Sera
 
+from conftest import Sera
 from sera.records import State
 from sera.runs import read_run
 

@@ -372,6 +372,10 @@ class Conformance:
                 "/proc/kmsg": OSError,
                 "nul\0": OSError,
                 "x" * 5000: OSError,
+                "x" * 50_000_000: OSError,
+                "\udcff": OSError,
+                "a\ud800": OSError,
+                "": OSError,
             }.items():
                 with pytest.raises(kinds):
                     await box.read(path)
@@ -424,8 +428,13 @@ class Conformance:
                 await box.list("README.md", 1)
             with pytest.raises(FileNotFoundError):
                 await box.list("missing", 1)
-            await box.run("mkdir many; cd many; touch $(seq 1500); printf x > $'\\xff'", 5)
-            assert len(await box.list("many", 1)) == 1000
+            await box.run("mkdir odd; printf x > $'odd/\\xff'", 5)
+            assert [entry.path for entry in await box.list("odd", 1)] == ["\ufffd"]
+            long = "d" * 250
+            await box.run(
+                f"mkdir -p many/{long}; cd many; mkdir -p $(seq 1500); touch {long}/{long}{{1..5}}", 5
+            )
+            assert len(await box.list("many", 2)) == 1000
 
         play(body)
 

@@ -17,20 +17,20 @@ from sera.records import Record, Task, content_id
 from sera.repositories import Snapshot, index_functions, open_snapshot, plan_tasks
 from sera.runs import Manifest, read_run
 from sera.sandboxes import SandboxConfig
-from sera.settings import Config, convert, to_tree
+from sera.settings import Config, Count, convert, to_tree
 from sera.teachers import RehearsalConfig, TeacherConfig, make_teacher
 
 
 class GenerateConfig(Config, frozen=True):
     """Everything `sera generate` can be told."""
 
-    functions: int = 100
+    functions: Count = 100
     """Functions to sample, one task each. More than there are start a second round with other categories."""
-    concurrency: int = 16
+    concurrency: Count = 16
     """Rollouts at work at once. One server takes about 32; the built-in teacher is bound by the cores."""
     seed: int = 0
     """Seed of every choice: functions, categories, demonstrations, and of the teacher's sampling."""
-    attempts: int = 3
+    attempts: Count = 3
     """Rollouts T1 that a task may take until the self-check accepts one."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from sera.errors import SandboxError
+from sera.errors import SandboxError, boundary
 from sera.sandboxes.contract import CommandResult, Entry, Layer, Limits, Sandbox
 from sera.sandboxes.inside import wire
 from sera.sandboxes.inside.spec import COMMAND_LIMIT, HOME, LINKS, Spec
@@ -36,6 +36,8 @@ _GRACE_SECONDS = 60.0
 """How much later than promised an answer may come before the sandbox counts as gone."""
 _PATCH_SECONDS = 60.0
 _OPEN_FILES = 8192
+_PATH_LIMIT = 4096
+_ARGUMENTS_LIMIT = 2 << 20
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _ENVIRONMENT = {
@@ -86,16 +88,15 @@ class _Reply(msgspec.Struct, frozen=True):
     error: str = ""
     errno: int | None = None
     message: str = ""
-    path: str = ""
     exit_code: int | None = None
     dropped: int = 0
     timed_out: bool = False
     limit: str = ""
     restarted: bool = False
-    entries: list[tuple[str, bool]] = []
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
+_decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
 
 
 class _Connection(asyncio.Protocol):
@@ -215,31 +216,40 @@ class NamespaceSandbox:
     async def execute(
         self, argv: list[str], timeout: float, env: dict[str, str] | None = None
     ) -> CommandResult:
+        if sum(map(len, argv)) + sum(map(len, (env or {}).values())) > _ARGUMENTS_LIMIT:
+            return CommandResult(output="argument list too long\n", exit_code=126)
         request = {"op": "execute", "argv": argv, "env": env or {}, "seconds": timeout}
         return _result(*await self._ask(request, seconds=timeout))
 
     async def read(self, path: str) -> bytes:
-        return (await self._ask({"op": "read", "path": path}))[1]
+        return (await self._ask_about(path, {"op": "read"}))[1]
 
     async def write(self, path: str, content: bytes) -> None:
         if len(content) > self._largest:
             raise OSError(errno.EFBIG, f"File would be larger than {self._largest} bytes", path)
-        await self._ask({"op": "write", "path": path}, content)
+        await self._ask_about(path, {"op": "write"}, content)
 
     async def list(self, path: str, depth: int) -> list[Entry]:
-        reply, _ = await self._ask({"op": "list", "path": path, "depth": depth})
-        return [Entry(name, is_directory) for name, is_directory in reply.entries]
+        _, body = await self._ask_about(path, {"op": "list", "depth": depth})
+        with boundary(SandboxError, "the sandbox sent what is no listing", msgspec.MsgspecError):
+            return [Entry(name, is_directory) for name, is_directory in _decode_entries(body)]
 
     async def patch(self) -> str:
         _, body = await self._ask({"op": "patch"}, seconds=3 * _PATCH_SECONDS)
         return body.decode(errors="replace")
 
+    async def _ask_about(self, path: str, request: dict[str, Any], body: bytes = b"") -> tuple[_Reply, bytes]:
+        if len(path) > _PATH_LIMIT:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{path[:80]}…")
+        reply, content = await self._ask({**request, "path": path}, body)
+        if reply.errno is not None:
+            raise OSError(reply.errno, reply.message, path)
+        return reply, content
+
     async def _ask(
         self, request: dict[str, Any], body: bytes = b"", seconds: float = 0.0
     ) -> tuple[_Reply, bytes]:
         reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
-        if reply.errno is not None:
-            raise OSError(reply.errno, reply.message, reply.path)
         if reply.error:
             raise SandboxError(reply.error)
         return reply, content

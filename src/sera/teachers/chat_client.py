@@ -9,14 +9,14 @@ environment variable named in the settings and is kept out of every message and 
 import asyncio
 import os
 import random
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherRefused, TeacherUnusable
-from sera.settings import Config
+from sera.settings import Config, Count, Seconds
 from sera.teachers.chat_wire import decode_reply, encode_request
 from sera.teachers.contract import ChatRequest, Reply
 
@@ -46,13 +46,13 @@ class ChatConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     """Name under which the endpoint serves the model."""
     key_env: str = "SERA_API_KEY"
     """Environment variable that holds the key. If it is not set, no key is sent."""
-    temperature: float = 0.6
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.6
     """Sampling temperature. 0.6 is the paper's."""
-    max_tokens: int = 8192
+    max_tokens: Count = 8192
     """Longest answer in tokens, reasoning included."""
-    timeout: float = 600.0
+    timeout: Seconds = 600.0
     """Seconds one request may take."""
-    retries: int = 5
+    retries: Annotated[int, msgspec.Meta(ge=0)] = 5
     """Repetitions of a request that failed for a temporary reason."""
 
 

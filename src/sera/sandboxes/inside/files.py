@@ -80,7 +80,12 @@ def listing(path: str, depth: int) -> list[tuple[str, bool]]:
                 found.append((name, is_directory))
                 if is_directory and levels > 1:
                     waiting.append((name, levels - 1))
-    return sorted(found)[:_ENTRIES]
+    return sorted((_text(name), is_directory) for name, is_directory in found)[:_ENTRIES]
+
+
+def _text(name: str) -> str:
+    """A name, or an error's text, as UTF-8 can carry it."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def serve(operation: Callable[[], Reply], spec: Spec, watch: Watch) -> Reply:
@@ -120,9 +125,7 @@ def _answer(operation: Callable[[], Reply], spec: Spec, writer: int) -> None:
 
 def failure(error: OSError) -> dict[str, Any]:
     """An `OSError` as a header."""
-    number = error.errno or errno.EIO
-    path = error.filename if isinstance(error.filename, str) else ""
-    return {"errno": number, "message": error.strerror or str(error), "path": path}
+    return {"errno": error.errno or errno.EIO, "message": _text(error.strerror or str(error))}
 
 
 def _collect(reader: int, watch: Watch, until: float) -> bytes:

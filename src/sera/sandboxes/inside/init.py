@@ -5,9 +5,11 @@ be signalled from inside (the kernel drops what process 1 has no handler for), n
 memory read. When it ends, the kernel ends everything else in the sandbox.
 """
 
+import json
 import os
 import signal
 import socket
+import sys
 import time
 from typing import Any, NoReturn
 
@@ -81,7 +83,7 @@ class Init:
 
     def _list(self, request: dict[str, Any], _: bytes) -> files.Reply:
         def operation() -> files.Reply:
-            return {"entries": files.listing(request["path"], request["depth"])}, b""
+            return {}, json.dumps(files.listing(request["path"], request["depth"])).encode()
 
         return files.serve(operation, self._spec, self._watch)
 
@@ -112,6 +114,8 @@ def main(connection: socket.socket, spec: Spec, copied: bool, status: int, spawn
         pass
     except OSError as error:
         connection.sendall(wire.pack({"error": str(error)}))
+    except Exception:  # noqa: BLE001  (a bug of ours: shown before this process ends, which nobody else could)
+        sys.excepthook(*sys.exc_info())
     finally:
         processes.kill_all()
         os._exit(0)

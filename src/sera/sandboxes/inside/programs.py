@@ -1,6 +1,7 @@
 """A program run apart from the shell: its own session, its own output, nothing left of it afterwards."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -51,6 +52,10 @@ def run(program: Program, spec: Spec, watch: Watch, shell: int) -> Outcome:
     output = Output(program.output_bytes)
     try:
         timed_out = not _until_ended(pid, reader, output, watch, time.monotonic() + program.seconds)
+        if timed_out:
+            processes.send(
+                pid, signal.SIGKILL
+            )  # by number: it is not to be seen before it has become the program
         processes.kill_new(before)
         if timed_out:
             _until_ended(pid, reader, output, watch, time.monotonic() + _LEFTOVER_SECONDS)

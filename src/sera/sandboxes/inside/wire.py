@@ -10,7 +10,7 @@ import struct
 from typing import Any
 
 LENGTHS = struct.Struct("!II")
-HEADER_LIMIT = 1 << 20
+HEADER_LIMIT = 16 << 20
 
 
 class Closed(Exception):

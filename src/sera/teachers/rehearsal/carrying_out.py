@@ -84,10 +84,7 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
     alteration = work.alteration
     code, path = alteration.code, scene.at(alteration.code.path)
     lines = list(code.lines)
-    changed = sum(len(hunk.new) + len(hunk.old) for hunk in alteration.hunks)
-    reasoning = scene.say(
-        "work.edit_more" if number else "work.edit", number, path=code.path, name=code.name, lines=changed
-    )
+    reasoning = _announcement(scene, alteration, number)
     for hunk in reversed(alteration.hunks):
         after = [*lines[: hunk.start], *hunk.new, *lines[hunk.start + len(hunk.old) :]]
         old, new = _window(lines, hunk, _CONTEXT)
@@ -99,6 +96,14 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
     if alteration.imports and (line := import_line(work.outline, alteration.imports)):
         why = scene.say("work.imports", module=alteration.imports, path=code.path)
         yield insert(path, line, f"import {alteration.imports}", why)
+
+
+def _announcement(scene: Scene, alteration: Alteration, number: int) -> str:
+    touched = sum(len(hunk.new) + len(hunk.old) for hunk in alteration.hunks)
+    path, name = alteration.code.path, alteration.code.name
+    if number:
+        return scene.say("work.edit_more", number, path=path, name=name)
+    return scene.say("work.edit", path=path, name=name, lines=touched)
 
 
 def _in_place(code: Code, lines: list[str]) -> str:

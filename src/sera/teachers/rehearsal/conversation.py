@@ -7,6 +7,7 @@ without a change here.
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -81,7 +82,7 @@ def read_conversation(messages: Sequence[Message], wording: Wording) -> Conversa
 
 def _turns(messages: Sequence[Message], prefix: str) -> list[Turn]:
     turns: list[Turn] = []
-    for message, following in zip(messages, messages[1:], strict=False):
+    for message, following in pairwise(messages):
         if message.role == "assistant" and following.role in ("tool", "user"):
             arguments = _usable(message.tool_calls)
             if arguments is not None:

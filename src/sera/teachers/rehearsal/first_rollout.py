@@ -19,7 +19,7 @@ from sera.teachers.rehearsal.source import Code
 from sera.teachers.rehearsal.steps import Script, bash, quote, submit, view_directory
 from sera.teachers.rehearsal.voice import sentence
 
-_TWO_PLACES = 0.5
+_TWO_PLACES = 0.4
 """How often a second place is looked for. It is not always found: see `docs/rehearsal.md`."""
 _NEIGHBOURS = 3
 
@@ -109,7 +109,8 @@ def _nearby(
     brief: Brief, scene: Scene, outline: Outline, definition: Definition, order: list[str]
 ) -> Script[list[Work]]:
     """An alteration of another function of the file, where the one asked for offers none."""
-    for other in neighbours(outline, definition)[:_NEIGHBOURS]:
+    others = [other for other in neighbours(outline, definition) if other.name != brief.name]
+    for other in others[:_NEIGHBOURS]:
         reasoning = scene.say("t1.elsewhere", other, name=brief.name, other=other.name)
         code = yield from read_function(scene, brief.path, outline, other, reasoning)
         if code and (made := first_that_applies(order, code, outline)):

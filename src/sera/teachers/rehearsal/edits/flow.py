@@ -32,9 +32,11 @@ def drop_else(code: Code, flavour: int) -> Edit | None:
     del flavour
     for block in _blocks(code):
         for node in block:
-            if isinstance(node, ast.If) and node.orelse and _leaves(node.body) and not _is_elif(code, node):
-                if edit := _without_else(code, node):
-                    return edit
+            fits = (
+                isinstance(node, ast.If) and node.orelse and _leaves(node.body) and not _is_elif(code, node)
+            )
+            if fits and isinstance(node, ast.If) and (edit := _without_else(code, node)):
+                return edit
     return None
 
 

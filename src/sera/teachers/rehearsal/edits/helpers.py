@@ -6,8 +6,10 @@ from sera.teachers.rehearsal.edits.base import UNIT, Edit, names_bound, names_re
 from sera.teachers.rehearsal.source import Change, Code
 
 _FORBIDDEN = (
-    ast.Await, ast.NamedExpr, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Yield,
+    ast.Await, ast.NamedExpr, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+    ast.Yield, ast.YieldFrom, ast.Starred,
 )  # fmt: skip
+_COMPUTED = ast.Call | ast.BinOp | ast.BoolOp | ast.Tuple
 
 
 def extract_condition(code: Code, flavour: int) -> Edit | None:
@@ -21,9 +23,9 @@ def extract_condition(code: Code, flavour: int) -> Edit | None:
 def extract_result(code: Code, flavour: int) -> Edit | None:
     """The computation of the result becomes a function with a name."""
     for node in reversed(code.nodes):
-        if isinstance(node, ast.Return) and node.value is not None and _movable(code, node.value):
-            if isinstance(node.value, ast.Call | ast.BinOp | ast.BoolOp | ast.Tuple):
-                return _extracted(code, node.value, f"_{code.name.strip('_')}_result", flavour)
+        worth_it = isinstance(node, ast.Return) and isinstance(node.value, _COMPUTED)
+        if worth_it and _movable(code, node.value):
+            return _extracted(code, node.value, f"_{code.name.strip('_')}_result", flavour)
     return None
 
 

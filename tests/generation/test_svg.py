@@ -1,0 +1,192 @@
+"""The flow of one task through every state it can end in, and what a resumed run does again."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sera.engines.local import generate
+from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
+from sera.generation.job import GenerateConfig, Job, plan_job
+from sera.records import End, Message, Pair, Stage, State
+from sera.runs import Run, open_run, read_run
+from sera.sandboxes import make_backend
+from sera.settings import load_config
+from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
+
+
+class Meddled(RehearsalTeacher):
+    """A rehearsal teacher; `meddle` may raise, or replace an answer. Counts what it is asked."""
+
+    def __init__(self, meddle: Callable[[str], Reply | None] | None = None, **config: Any) -> None:
+        super().__init__(RehearsalConfig(**config))
+        self.meddle = meddle
+        self.asked: Counter[str] = Counter()
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        last = request.messages[-1].content
+        what = "check" if "Answer with one block, the single word" in last else "text" if "<example>" in last else "step"
+        self.asked[what] += 1
+        replaced = self.meddle(what) if self.meddle else None
+        return replaced or await super().complete(request)
+
+
+@pytest.fixture
+def work(tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Runs (or resumes) a run of a few tasks with a given teacher."""
+    monkeypatch.setenv("SERA_CACHE", str(cache))
+
+    def run(teacher: Any, functions: int = 2, **given: Any) -> Run:
+        config = load_config(GenerateConfig, given={"functions": functions, "concurrency": 4} | given)
+        job = plan_job(str(tiny_repo), tmp_path / "run", config)
+        with open_run(job.manifest and tmp_path / "run", job.manifest, job.profile, job.tasks) as opened:
+            asyncio.run(asyncio.wait_for(engage(job, opened, teacher), 90))
+        return read_run(tmp_path / "run")
+
+    return run
+
+
+async def engage(job: Job, run: Run, teacher: Any) -> None:
+    async with teacher, make_backend(job.config.sandbox, job.snapshot.layer) as backend:
+        await generate(job, run, teacher, backend, lambda _: None)
+
+
+def said(text: str) -> Reply:
+    return Reply(message=Message(role="assistant", content=text))
+
+
+def states(run: Run) -> list[State]:
+    return [pair.state for pair in run.pairs]
+
+
+def test_complete_pair_and_its_records(work: Callable[..., Run]) -> None:
+    teacher = Meddled(reject_rate=0)
+    run = work(teacher)
+    assert states(run) == [State.COMPLETE] * 2
+    for pair in run.pairs:
+        t1, t2, request = run.rollouts.get(pair.t1), run.rollouts.get(pair.t2), run.pull_requests.get(pair.t1)
+        assert t1
+        assert t2
+        assert request
+        assert (t1.stage, t2.stage) == (Stage.T1, Stage.T2)
+        assert request.text in t2.messages[1].content
+        assert t1.messages[1].content not in t2.messages[1].content
+        assert t1.category
+        assert t1.seed != t2.seed
+        assert run.verdicts.get(pair.t1)
+    assert teacher.asked["check"] == teacher.asked["text"] == 2
+
+
+def test_finished_run_asks_nothing_more(work: Callable[..., Run]) -> None:
+    work(Meddled(reject_rate=0))
+    again = Meddled()
+    work(again)
+    assert again.asked.total() == 0
+
+
+def test_refused_self_checks_lead_to_other_concerns(work: Callable[..., Run]) -> None:
+    run = work(Meddled(reject_rate=1), functions=1)
+    assert states(run) == [State.REJECTED]
+    attempts = list(run.rollouts)
+    assert [rollout.attempt for rollout in attempts] == [0, 1, 2]
+    assert len({rollout.category for rollout in attempts}) == 3
+    assert [verdict.accepted for verdict in run.verdicts] == [False] * 3
+
+
+def test_unreadable_answers(work: Callable[..., Run]) -> None:
+    unreadable = Meddled(lambda what: said("Fine by me.") if what == "text" else None, reject_rate=0)
+    run = work(unreadable, functions=1)
+    assert states(run) == [State.UNREADABLE]
+    assert unreadable.asked["text"] == 2
+
+
+def test_self_check_without_a_readable_yes_counts_as_no(work: Callable[..., Run]) -> None:
+    run = work(Meddled(lambda what: said("Looks good!") if what == "check" else None), functions=1)
+    assert states(run) == [State.REJECTED]
+
+
+def test_question_that_no_longer_fits(work: Callable[..., Run]) -> None:
+    def overflow(what: str) -> None:
+        if what == "text":
+            raise ContextOverflow("no room")
+
+    run = work(Meddled(overflow, reject_rate=0), functions=1)
+    assert states(run) == [State.UNREADABLE]
+
+
+def test_failure_is_recorded_and_only_its_step_is_done_again(work: Callable[..., Run]) -> None:
+    def fail(what: str) -> None:
+        if what == "text":
+            raise TeacherError("down")
+
+    failed = work(Meddled(fail, reject_rate=0))
+    assert states(failed) == [State.FAILED] * 2
+    assert len(failed.owed()) == 2
+    assert "TeacherError: down" in next(iter(failed.pairs)).reason
+    again = Meddled(reject_rate=0)
+    run = work(again)
+    assert states(run) == [State.COMPLETE] * 2
+    assert again.asked["check"] == 0, "the self-check had been recorded"
+    assert Counter(rollout.stage for rollout in run.rollouts) == {Stage.T1: 2, Stage.T2: 2}
+
+
+def test_broken_rollout_is_kept_and_done_again(work: Callable[..., Run]) -> None:
+    calls = Counter[str]()
+
+    def fail(what: str) -> None:
+        calls[what] += 1
+        if calls["step"] == 5:
+            raise TeacherError("down")
+
+    failed = work(Meddled(fail), functions=1)
+    assert states(failed) == [State.FAILED]
+    assert len(failed.rollouts) == 0
+    assert "failed" in failed.rollouts.path.read_text()
+    assert states(work(Meddled(reject_rate=0), functions=1)) == [State.COMPLETE]
+
+
+def test_unfinished_rollouts_are_definite_ends(work: Callable[..., Run]) -> None:
+    run = work(Meddled(), **{"agent.step_limit": 3})
+    assert [(pair.state, pair.reason) for pair in run.pairs] == [(State.T1_UNFINISHED, End.STEP_LIMIT)] * 2
+    assert run.owed() == []
+
+
+def test_unusable_teacher_ends_the_run_at_once(work: Callable[..., Run]) -> None:
+    def refuse(what: str) -> None:
+        raise TeacherUnusable("401")
+
+    with pytest.raises(TeacherUnusable):
+        work(Meddled(refuse), functions=8)
+
+
+def test_stalled_rollout_delays_nothing_else(work: Callable[..., Run]) -> None:
+    """One conversation never gets an answer; the others finish long before its wall clock ends."""
+
+    class Stalling(Meddled):
+        stalled: str = ""
+
+        async def complete(self, request: ChatRequest) -> Reply:
+            self.stalled = self.stalled or request.messages[1].content
+            if request.messages[1].content == self.stalled:
+                await asyncio.sleep(60)
+            return await super().complete(request)
+
+    started = time.time()
+    run = work(Stalling(reject_rate=0), functions=5, **{"agent.wall_clock": 8.0})
+    ends = {pair.index: pair for pair in run.pairs}
+    [stalled] = [pair for pair in ends.values() if pair.state is not State.COMPLETE]
+    assert (stalled.state, stalled.reason) == (State.T1_UNFINISHED, End.WALL_CLOCK)
+    others = [pair.finished - started for pair in ends.values() if pair is not stalled]
+    assert max(others) < stalled.finished - started
+
+
+def test_more_functions_than_there_are(work: Callable[..., Run]) -> None:
+    run = work(Meddled(lambda _: said("hm")), functions=20, **{"agent.malformed_limit": 1})
+    assert len(run.tasks) == 20
+    pairs: list[Pair] = list(run.pairs)
+    assert {pair.reason for pair in pairs} == {End.MALFORMED}
+    assert len({(task.function.id, task.categories[0]) for task in run.tasks}) == 20

@@ -1,0 +1,71 @@
+"""Settings: where they come from, what is refused, what the generated page says of them."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sera.agent import AgentConfig
+from sera.errors import ConfigError
+from sera.generation.job import GenerateConfig
+from sera.settings import convert, knobs, load_config, to_tree
+from sera.teachers import ChatConfig, RehearsalConfig
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("functions = 5\nseed = 1\nconcurrency = 2\n[agent]\nstep_limit = 9\n")
+    config = load_config(GenerateConfig, file, ["seed=3", "agent.clip=80"], {"seed": 2, "functions": None, "concurrency": 4})
+    assert (config.functions, config.seed, config.concurrency) == (5, 3, 4)
+    assert config.agent == AgentConfig(step_limit=9, clip=80)
+
+
+def test_kind_is_the_default_one_unless_named() -> None:
+    config = load_config(GenerateConfig, pairs=["teacher.latency=0.5"])
+    assert config.teacher == RehearsalConfig(latency=0.5)
+    chat = {"teacher.kind": "chat", "teacher.base_url": "http://x/v1", "teacher.model": "m"}
+    assert load_config(GenerateConfig, given=chat).teacher == ChatConfig(base_url="http://x/v1", model="m")
+
+
+def test_values_are_toml_or_text() -> None:
+    config = load_config(GenerateConfig, pairs=["revision=v1.0", "demonstrations=issues/", "sandbox.mounts=['~']"])
+    assert (config.revision, config.demonstrations) == ("v1.0", "issues/")
+    assert config.sandbox.mounts == (Path.home(),)
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("functions=0", "functions"),
+        ("functions=ten", "functions"),
+        ("agent.wall_clock=0", "agent.wall_clock"),
+        ("agent.steps=1", "unknown field `steps`"),
+        ("teacher.kind=oracle", "oracle"),
+        ("teacher.same=0.9", "at most 1"),
+        ("agent.step_limit.most=1", "step_limit"),
+        ("seed", "key=value"),
+        ("sandbox.limits.memory_byts=1", "memory_byts"),
+    ],
+)
+def test_what_is_wrong_is_named(pair: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_config(GenerateConfig, pairs=["agent.step_limit=7", pair])
+
+
+def test_file_that_is_no_toml(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("functions: 5")
+    with pytest.raises(ConfigError, match=r"c\.toml"):
+        load_config(GenerateConfig, file)
+
+
+def test_saved_settings_can_be_given_again() -> None:
+    config = load_config(GenerateConfig, pairs=["functions=7", "sandbox.python=/usr"])
+    saved = msgspec.json.decode(msgspec.json.encode(to_tree(config)))
+    assert convert(saved, GenerateConfig, "saved") == config
+
+
+def test_every_knob_is_explained() -> None:
+    listed = list(knobs(GenerateConfig))
+    assert [knob.key for knob in listed if not knob.text] == []
+    assert {"functions", "teacher.kind", "teacher.base_url", "agent.step_limit"} <= {knob.key for knob in listed}
