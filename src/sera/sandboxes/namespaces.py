@@ -12,7 +12,6 @@ the kernel refuses an overlay, each sandbox copies the tree, and `notice` says s
 import asyncio
 import errno
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -24,171 +23,21 @@ from typing import Any
 import msgspec
 
 from sera.errors import SandboxError, boundary
-from sera.sandboxes.contract import CommandResult, Entry, Layer, Limits, Sandbox
-from sera.sandboxes.inside import wire
-from sera.sandboxes.inside.spec import COMMAND_LIMIT, HOME, LINKS, Spec
+from sera.sandboxes.connection import Connection, Reply
+from sera.sandboxes.contract import CommandResult, Entry, Layer, Sandbox
+from sera.sandboxes.inside.spec import COMMAND_LIMIT, Spec
+from sera.sandboxes.machine import PATCH_SECONDS, NamespacesConfig, cure, make_spec, raise_open_files
 
-_COMMAND_USER = 61_000
-"""User number of commands when the host process is root; free on systems that follow systemd's ranges."""
+__all__ = ["NamespaceSandbox", "Namespaces", "NamespacesConfig"]
+
 _CREATE_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
 _GRACE_SECONDS = 60.0
 """How much later than promised an answer may come before the sandbox counts as gone."""
-_PATCH_SECONDS = 60.0
-_OPEN_FILES = 8192
 _PATH_LIMIT = 4096
 _ARGUMENTS_LIMIT = 2 << 20
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
-_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
-_ENVIRONMENT = {
-    "HOME": HOME,
-    "USER": "user",
-    "LOGNAME": "user",
-    "SHELL": "/bin/bash",
-    "LANG": "C.UTF-8",
-    "TERM": "dumb",
-    "TZ": "UTC",
-    "PAGER": "cat",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONHASHSEED": "0",
-    "GIT_PAGER": "cat",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_AUTHOR_NAME": "user",
-    "GIT_AUTHOR_EMAIL": "user@sandbox",
-    "GIT_COMMITTER_NAME": "user",
-    "GIT_COMMITTER_EMAIL": "user@sandbox",
-}
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside.spawner import main; main(int(sys.argv[2]))"
-
-
-class NamespacesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How sandboxes of namespaces are made."""
-
-    limits: Limits = Limits()
-    workdir: str = "/testbed"
-    """Where the working tree is seen inside."""
-    python: Path | None = None
-    """Prefix of the interpreter commands use: a virtual environment or an installation. None: the
-    one this process runs on, without this process's virtual environment."""
-    mounts: tuple[Path, ...] = ()
-    """Further host directories, seen read-only at their own path."""
-    environment: dict[str, str] = {}
-    """Further variables for commands."""
-    share_layer: bool = True
-    """False: every sandbox copies the tree, as it must where the kernel refuses an overlay."""
-
-
-# ── one connection ────────────────────────────────────────────────────────────────────────────────
-
-
-class _Reply(msgspec.Struct, frozen=True):
-    ready: bool = False
-    error: str = ""
-    errno: int | None = None
-    message: str = ""
-    exit_code: int | None = None
-    dropped: int = 0
-    timed_out: bool = False
-    limit: str = ""
-    restarted: bool = False
-
-
-_decode = msgspec.json.Decoder(_Reply).decode
 _decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
-
-
-class _Connection(asyncio.Protocol):
-    """Frames to and from one process 1."""
-
-    def __init__(self, body_limit: int) -> None:
-        self._limit = body_limit
-        self._buffer = bytearray()
-        self._wanted = wire.LENGTHS.size
-        self._answer: asyncio.Future[tuple[_Reply, bytes]] | None = None
-        self._transport: asyncio.Transport | None = None
-        self.gone = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=0)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) < self._wanted:
-            return
-        try:
-            frame = self._frame()
-        except (msgspec.MsgspecError, ValueError) as error:
-            self._fail(f"the sandbox sent what is no answer: {error}")
-            return
-        if frame and self._answer and not self._answer.done():
-            self._answer.set_result(frame)
-        elif frame:
-            self._fail("the sandbox answered unasked")
-
-    def _frame(self) -> tuple[_Reply, bytes] | None:
-        start = wire.LENGTHS.size
-        header, body = wire.LENGTHS.unpack_from(self._buffer)
-        if header > wire.HEADER_LIMIT or body > self._limit:
-            raise ValueError("too long")
-        self._wanted = start + header + body
-        if len(self._buffer) < self._wanted:
-            return None
-        if len(self._buffer) > self._wanted:
-            raise ValueError("more than one")
-        view = memoryview(self._buffer)
-        reply, content = _decode(view[start : start + header]), bytes(view[start + header :])
-        view.release()
-        self._buffer = bytearray()
-        self._wanted = start
-        return reply, content
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(f"the sandbox is gone{f': {exc}' if exc else ''}")
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def _fail(self, why: str) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(SandboxError(why))
-        self.abort()
-
-    def abort(self) -> None:
-        """Hang up at once."""
-        if self._transport:
-            self._transport.abort()
-
-    def hang_up(self) -> None:
-        """Let the other side finish: it kills everything, then closes."""
-        if self._transport and not self._transport.is_closing():
-            self._transport.write_eof()
-
-    async def ask(self, request: dict[str, Any] | None, body: bytes, seconds: float) -> tuple[_Reply, bytes]:
-        """Send a request (None: only listen) and wait for its answer."""
-        if self._transport is None or self._transport.is_closing():
-            raise SandboxError("the sandbox is closed")
-        if self._answer is not None:
-            raise RuntimeError("one request at a time")
-        self._answer = asyncio.get_running_loop().create_future()
-        try:
-            if request is not None:
-                self._transport.write(wire.pack(request, body))
-            async with asyncio.timeout(seconds):
-                return await self._answer
-        except TimeoutError:
-            self.abort()
-            raise SandboxError(f"the sandbox did not answer within {seconds:.0f} s") from None
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._answer = None
 
 
 # ── one sandbox ───────────────────────────────────────────────────────────────────────────────────
@@ -197,7 +46,7 @@ class _Connection(asyncio.Protocol):
 class NamespaceSandbox:
     """One sandbox, as `Sandbox` promises."""
 
-    def __init__(self, connection: _Connection, workdir: str, largest: int) -> None:
+    def __init__(self, connection: Connection, workdir: str, largest: int) -> None:
         self._connection = connection
         self._workdir = workdir
         self._largest = largest
@@ -235,10 +84,10 @@ class NamespaceSandbox:
             return [Entry(name, is_directory) for name, is_directory in _decode_entries(body)]
 
     async def patch(self) -> str:
-        _, body = await self._ask({"op": "patch"}, seconds=3 * _PATCH_SECONDS)
+        _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
         return body.decode(errors="replace")
 
-    async def _ask_about(self, path: str, request: dict[str, Any], body: bytes = b"") -> tuple[_Reply, bytes]:
+    async def _ask_about(self, path: str, request: dict[str, Any], body: bytes = b"") -> tuple[Reply, bytes]:
         if len(path) > _PATH_LIMIT:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{path[:80]}…")
         reply, content = await self._ask({**request, "path": path}, body)
@@ -248,14 +97,14 @@ class NamespaceSandbox:
 
     async def _ask(
         self, request: dict[str, Any], body: bytes = b"", seconds: float = 0.0
-    ) -> tuple[_Reply, bytes]:
+    ) -> tuple[Reply, bytes]:
         reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
         if reply.error:
             raise SandboxError(reply.error)
         return reply, content
 
 
-def _result(reply: _Reply, output: bytes) -> CommandResult:
+def _result(reply: Reply, output: bytes) -> CommandResult:
     return CommandResult(
         output=output.decode(errors="replace"),
         exit_code=reply.exit_code,
@@ -285,8 +134,8 @@ class Namespaces:
         return self._notice
 
     async def __aenter__(self) -> "Namespaces":
-        _raise_open_files()
-        spec = _spec(self._layer, self._config)
+        raise_open_files()
+        spec = make_spec(self._layer, self._config)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inside = str(Path(__file__).parent)
         argv = [sys.executable, "-I", "-S", "-c", _BOOT, inside, str(theirs.fileno())]
@@ -320,7 +169,7 @@ class Namespaces:
             raise SandboxError("the spawner of sandboxes ended; its message is on stderr")
         reply = msgspec.json.decode(answer, type=dict[str, Any])
         if "error" in reply:
-            raise SandboxError(f"cannot make a sandbox: {reply['error']}. {_cure()}")
+            raise SandboxError(f"cannot make a sandbox: {reply['error']}. {cure()}")
         self._notice = reply["notice"]
 
     async def __aexit__(self, *exc: object) -> None:
@@ -344,12 +193,12 @@ class Namespaces:
         try:
             reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
             if reply.error:
-                raise SandboxError(f"cannot make a sandbox: {reply.error}. {_cure()}")
+                raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
             yield NamespaceSandbox(connection, self._config.workdir, self._config.limits.read_bytes)
         finally:
             await _close(connection)
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         if self._control is None:
             raise SandboxError("the backend is not open")
         ours, theirs = socket.socketpair()
@@ -360,7 +209,7 @@ class Namespaces:
                     await _send_descriptor(self._control, theirs.fileno())
                 limit = max(self._config.limits.read_bytes, self._config.limits.output_bytes, 65 << 20)
                 loop = asyncio.get_running_loop()
-                _, connection = await loop.create_connection(lambda: _Connection(limit), sock=ours)
+                _, connection = await loop.create_connection(lambda: Connection(limit), sock=ours)
             except BaseException:
                 ours.close()
                 raise
@@ -378,7 +227,7 @@ async def _send_descriptor(control: socket.socket, descriptor: int) -> None:
             raise SandboxError(f"the spawner of sandboxes is gone: {error}") from error
 
 
-async def _close(connection: _Connection) -> None:
+async def _close(connection: Connection) -> None:
     """Hang up and wait until everything inside is dead; if cancelled meanwhile, do not wait."""
     try:
         connection.hang_up()
@@ -388,94 +237,3 @@ async def _close(connection: _Connection) -> None:
         pass
     finally:
         connection.abort()
-
-
-# ── what a sandbox needs of this machine ──────────────────────────────────────────────────────────
-
-
-def _spec(layer: Layer, config: NamespacesConfig) -> Spec:
-    tree = layer.tree.resolve()
-    if not (tree / ".git").is_dir():
-        raise SandboxError(f"{layer.tree} is no layer: it has no .git directory")
-    prefixes = _prefixes(config.python or Path(sys.base_prefix))
-    limits = config.limits
-    return Spec(
-        tree=str(tree),
-        commit=layer.commit,
-        workdir=config.workdir,
-        prefixes=_mounted([*prefixes, *config.mounts]),
-        python=_interpreter(prefixes),
-        environment=_ENVIRONMENT | {"PATH": _path(prefixes)} | config.environment,
-        privileged=os.geteuid() == 0,
-        shared=config.share_layer,
-        user=tree.stat().st_uid or _COMMAND_USER,
-        memory_bytes=limits.memory_bytes,
-        processes=limits.processes,
-        disk_bytes=limits.disk_bytes,
-        files=limits.files,
-        output_bytes=limits.output_bytes,
-        read_bytes=limits.read_bytes,
-        patch_seconds=_PATCH_SECONDS,
-    )
-
-
-def _prefixes(prefix: Path) -> list[Path]:
-    """The prefix, and for a virtual environment the installation it was made from."""
-    found = [prefix]
-    settings = prefix / "pyvenv.cfg"
-    if settings.is_file():
-        for line in settings.read_text().splitlines():
-            key, _, value = line.partition("=")
-            if key.strip() == "home":
-                found.append(Path(value.strip()).parent)
-    return found
-
-
-def _interpreter(prefixes: list[Path]) -> str:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    candidates = [prefix / "bin" / name for prefix in prefixes for name in ("python", "python3", version)]
-    return str(next((path for path in candidates if path.exists()), "/usr/bin/python3"))
-
-
-def _is_system(path: Path) -> bool:
-    return any(path == top or top in path.parents for top in map(Path, _SYSTEM))
-
-
-def _mounted(paths: list[Path]) -> list[str]:
-    """Each path and what it resolves to, unless the system's directories hold it already."""
-    both = [candidate for path in paths for candidate in (path, path.resolve())]
-    return list(dict.fromkeys(str(path) for path in both if not _is_system(path)))
-
-
-def _path(prefixes: list[Path]) -> str:
-    own = [str(prefix / "bin") for prefix in prefixes if not _is_system(prefix)]
-    return ":".join([*own, LINKS, *_SYSTEM_PATH])
-
-
-def _raise_open_files() -> None:
-    """Each sandbox holds a descriptor here: use what the hard limit allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-_SWITCHES = (
-    ("kernel/unprivileged_userns_clone", "0", "set it to 1"),
-    ("user/max_user_namespaces", "0", "raise it"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1", "set it to 0, or give this Python a profile"),
-)
-
-
-def _cure() -> str:
-    """What most likely forbids it here."""
-    for name, forbidding, cure in _SWITCHES:
-        switch = Path("/proc/sys") / name
-        if switch.exists() and switch.read_text().strip() == forbidding:
-            return f"User namespaces are forbidden here by sysctl {name.replace('/', '.')}: {cure}"
-    if Path("/.dockerenv").exists():
-        options = " ".join(
-            f"--security-opt {name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")
-        )
-        return f"Inside a container, user namespaces and a fresh /proc need {options}"
-    return "Linux 5.12 or later with user namespaces is needed"

@@ -58,7 +58,7 @@ def _script_path(scene: Scene, work: Work) -> str:
 
 def _check_command(scene: Scene, works: Sequence[Work]) -> str:
     paths = sorted({work.alteration.code.path for work in works})
-    code = "import ast, sys; [ast.parse(open(p, encoding='utf-8').read(), p) for p in sys.argv[1:]]; print('parses')"
+    code = "import ast, sys; [ast.parse(open(p, 'rb').read(), p) for p in sys.argv[1:]]; print('parses')"
     command = f"cd {quote(scene.workdir)} && python -B -c {quote(code)} {quote(*paths)}"
     return f"{command} && git status --short" if scene.dice.chance(0.5, "status") else command
 

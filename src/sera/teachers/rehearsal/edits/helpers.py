@@ -7,9 +7,8 @@ from sera.teachers.rehearsal.source import Change, Code
 
 _FORBIDDEN = (
     ast.Await, ast.NamedExpr, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
-    ast.Yield, ast.YieldFrom, ast.Starred,
+    ast.Yield, ast.YieldFrom,
 )  # fmt: skip
-_COMPUTED = ast.Call | ast.BinOp | ast.BoolOp | ast.Tuple
 
 
 def extract_condition(code: Code, flavour: int) -> Edit | None:
@@ -23,9 +22,10 @@ def extract_condition(code: Code, flavour: int) -> Edit | None:
 def extract_result(code: Code, flavour: int) -> Edit | None:
     """The computation of the result becomes a function with a name."""
     for node in reversed(code.nodes):
-        worth_it = isinstance(node, ast.Return) and isinstance(node.value, _COMPUTED)
-        if worth_it and _movable(code, node.value):
-            return _extracted(code, node.value, f"_{code.name.strip('_')}_result", flavour)
+        match node:
+            case ast.Return(value=ast.Call() | ast.BinOp() | ast.BoolOp() | ast.Tuple() as value):
+                if _movable(code, value):
+                    return _extracted(code, value, f"_{code.name.strip('_')}_result", flavour)
     return None
 
 

@@ -1,0 +1,113 @@
+"""The run directory: what is refused, what is replaced, what stays."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sera.errors import ConfigError, RunError
+from sera.harness import load_profile
+from sera.records import Agreement, Function, Pair, State, Task, Usage, Verdict
+from sera.runs import Manifest, Run, is_running, open_run, read_run
+from sera.runs.summary import summarize
+
+PROFILE = load_profile()
+
+
+def manifest(**identity: object) -> Manifest:
+    return Manifest(version="0.1.0", config={}, identity={"seed": 0} | identity, source={})
+
+
+def task(index: int) -> Task:
+    function = Function(id="f", name="f", path="a.py", line=1, end_line=2, kind="function")
+    return Task(id=f"task{index}", index=index, function=function, categories=("generic",), demonstration="d", seed=0)
+
+
+def agreement(recall: float) -> Agreement:
+    return Agreement(recall=recall, precision=0, f1=0, file_recall=0, lines_a=1, lines_b=1, common=0)
+
+
+def pair(index: int, state: State, recall: float = 0.0, finished: float = 0.0) -> Pair:
+    agreed = agreement(recall) if state is State.COMPLETE else None
+    return Pair(task=f"task{index}", index=index, state=state, reason="r", agreement=agreed, finished=finished)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A run of four tasks: two complete, one failed, one not begun."""
+    with open_run(tmp_path / "run", manifest(), PROFILE, [task(n) for n in range(4)]) as run:
+        run.verdicts.append(Verdict(rollout="x", accepted=True, text="", usage=Usage(calls=1, prompt=10)))
+        run.pairs.append(pair(1, State.COMPLETE, 1.0, finished=100))
+        run.pairs.append(pair(0, State.COMPLETE, 0.3, finished=110))
+        run.pairs.append(pair(2, State.FAILED, finished=120))
+    return tmp_path / "run"
+
+
+def test_owed_is_what_has_no_definite_end(path: Path) -> None:
+    assert [owed.index for owed in read_run(path).owed()] == [2, 3]
+
+
+def test_later_end_of_a_task_counts(path: Path) -> None:
+    with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]) as run:
+        run.pairs.append(pair(2, State.T1_EMPTY))
+    run = read_run(path)
+    assert [ended.state for _, ended in run.task_pairs() if ended] == [State.COMPLETE, State.COMPLETE, State.T1_EMPTY]
+    assert len(path.joinpath("pairs.jsonl").read_text().splitlines()) == 4
+
+
+def test_summary(path: Path) -> None:
+    summary = summarize(read_run(path))
+    assert summary.states == {"complete": 2, "failed": 1, "owed": 1}
+    assert summary.reasons == {"failed: r": 1}
+    assert summary.recall_histogram == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+    assert summary.mean_recall == pytest.approx(0.65)
+    assert summary.usage == Usage(calls=1, prompt=10)
+    assert summary.seconds_left == pytest.approx(20)
+    assert not summary.running
+
+
+def test_unlike_settings_are_refused_before_anything_is_written(path: Path) -> None:
+    before = (path / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match="seed was 0 and is now 1"), open_run(path, manifest(seed=1), PROFILE, []):
+        pass
+    assert (path / "run.json").read_bytes() == before
+    assert len(read_run(path).tasks) == 4
+
+
+def test_lock(path: Path) -> None:
+    with open_run(path, manifest(), PROFILE, []):
+        assert is_running(path)
+        with pytest.raises(RunError, match="another process"), open_run(path, manifest(), PROFILE, []):
+            pass
+    assert not is_running(path)
+
+
+def test_other_directories_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="not empty"), open_run(tmp_path, manifest(), PROFILE, []):
+        pass
+    with pytest.raises(RunError, match=r"no run\.json"):
+        read_run(tmp_path)
+
+
+def test_newer_and_damaged_runs_are_named(path: Path) -> None:
+    newer = json.loads((path / "run.json").read_text()) | {"schema": 99, "version": "9.9", "novel": True}
+    (path / "run.json").write_text(json.dumps(newer))
+    with pytest.raises(RunError, match=r"9\.9"):
+        read_run(path)
+    (path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json"):
+        read_run(path)
+
+
+def test_records_of_a_newer_sera_can_be_read(path: Path) -> None:
+    line = json.dumps(msgspec.to_builtins(pair(3, State.COMPLETE, 0.5)) | {"novel": 1})
+    with (path / "pairs.jsonl").open("a") as file:
+        file.write(line + "\n")
+    assert [owed.index for owed in read_run(path).owed()] == [2]
+
+
+def test_profile_comes_back_with_the_same_hash(path: Path) -> None:
+    assert isinstance(read_run(path), Run)
+    assert read_run(path).profile.hash == PROFILE.hash
