@@ -4,7 +4,8 @@
 
 The layer is a made-up repository of `--files` Python files. Times are wall-clock medians in
 milliseconds on an otherwise quiet machine; CPU is that of this process alone; memory is the
-proportional share (PSS) of process 1 and its shell, and does not count the kernel's own.
+proportional share (PSS) of process 1 and its shell, does not count the kernel's own, and
+needs root: process 1 shows its memory to nobody else.
 """
 
 import argparse

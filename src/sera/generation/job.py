@@ -1,7 +1,7 @@
 """What `sera generate` is asked to do, worked out before anything is spent: snapshot, plan, prompts.
 
-    repository ─► snapshot ─► functions ─► tasks ─┐
-    profile, demonstrations, settings ────────────┴─► Job ─► (engines) ─► run directory
+repository ─► snapshot ─► functions ─► tasks ─┐
+profile, demonstrations, settings ────────────┴─► Job ─► (engines) ─► run directory
 """
 
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from sera.errors import RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import Profile, load_profile
 from sera.records import Record, Task, content_id
-from sera.repositories import Snapshot, index_functions, open_snapshot, plan_tasks
+from sera.repositories import IndexRules, Snapshot, Weights, index_functions, open_snapshot, plan_tasks
 from sera.runs import Manifest, read_run
 from sera.sandboxes import SandboxConfig
 from sera.settings import Config, Count, convert, to_tree
@@ -38,6 +38,8 @@ class GenerateConfig(Config, frozen=True):
     """Directory or JSONL file of issue texts whose style is followed. Empty: the set that ships with sera."""
     profile: str = "sera-1"
     """Harness profile: a name that ships with sera, or a folder."""
+    index: IndexRules = msgspec.field(default_factory=IndexRules)
+    sampling: Weights = msgspec.field(default_factory=Weights)
     teacher: TeacherConfig = msgspec.field(default_factory=RehearsalConfig)
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
     sandbox: SandboxConfig = msgspec.field(default_factory=SandboxConfig)
@@ -64,13 +66,14 @@ def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
     snapshot = _begun_with(out, repository) or open_snapshot(repository, revision=config.revision or None)
     tasks = plan_tasks(
-        index_functions(snapshot.tree),
+        index_functions(snapshot.tree, config.index),
         snapshot.tree_hash,
         categories=tuple(profile.categories),
         demonstrations=tuple(text.name for text in demonstrations),
         count=config.functions,
         seed=config.seed,
         attempts=config.attempts,
+        weights=config.sampling,
     )
     manifest = Manifest(
         version=version("sera"),
@@ -111,4 +114,7 @@ def _identity(
         "demonstrations": content_id(demonstrations),
         "teacher": make_teacher(config.teacher).settings,
         "agent": to_tree(config.agent),
+        "index": to_tree(config.index),
+        "sampling": to_tree(config.sampling),
+        "workdir": config.sandbox.workdir,
     }

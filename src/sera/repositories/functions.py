@@ -27,20 +27,21 @@ from sera.records import Function, content_id
 from sera.repositories.callers import find_callers
 from sera.repositories.modules import Module, RawFunction, read_module, skip_by_name
 from sera.repositories.staging import read_regular
+from sera.settings import Config, Count
 
 _TEST_DIRECTORIES = frozenset({"tests", "testing"})
 _TEST_FILE = re.compile(r"(test_.*|.*_test|tests|conftest)\.py")
 _TEST_NAME = re.compile(r"(^|\.)(test_\w*|Test[A-Z]\w*|\w+Tests?|\w+TestCase)(\.|$)")
 
 
-class IndexRules(msgspec.Struct, frozen=True, kw_only=True):
+class IndexRules(Config, frozen=True):
     """What is too small or too large."""
 
-    min_statements: int = 3
+    min_statements: Count = 3
     """Statements a function needs to be sampled, docstring excluded."""
-    max_lines: int = 300
+    max_lines: Count = 300
     """Lines a sampled function has at most."""
-    max_file_bytes: int = 1_000_000
+    max_file_bytes: Count = 1_000_000
     """A larger file is not read."""
 
 

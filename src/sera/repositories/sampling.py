@@ -25,14 +25,13 @@ import math
 from collections.abc import Iterator, Sequence
 from random import Random
 
-import msgspec
-
 from sera.errors import UsageError
 from sera.records import Function, Task, content_id
 from sera.repositories.functions import FunctionIndex
+from sera.settings import Config
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
+class Weights(Config, frozen=True):
     """How much likelier a function is drawn than a plain one of its module."""
 
     called: float = 2.0
@@ -42,7 +41,9 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     medium: float = 2.0
     """Factor for a body of `medium_from` to `medium_to` statements: room for a change, easy to take in."""
     medium_from: int = 5
+    """Statements from which a body counts as medium."""
     medium_to: int = 40
+    """Statements up to which it does."""
     module_exponent: float = 0.5
     """1 draws all functions alike whatever their module, 0 draws all modules alike."""
 

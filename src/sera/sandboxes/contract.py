@@ -21,6 +21,7 @@ from typing import Protocol
 import msgspec
 
 from sera.records import Layer
+from sera.settings import Config, Count
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,20 +43,20 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     place in the working directory: variables and functions are lost, files are not."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(Config, frozen=True):
     """Bounds on one sandbox. A sandbox at its bound fails its own commands, nobody else's."""
 
-    memory_bytes: int = 2 << 30
+    memory_bytes: Count = 2 << 30
     """Resident memory of all its processes together."""
-    processes: int = 256
+    processes: Count = 256
     """Processes and threads alive at once."""
-    disk_bytes: int = 1 << 30
+    disk_bytes: Count = 1 << 30
     """Everything it writes, in the tree and in /tmp."""
-    files: int = 200_000
+    files: Count = 200_000
     """Files it creates."""
-    output_bytes: int = 1 << 20
+    output_bytes: Count = 1 << 20
     """Output of one command that is kept; the rest is read and dropped."""
-    read_bytes: int = 16 << 20
+    read_bytes: Count = 16 << 20
     """Largest file that `read` returns."""
 
 

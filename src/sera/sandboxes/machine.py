@@ -10,6 +10,7 @@ import msgspec
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Layer, Limits
 from sera.sandboxes.inside.spec import HOME, LINKS, Spec
+from sera.settings import Config
 
 _COMMAND_USER = 61_000
 """User number of commands when the host process is root; free on systems that follow systemd's ranges."""
@@ -40,7 +41,7 @@ _ENVIRONMENT = {
 }
 
 
-class NamespacesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NamespacesConfig(Config, frozen=True, tag_field="backend", tag="namespaces"):
     """How sandboxes of namespaces are made."""
 
     limits: Limits = Limits()
@@ -51,7 +52,7 @@ class NamespacesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     one this process runs on, without this process's virtual environment."""
     mounts: tuple[Path, ...] = ()
     """Further host directories, seen read-only at their own path."""
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
     """Further variables for commands."""
     share_layer: bool = True
     """False: every sandbox copies the tree, as it must where the kernel refuses an overlay."""

@@ -99,4 +99,5 @@ def _usable(calls: tuple[ToolCall, ...]) -> dict[str, Any] | None:
         arguments = msgspec.json.decode(calls[0].arguments, type=dict[str, Any])
     except msgspec.DecodeError:
         return None
-    return arguments if all(name in arguments for name in _NEEDED[calls[0].name]) else None
+    fits = all(isinstance(arguments.get(name), str) for name in _NEEDED[calls[0].name])
+    return arguments if fits else None

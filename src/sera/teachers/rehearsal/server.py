@@ -52,7 +52,8 @@ def make_app(teacher: RehearsalTeacher) -> Starlette:
         whole = encode_reply(reply, name, f"chatcmpl-{digest(msgspec.json.encode(body))}", created=0)
         if not body.get("stream"):
             return JSONResponse(whole)
-        with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        options = body.get("stream_options")
+        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         return StreamingResponse(_events(whole, with_usage), media_type="text/event-stream")
 
     async def models(_: Request) -> Response:
