@@ -7,8 +7,11 @@
     ├── RunError               the run directory is locked, damaged or of another version
     ├── DatasetError           a dataset cannot be built from what is there
     ├── TeacherUnusable        no request can succeed (wrong key, model or address): ends the run
+    ├── BudgetExhausted        the next request might cost more than is left: ends the run, nothing is lost
+    ├── Halted                 somebody asked the run to stop; everything is saved
     └── RolloutError           one rollout failed: recorded as data, the run goes on
         ├── SandboxError       the sandbox could not be made, or is gone
+        ├── ReplayDiverged     an interrupted rollout could not be rebuilt: it is begun anew
         └── TeacherError       the teacher could not be reached or did not answer as agreed
             ├── TeacherRefused     it answered, and said no for good (4xx): repeating is useless
             └── ContextOverflow    the messages no longer fit the teacher's context
@@ -50,12 +53,24 @@ class TeacherUnusable(SeraError):
     """No request to this teacher can succeed: a wrong key, model or address. Ends the run."""
 
 
+class Halted(SeraError):
+    """Somebody asked the run to stop. Nothing is lost: the same command goes on."""
+
+
+class BudgetExhausted(SeraError):
+    """The next request might cost more than is left. Ends the run; its tasks stay owed."""
+
+
 class RolloutError(SeraError):
     """One rollout failed: recorded as data, and owed again."""
 
 
 class SandboxError(RolloutError):
     """The sandbox could not be made, or is gone."""
+
+
+class ReplayDiverged(RolloutError):
+    """An interrupted rollout could not be rebuilt from its recorded steps: it is begun anew."""
 
 
 class TeacherError(RolloutError):

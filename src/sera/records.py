@@ -5,6 +5,7 @@ meaning of one changes. Identity is by content: `content_id` of what makes a thi
 
     Function ─ what can be sampled from a repository
     Task     ─ one function with a category and seeds: the unit of work of a run
+    Replied, Answered ─ the two halves of a step of a rollout under way
     Rollout  ─ one trajectory of the agent with its end and its patch (stage t1 or t2)
     Verdict  ─ the teacher's own yes/no on a t1 rollout
     PullRequest ─ the issue text written from a t1 trajectory
@@ -162,6 +163,25 @@ class End(StrEnum):
     """Sandbox or teacher broke; owed again on the next run. `Rollout.error` says why."""
 
 
+class Replied(Record, frozen=True, tag="replied"):
+    """A model's reply inside a rollout under way, stored before its tool call runs."""
+
+    number: int
+    """Of the step, from 0."""
+    message: Message
+    finish_reason: str
+    usage: Usage
+
+
+class Answered(Record, frozen=True, tag="answered"):
+    """What followed a reply, stored before the model is asked again."""
+
+    number: int
+    messages: tuple[Message, ...]
+    tree: str
+    """`Sandbox.state` afterwards."""
+
+
 class Rollout(Record, frozen=True):
     """One trajectory: the whole conversation, how it ended and what it changed."""
 
@@ -185,7 +205,9 @@ class Rollout(Record, frozen=True):
     """Hash of the harness profile in use."""
     seed: int = 0
     seconds: float = 0.0
-    """Wall-clock time."""
+    """Wall-clock time, of the last process that worked on it."""
+    restarts: int = 0
+    """Times it was begun anew because its tree could not be rebuilt after an interruption."""
     schema: int = SCHEMA
 
 

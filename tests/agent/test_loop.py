@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sera.agent import AgentConfig, Outcome, run_rollout
+from sera.agent import Agent, AgentConfig, Outcome, run_rollout
 from sera.errors import ContextOverflow, TeacherError
 from sera.harness import load_profile
 from sera.records import End, Message, ToolCall, Usage
@@ -19,9 +19,10 @@ PROFILE = load_profile()
 SUBMIT = [call("submit"), call("submit")]
 
 
-def roll_out(in_sandbox: Any, teacher: Any, **config: Any) -> Outcome:
+def roll_out(in_sandbox: Any, teacher: Any, memory: Any = None, **config: Any) -> Outcome:
     async def work(sandbox: Sandbox) -> Outcome:
-        return await run_rollout(teacher, sandbox, PROFILE, AgentConfig(**config), "Please.", seed=1)
+        agent = Agent(teacher=teacher, profile=PROFILE, config=AgentConfig(**config))
+        return await run_rollout(agent, sandbox, "Please.", seed=1, memory=memory)
 
     return in_sandbox(work)
 

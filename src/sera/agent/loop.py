@@ -4,21 +4,23 @@
                        ▲                  └─► what was wrong ─────────┤
                        └──────────────────────────────────────────────┘
 
-`run_rollout` always returns: whatever ends the rollout is an `End`, and the trajectory up to there
-is kept. The wall clock of a rollout has its one owner here; the time of a command belongs to the
-sandbox, that of a request to the teacher.
+`run_rollout` returns whatever ends the rollout as an `End`, and the trajectory up to there is kept. The
+wall clock of a rollout has its one owner here; the time of a command belongs to the sandbox, that of
+a request to the teacher. With a `Memory` an interrupted rollout goes on from its last step.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sera.agent.calls import Call, Malformed, read_call
+from sera.agent.calls import Malformed, read_call
 from sera.agent.config import AgentConfig
-from sera.agent.tools import Observation, Toolbox
-from sera.errors import ContextOverflow, RolloutError
+from sera.agent.memory import Forgetful, Memory
+from sera.agent.tools import Toolbox
+from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.harness import Profile
-from sera.records import End, Message, ToolCall, Usage
+from sera.records import Answered, End, Message, Replied, ToolCall, Usage
 from sera.sandboxes.contract import Sandbox
 from sera.teachers.contract import ChatRequest, Reply, Teacher
 
@@ -33,63 +35,127 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-class _Trail:
-    """What a rollout leaves behind while it runs: kept when it is broken off."""
+async def _at_once() -> None:
+    """Permission to go on that is always given."""
 
-    def __init__(self, *opening: Message) -> None:
-        self.messages = list(opening)
-        self.usage = Usage()
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """What all rollouts of a run have in common."""
+
+    teacher: Teacher
+    profile: Profile
+    config: AgentConfig
+    permission: Callable[[], Awaitable[None]] = _at_once
+    """Awaited before every request to the teacher: may wait (paused), or raise `Halted`."""
 
 
 async def run_rollout(
-    teacher: Teacher, sandbox: Sandbox, profile: Profile, config: AgentConfig, request: str, seed: int
+    agent: Agent, sandbox: Sandbox, request: str, seed: int, memory: Memory | None = None
 ) -> Outcome:
-    """One rollout for `request` in a fresh `sandbox`. Never raises a `RolloutError`."""
-    trail = _Trail(
-        Message(role="system", content=profile.prompt("system")),
-        Message(role="user", content=profile.prompt("task", workdir=sandbox.workdir, request=request)),
-    )
+    """One rollout for `request` in a fresh `sandbox`.
+
+    Raises `ReplayDiverged` if what `memory` holds cannot be rebuilt, and `Halted` when permission is
+    refused; every other failure is the end `FAILED`.
+    """
+    rollout = _Rollout(agent, sandbox, request, seed, memory or Forgetful())
     patch, error = "", ""
     try:
-        async with asyncio.timeout(config.wall_clock):
-            end = await _converse(trail, teacher, Toolbox(sandbox, profile, config), profile, config, seed)
+        async with asyncio.timeout(agent.config.wall_clock):
+            end = await rollout.converse()
             patch = await sandbox.patch() if end is End.SUBMITTED else ""
     except TimeoutError:
         end = End.WALL_CLOCK
     except ContextOverflow:
         end = End.CONTEXT
+    except ReplayDiverged:
+        raise
     except RolloutError as problem:
         end, error = End.FAILED, f"{type(problem).__name__}: {problem}"
-    return Outcome(end=end, messages=tuple(trail.messages), patch=patch, usage=trail.usage, error=error)
+    return Outcome(end=end, messages=tuple(rollout.messages), patch=patch, usage=rollout.usage, error=error)
 
 
-async def _converse(
-    trail: _Trail, teacher: Teacher, toolbox: Toolbox, profile: Profile, config: AgentConfig, seed: int
-) -> End:
-    malformed = 0
-    for _ in range(config.step_limit):
-        request = ChatRequest(messages=tuple(trail.messages), tools=profile.tools, seed=seed)
-        reply = await teacher.complete(request)
-        trail.usage += reply.usage
-        call = read_call(reply, profile)
-        if isinstance(call, Malformed):
-            malformed += 1
-            trail.messages += _reject(reply, call, profile)
-            if malformed == config.malformed_limit:
-                return End.MALFORMED
-            continue
+class _Rollout:
+    """One rollout while it runs; its messages are kept when it is broken off."""
+
+    def __init__(self, agent: Agent, sandbox: Sandbox, request: str, seed: int, memory: Memory) -> None:
+        self._agent = agent
+        self._sandbox = sandbox
+        self._seed = seed
+        self._memory = memory
+        self._toolbox = Toolbox(sandbox, agent.profile, agent.config)
+        self._tree = ""
+        """The tree after the last remembered step, until it has been compared."""
+        task = agent.profile.prompt("task", workdir=sandbox.workdir, request=request)
+        self.messages = [
+            Message(role="system", content=agent.profile.prompt("system")),
+            Message(role="user", content=task),
+        ]
+        self.usage = Usage()
+
+    async def converse(self) -> End:
+        """Step after step until one is the last."""
         malformed = 0
-        observation = await _act(call, reply, toolbox, trail, profile)
-        if observation.final:
-            return End.SUBMITTED
-    return End.STEP_LIMIT
+        for number in range(self._agent.config.step_limit):
+            reply = await self._reply(number)
+            call = read_call(reply, self._agent.profile)
+            if isinstance(call, Malformed):
+                malformed += 1
+                self._refuse(number, reply, call)
+                if malformed == self._agent.config.malformed_limit:
+                    return End.MALFORMED
+                continue
+            malformed = 0
+            observation = await self._toolbox.use(call)
+            self.messages.append(reply.message)
+            answer = _answer(reply.message.tool_calls[0], observation.text, self._agent.profile)
+            await self._observe(number, answer)
+            if observation.final:
+                await self._check_tree()
+                return End.SUBMITTED
+        return End.STEP_LIMIT
 
+    async def _reply(self, number: int) -> Reply:
+        """The teacher's reply, remembered or asked for; the tree is checked where memory ends."""
+        known = self._memory.reply(number)
+        if not (known and self._memory.answer(number)):
+            await self._check_tree()
+        if known:
+            reply = Reply(message=known.message, finish_reason=known.finish_reason, usage=known.usage)
+        else:
+            await self._agent.permission()
+            request = ChatRequest(
+                messages=tuple(self.messages), tools=self._agent.profile.tools, seed=self._seed
+            )
+            reply = await self._agent.teacher.complete(request)
+            self._memory.remember(
+                Replied(
+                    number=number, message=reply.message, finish_reason=reply.finish_reason, usage=reply.usage
+                )
+            )
+        self.usage += reply.usage
+        return reply
 
-async def _act(call: Call, reply: Reply, toolbox: Toolbox, trail: _Trail, profile: Profile) -> Observation:
-    trail.messages.append(reply.message)
-    observation = await toolbox.use(call)
-    trail.messages.append(_answer(reply.message.tool_calls[0], observation.text, profile))
-    return observation
+    async def _observe(self, number: int, answer: Message) -> None:
+        """Show what a tool answered: as it was seen the first time, if there was one."""
+        if known := self._memory.answer(number):
+            self.messages += known.messages
+            self._tree = known.tree
+            return
+        tree = await self._sandbox.state()
+        self._memory.remember(Answered(number=number, messages=(answer,), tree=tree))
+        self.messages.append(answer)
+
+    def _refuse(self, number: int, reply: Reply, problem: Malformed) -> None:
+        message, *answers = _reject(reply, problem, self._agent.profile)
+        if not self._memory.answer(number):
+            self._memory.remember(Answered(number=number, messages=tuple(answers), tree=""))
+        self.messages += [message, *answers]
+
+    async def _check_tree(self) -> None:
+        """Once, after the last remembered step."""
+        if self._tree and await self._sandbox.state() != self._tree:
+            raise ReplayDiverged("the tree could not be rebuilt from the recorded commands")
+        self._tree = ""
 
 
 def _reject(reply: Reply, problem: Malformed, profile: Profile) -> list[Message]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from sera.agent import Agent
 from sera.generation.job import Job
 from sera.generation.steps import Steps
 from sera.generation.svg import generate_pair
@@ -44,7 +45,8 @@ async def generate(
     Raises `TeacherUnusable` and `RunError`; a failed task is recorded and does not stop the others.
     """
     styles = {text.name: text.text for text in job.demonstrations}
-    steps = Steps(run, teacher, backend, job.config.agent, styles)
+    agent = Agent(teacher=teacher, profile=run.profile, config=job.config.agent)
+    steps = Steps(run, agent, backend, styles)
 
     async def work(task: Task) -> None:
         pair = await generate_pair(task, steps)

@@ -1,7 +1,8 @@
 """The steps of Soft Verified Generation, each done once: looked up in the run, or made and recorded.
 
 A step that breaks (`RolloutError`) is recorded as far as it got and raised; the next run of the same
-command does it again.
+command takes it up there. A rollout goes on from its last recorded step; only if its tree cannot be
+rebuilt in a fresh sandbox is it begun anew.
 """
 
 import time
@@ -9,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from sera.agent import AgentConfig, Outcome, run_rollout
-from sera.errors import ContextOverflow, RolloutError
+from sera.agent import Agent, Outcome, run_rollout
+from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.generation.answers import read_block, read_verdict
 from sera.records import (
     End,
@@ -24,9 +25,9 @@ from sera.records import (
     content_id,
     rollout_id,
 )
-from sera.runs import Run
+from sera.runs import Run, Trail
 from sera.sandboxes.contract import Backend
-from sera.teachers.contract import ChatRequest, Teacher
+from sera.teachers.contract import ChatRequest
 
 _ASKS = 2
 """Times a question is put before an unreadable answer is taken as it is."""
@@ -35,18 +36,10 @@ _ASKS = 2
 class Steps:
     """What `svg` asks for, over one run with one teacher and one sandbox backend."""
 
-    def __init__(
-        self,
-        run: Run,
-        teacher: Teacher,
-        backend: Backend,
-        agent: AgentConfig,
-        demonstrations: Mapping[str, str],
-    ) -> None:
+    def __init__(self, run: Run, agent: Agent, backend: Backend, demonstrations: Mapping[str, str]) -> None:
         self._run = run
-        self._teacher = teacher
-        self._backend = backend
         self._agent = agent
+        self._backend = backend
         self._demonstrations = demonstrations
 
     async def first_rollout(self, task: Task, attempt: int) -> Rollout:
@@ -91,28 +84,41 @@ class Steps:
         identity = rollout_id(task.id, stage, attempt)
         if known := self._run.rollouts.get(identity):
             return known
-        started, seed = time.monotonic(), _seed(task, stage, attempt)
-        outcome = await self._roll_out(request, seed)
-        rollout = Rollout(
-            id=identity,
+        with self._run.trail(identity) as trail:
+            rollout = await self._roll_out(task, stage, attempt, request, category, trail)
+            self._run.rollouts.append(rollout)
+            if rollout.end is End.FAILED:
+                raise RolloutError(rollout.error)
+            trail.discard()
+        return rollout
+
+    async def _roll_out(
+        self, task: Task, stage: Stage, attempt: int, request: str, category: str, trail: Trail
+    ) -> Rollout:
+        started, seed, restarts = time.monotonic(), _seed(task, stage, attempt), 0
+        try:
+            outcome = await self._in_sandbox(request, seed, trail)
+        except ReplayDiverged:
+            trail.forget()
+            restarts = 1
+            outcome = await self._in_sandbox(request, seed, trail)
+        return Rollout(
+            id=rollout_id(task.id, stage, attempt),
             task=task.id,
             stage=stage,
             attempt=attempt,
             category=category,
-            teacher=self._teacher.settings,
+            teacher=self._agent.teacher.settings,
             profile=self._run.profile.hash,
             seed=seed,
             seconds=round(time.monotonic() - started, 3),
+            restarts=restarts,
             **msgspec.structs.asdict(outcome),
         )
-        self._run.rollouts.append(rollout)
-        if rollout.end is End.FAILED:
-            raise RolloutError(rollout.error)
-        return rollout
 
-    async def _roll_out(self, request: str, seed: int) -> Outcome:
+    async def _in_sandbox(self, request: str, seed: int, trail: Trail) -> Outcome:
         async with self._backend.sandbox() as sandbox:
-            return await run_rollout(self._teacher, sandbox, self._run.profile, self._agent, request, seed)
+            return await run_rollout(self._agent, sandbox, request, seed, trail)
 
     async def _ask(
         self, t1: Rollout, prompt: str, readable: Callable[[str], object], **values: str
@@ -125,8 +131,9 @@ class Steps:
             request = ChatRequest(
                 messages=(*t1.messages, question), tools=self._run.profile.tools, seed=t1.seed + n
             )
+            await self._agent.permission()
             try:
-                reply = await self._teacher.complete(request)
+                reply = await self._agent.teacher.complete(request)
             except ContextOverflow:
                 break
             text, usage = reply.message.content, usage + reply.usage

@@ -7,6 +7,7 @@
     verdicts.jsonl      │ what has been done: journals that only grow
     pull_requests.jsonl │
     pairs.jsonl         ┘ one line ends a task; a task without one, or with a failed one, is owed
+    steps/              the steps of rollouts under way, a file each; gone when the rollout is recorded
 
 One process at a time writes a run, held by a lock that the kernel frees however the process ends;
 any number may read it meanwhile.
@@ -26,6 +27,7 @@ from sera.errors import ConfigError, RunError, boundary
 from sera.harness import Profile
 from sera.records import SCHEMA, End, Pair, PullRequest, Record, Rollout, State, Task, Verdict
 from sera.runs.journal import Journal
+from sera.runs.trail import Trail
 
 
 class Manifest(Record, frozen=True):
@@ -85,6 +87,10 @@ class Run:
         """Tasks of the plan without a definite end, in order."""
         ended = {pair.task for pair in self.pairs if pair.state is not State.FAILED}
         return [task for task in self.tasks if task.id not in ended]
+
+    def trail(self, rollout: str) -> Trail:
+        """The steps so far of a rollout under way, by its id."""
+        return Trail(self.path / "steps" / f"{rollout}.jsonl")
 
     def task_pairs(self) -> list[tuple[Task, Pair | None]]:
         """Every task of the plan with its end, if it has one, in order."""

@@ -106,6 +106,11 @@ class Sandbox(Protocol):
         staged, untracked files included, ignored ones not, whatever was done to the tree's own `.git`."""
         ...
 
+    async def state(self) -> str:
+        """A digest of what was changed in the tree: equal after equal changes, in any sandbox of the
+        layer. `.git` and compiled Python do not count. Quick enough for every step."""
+        ...
+
 
 class Backend(Protocol):
     """Makes sandboxes of one layer. Itself an async context manager that frees what it holds."""

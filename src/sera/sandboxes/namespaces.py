@@ -87,6 +87,9 @@ class NamespaceSandbox:
         _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
         return body.decode(errors="replace")
 
+    async def state(self) -> str:
+        return (await self._ask({"op": "state"}))[1].decode(errors="replace")
+
     async def _ask_about(self, path: str, request: dict[str, Any], body: bytes = b"") -> tuple[Reply, bytes]:
         if len(path) > _PATH_LIMIT:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{path[:80]}…")

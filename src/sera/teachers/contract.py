@@ -4,6 +4,9 @@ Errors say whose turn it is. `TeacherRefused` and `ContextOverflow` will come ag
 request is repeated; any other `TeacherError` was temporary and the teacher has already tried again
 as often as it was told to. A teacher keeps no state between requests, so any number may be in
 flight at once, and a resumed run may ask again.
+
+A teacher that costs anything tells a `Meter` about every request it sends: before, what it may cost
+at worst; after, what it did cost.
 """
 
 from typing import Any, Protocol
@@ -30,6 +33,49 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str = "stop"
     """`stop`, `tool_calls` or `length`."""
     usage: Usage = Usage(calls=1)
+    written: int = 0
+    """Of the prompt tokens, those put into the server's cache, where it counts them: some charge more."""
+    estimated: bool = False
+    """Whether the server reported no usage, and `usage` is our own guess. Such a reply is never settled
+    with a meter: what it cost is uncertain."""
+
+
+class Meter(Protocol):
+    """Counts what requests cost. Every hold ends in exactly one of the three ways, also when cancelled."""
+
+    async def reserve(self, worst: Usage) -> int:
+        """A hold for a request that costs at most `worst`; durable on return, so that the request may be
+        sent. Waits while open holds may still free what is missing; raises `BudgetExhausted` if not."""
+        ...
+
+    def settle(self, hold: int, used: Usage, written: int = 0) -> None:
+        """The server reported what the request used; `written` as in `Reply`."""
+        ...
+
+    def release(self, hold: int) -> None:
+        """The request was certainly not billed: it did not arrive, or was refused."""
+        ...
+
+    def uncertain(self, hold: int) -> None:
+        """Nobody can say whether it was billed: it counts at its worst."""
+        ...
+
+
+class Unmetered:
+    """The meter of those who do not count."""
+
+    async def reserve(self, worst: Usage) -> int:  # noqa: ARG002
+        """Always at once."""
+        return 0
+
+    def settle(self, hold: int, used: Usage, written: int = 0) -> None:
+        """Nothing to do."""
+
+    def release(self, hold: int) -> None:
+        """Nothing to do."""
+
+    def uncertain(self, hold: int) -> None:
+        """Nothing to do."""
 
 
 class Teacher(Protocol):

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_sandbox import lay_out
-from playing import PROFILE, Watched, change_request, play
+from rehearsal_playing import PROFILE, Watched, change_request, play
 
 from sera.generation.demonstrations import load_demonstrations
 from sera.generation.recall import compare
+from sera.repositories import open_snapshot
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.rehearsal.conversation import Wording, read_conversation
 from sera.teachers.rehearsal.dice import Dice, digest
@@ -49,11 +49,11 @@ def measure(tree: Path, tasks: int) -> None:
     agreement: Counter[str] = Counter()
     calls, milliseconds, two_places, empty = [], [], 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        sandbox = lay_out(tree, Path(folder, "testbed"))
+        layer = open_snapshot(str(tree), cache=Path(folder)).layer
         for n, (name, path, line) in enumerate(places):
             teacher = Watched(RehearsalTeacher(config))
             request = change_request(name, path, line, categories[n % len(categories)])
-            task = play(teacher, sandbox, request, demonstrations[n % len(demonstrations)].text, 2 * n)
+            task = play(teacher, layer, request, demonstrations[n % len(demonstrations)].text, 2 * n)
             milliseconds += [second * 1000 for second in teacher.seconds]
             calls += [task.first.usage.calls, task.second.usage.calls]
             empty += not task.first.patch

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import files, kernel, patch, processes, programs, root, wire
+from . import files, kernel, patch, processes, programs, root, state, wire
 from .shell import Shell
 from .spec import COMMAND_LIMIT, Spec
 from .watch import HostGone, Watch
@@ -48,6 +48,7 @@ class Init:
             "write": self._write,
             "list": self._list,
             "patch": self._patch,
+            "state": self._state,
         }
         try:
             return operations[request["op"]](request, body)
@@ -89,6 +90,10 @@ class Init:
 
     def _patch(self, _: dict[str, Any], __: bytes) -> files.Reply:
         return {}, patch.take(self._spec, self._root, self._watch, self._shell.pid)
+
+    def _state(self, _: dict[str, Any], __: bytes) -> files.Reply:
+        store = self._root.store
+        return files.serve(lambda: ({}, state.digest(store).encode()), self._spec, self._watch)
 
 
 def _report(outcome: programs.Outcome) -> files.Reply:

@@ -1,21 +1,20 @@
-"""Playing whole tasks with the rehearsal teacher on a copy of a tree."""
+"""Playing whole tasks with the rehearsal teacher in real sandboxes over a tree."""
 
 import asyncio
 import time
 from pathlib import Path
 
 import msgspec
-from local_sandbox import LocalSandbox
 
-from sera.agent import AgentConfig, Outcome, run_rollout
+from sera.agent import Agent, AgentConfig, Outcome, run_rollout
 from sera.generation.answers import read_block, read_verdict
 from sera.harness import load_profile
 from sera.records import Message
+from sera.sandboxes import Layer, SandboxConfig, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.rehearsal import RehearsalTeacher
 
 PROFILE = load_profile()
-_CLEAN = "git reset -q --hard && git clean -fdxq"
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,19 +64,20 @@ def ask(teacher: RehearsalTeacher | Watched, first: Outcome, question: str, seed
     return asyncio.run(teacher.complete(request)).message.content
 
 
-def roll_out(teacher: RehearsalTeacher | Watched, sandbox: LocalSandbox, request: str, seed: int) -> Outcome:
+def roll_out(teacher: RehearsalTeacher | Watched, layer: Layer, request: str, seed: int) -> Outcome:
     async def run() -> Outcome:
-        await sandbox.run(_CLEAN, 60)
-        return await run_rollout(teacher, sandbox, PROFILE, AgentConfig(), request, seed)
+        agent = Agent(teacher=teacher, profile=PROFILE, config=AgentConfig())
+        async with make_backend(SandboxConfig(), layer) as backend, backend.sandbox() as sandbox:
+            return await run_rollout(agent, sandbox, request, seed)
 
     return asyncio.run(run())
 
 
 def play(
-    teacher: RehearsalTeacher | Watched, sandbox: LocalSandbox, request: str, demonstration: str, seed: int
+    teacher: RehearsalTeacher | Watched, layer: Layer, request: str, demonstration: str, seed: int
 ) -> Played:
-    first = roll_out(teacher, sandbox, request, seed)
+    first = roll_out(teacher, layer, request, seed)
     verdict = read_verdict(ask(teacher, first, PROFILE.prompt("self_check"), seed))
     question = PROFILE.prompt("pull_request", demonstration=demonstration)
     text = read_block(ask(teacher, first, question, seed))
-    return Played(first=first, verdict=verdict, text=text, second=roll_out(teacher, sandbox, text, seed + 1))
+    return Played(first=first, verdict=verdict, text=text, second=roll_out(teacher, layer, text, seed + 1))

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playing import PROFILE, change_request
+from rehearsal_playing import PROFILE, change_request
 
 from sera.errors import TeacherError
 from sera.generation.answers import read_verdict

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from local_sandbox import LocalSandbox, lay_out
-from playing import PROFILE, Played, Watched, change_request, line_of, play, roll_out
+from rehearsal_playing import PROFILE, Played, Watched, change_request, line_of, play, roll_out
 
 from sera.generation.demonstrations import load_demonstrations
 from sera.generation.recall import compare
 from sera.records import End, Message
+from sera.repositories import open_snapshot
+from sera.sandboxes import Layer
 from sera.teachers.contract import ChatRequest
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.rehearsal.conversation import Wording, read_conversation
@@ -34,12 +35,12 @@ FAITHFUL = {
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> LocalSandbox:
-    return lay_out(SAMPLE, tmp_path_factory.mktemp("tree") / "testbed")
+def layer(cache: Path) -> Layer:
+    return open_snapshot(str(SAMPLE), cache=cache).layer
 
 
 @pytest.fixture(scope="module")
-def played(sandbox: LocalSandbox) -> dict[str, tuple[Played, Watched]]:
+def played(layer: Layer) -> dict[str, tuple[Played, Watched]]:
     """One task for each fidelity."""
     demonstrations = load_demonstrations(None)
     results = {}
@@ -48,7 +49,7 @@ def played(sandbox: LocalSandbox) -> dict[str, tuple[Played, Watched]]:
         teacher = Watched(RehearsalTeacher(config))
         request = change_request(name, path, line_of(SAMPLE, path, simple), category)
         style = demonstrations[number * 7].text
-        results[fidelity] = (play(teacher, sandbox, request, style, number), teacher)
+        results[fidelity] = (play(teacher, layer, request, style, number), teacher)
     return results
 
 
@@ -133,27 +134,25 @@ def test_the_same_request_has_the_same_answer_in_another_process(
 
 
 def test_a_rollout_repeated_is_the_same_to_the_byte(
-    sandbox: LocalSandbox, played: dict[str, tuple[Played, Watched]]
+    layer: Layer, played: dict[str, tuple[Played, Watched]]
 ) -> None:
     task, _ = played["same"]
     request = read_conversation(task.first.messages, Wording(PROFILE)).request
-    assert roll_out(RehearsalTeacher(FAITHFUL["same"]), sandbox, request, 0) == task.first
+    assert roll_out(RehearsalTeacher(FAITHFUL["same"]), layer, request, 0) == task.first
 
 
-def test_it_recovers_from_its_own_babble(sandbox: LocalSandbox) -> None:
+def test_it_recovers_from_its_own_babble(layer: Layer) -> None:
     name, path, simple, category = TASKS[3]
     teacher = RehearsalTeacher(RehearsalConfig(babble_rate=0.3))
-    outcome = roll_out(
-        teacher, sandbox, change_request(name, path, line_of(SAMPLE, path, simple), category), 5
-    )
+    outcome = roll_out(teacher, layer, change_request(name, path, line_of(SAMPLE, path, simple), category), 5)
     assert outcome.end is End.SUBMITTED
     assert outcome.patch
     assert sum("nothing was done" in m.content or "none of them" in m.content for m in outcome.messages) > 0
 
 
-def test_an_issue_in_free_words_is_worked_on_too(sandbox: LocalSandbox) -> None:
+def test_an_issue_in_free_words_is_worked_on_too(layer: Layer) -> None:
     text = "Calling `first_amount` with an empty list gives an IndexError, I would like something readable."
-    outcome = roll_out(RehearsalTeacher(), sandbox, text, 3)
+    outcome = roll_out(RehearsalTeacher(), layer, text, 3)
     assert outcome.end is End.SUBMITTED
     assert FILES in outcome.patch
 

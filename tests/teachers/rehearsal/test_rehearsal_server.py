@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from playing import PROFILE
+from rehearsal_playing import PROFILE
 
 from sera.records import Message
 from sera.teachers.chat_client import ChatConfig, ChatTeacher

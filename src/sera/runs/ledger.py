@@ -1,0 +1,262 @@
+"""What a run has spent, in a journal beside its records: `ledger.jsonl`.
+
+    {"kind": "hold",      "hold": 7, "nano": 31200000, "tokens": 104000, …}   before a request is sent
+    {"kind": "settled",   "hold": 7, "nano":  4810000, "tokens":  24300, …}   the server said what it cost
+    {"kind": "released",  "hold": 7}                                          it was certainly not billed
+    {"kind": "uncertain", "hold": 7}                                          nobody can say
+
+A hold is on disk (`fsync`) before its request leaves, so neither `kill -9` nor a power cut loses
+spending: a hold without an end counts at its worst case, as an uncertain one does. No request is
+let through whose worst case, added to all that is spent, uncertain or held, exceeds a limit. Money is
+counted in whole nano-dollars. One process at a time writes: the caller holds the run's lock.
+
+Not covered: a server that charges more than its worst case. What it reports is counted (`overruns`),
+and nothing more is sent once a limit is reached. A limit on hours is looked at before each request;
+one in flight is not broken off.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from sera.errors import BudgetExhausted, ConfigError, RunError
+from sera.records import Record, Usage
+from sera.runs.journal import Journal
+from sera.settings import Config
+
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Limits(Config, frozen=True):
+    """What a run may use in all, however often it is resumed."""
+
+    max_usd: Positive | None = None
+    """Dollars. Default: no limit. Needs the model's price, from the shipped table or `teacher.price`."""
+    max_tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """Tokens of all requests, prompt (cached ones too) and answer. Default: no limit."""
+    max_hours: Positive | None = None
+    """Hours of work, pauses between resumes not counted. Default: no limit."""
+
+
+class Tariff(Protocol):
+    """Turns tokens into nano-dollars."""
+
+    def cost(self, used: Usage, written: int = 0) -> int:
+        """Of one call; `written` prompt tokens went into the server's cache."""
+        ...
+
+    def worst(self, worst: Usage) -> int:
+        """Of one call charged in the dearest way; never below `cost` of anything smaller."""
+        ...
+
+
+class Line(Record, frozen=True):
+    """One line of the ledger."""
+
+    kind: Literal["hold", "settled", "released", "uncertain", "pause"]
+    hold: int = 0
+    nano: int = 0
+    """Nano-dollars: of a hold at worst, of a settled one as charged."""
+    tokens: int = 0
+    usage: Usage | None = None
+    """For `settled`: as the server reported it."""
+    seconds: float = 0.0
+    """Seconds of work until this line, resumes included."""
+
+
+class Amount(Record, frozen=True):
+    """Money and tokens."""
+
+    nano: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(nano=self.nano + other.nano, tokens=self.tokens + other.tokens)
+
+    def __sub__(self, other: "Amount") -> "Amount":
+        return Amount(nano=self.nano - other.nano, tokens=self.tokens - other.tokens)
+
+    @property
+    def usd(self) -> float:
+        """Dollars, for showing."""
+        return self.nano / NANO
+
+
+class Balance(Record, frozen=True):
+    """How a run stands."""
+
+    settled: Amount = Amount()
+    """As servers reported it."""
+    uncertain: Amount = Amount()
+    """At worst, for requests of which nobody can say whether they were billed."""
+    reserved: Amount = Amount()
+    """At worst, for requests in flight."""
+    usage: Usage = Usage()
+    """Of the settled requests."""
+    overruns: int = 0
+    """Requests that cost more than their worst case: a sign that the prices or the server are wrong."""
+    seconds: float = 0.0
+    """Seconds of work, resumes included."""
+
+    @property
+    def total(self) -> Amount:
+        """The most that can have been spent when everything in flight has ended."""
+        return self.settled + self.uncertain + self.reserved
+
+
+class Ledger:
+    """The meter of a run; see `teachers.contract.Meter` for what its four methods promise."""
+
+    def __init__(self, path: Path, limits: Limits, tariff: Tariff | None) -> None:
+        self.path = path
+        self._limits = limits
+        self._tariff = tariff
+        self._journal = _journal(path)
+        self._count = _Count()
+        for line in self._journal.every(Line):
+            self._count.take(line)
+        self._count.forget_open()
+        self._started = time.monotonic()
+        self._turn, self._disk, self._freed = asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+        self._written = self._synced = 0
+
+    def summary(self) -> Balance:
+        """How the run stands now."""
+        return msgspec.structs.replace(self._count.balance, seconds=self._seconds())
+
+    async def reserve(self, worst: Usage) -> int:
+        """A durable hold, in the order of asking; `BudgetExhausted` if it can never be covered."""
+        amount = Amount(
+            nano=self._tariff.worst(worst) if self._tariff else 0, tokens=worst.prompt + worst.completion
+        )
+        async with self._turn:
+            while lacking := self._lacking(self._count.balance.total + amount):
+                kept = self._count.balance.settled + self._count.balance.uncertain
+                if hopeless := self._lacking(kept + amount):
+                    raise BudgetExhausted(self._explain(hopeless))
+                self._freed.clear()
+                await self._freed.wait()
+            del lacking
+            self._count.last += 1
+            hold = self._count.last
+            self._write(Line(kind="hold", hold=hold, nano=amount.nano, tokens=amount.tokens))
+        try:
+            await self._on_disk()
+        except BaseException:
+            self.release(hold)
+            raise
+        return hold
+
+    def settle(self, hold: int, used: Usage, written: int = 0) -> None:
+        """What the server reported, whether or not it is within the hold."""
+        nano = self._tariff.cost(used, written) if self._tariff else 0
+        self._end(
+            Line(kind="settled", hold=hold, nano=nano, tokens=used.prompt + used.completion, usage=used)
+        )
+
+    def release(self, hold: int) -> None:
+        """Nothing was billed."""
+        self._end(Line(kind="released", hold=hold))
+
+    def uncertain(self, hold: int) -> None:
+        """It stays counted at its worst."""
+        self._end(Line(kind="uncertain", hold=hold))
+
+    def open(self) -> None:
+        """Make the ledger writable. The caller holds the run's lock."""
+        self._journal.open_for_writing()
+
+    def close(self) -> None:
+        """Note the time worked, and give the file back."""
+        self._write(Line(kind="pause"))
+        self._journal.sync()
+        self._journal.close()
+
+    def _end(self, line: Line) -> None:
+        self._write(line)
+        self._freed.set()
+
+    def _write(self, line: Line) -> None:
+        line = msgspec.structs.replace(line, seconds=round(self._seconds(), 3))
+        self._journal.append(line)
+        self._written += 1
+        self._count.take(line)
+
+    async def _on_disk(self) -> None:
+        """Wait until all that is written so far is on the disk; those who wait together share one `fsync`."""
+        wanted = self._written
+        async with self._disk:
+            if self._synced < wanted:
+                reached = self._written
+                await asyncio.to_thread(self._journal.sync)
+                self._synced = reached
+
+    def _seconds(self) -> float:
+        return self._count.balance.seconds + time.monotonic() - self._started
+
+    def _lacking(self, total: Amount) -> str:
+        """The limit that `total` would exceed, or nothing."""
+        limits = self._limits
+        if limits.max_hours is not None and self._seconds() >= limits.max_hours * 3600:
+            return f"max_hours {limits.max_hours:g}"
+        if limits.max_usd is not None and total.nano > int(limits.max_usd * NANO):
+            return f"max_usd {limits.max_usd:g}"
+        if limits.max_tokens is not None and total.tokens > limits.max_tokens:
+            return f"max_tokens {limits.max_tokens}"
+        return ""
+
+    def _explain(self, limit: str) -> str:
+        now = self._count.balance
+        return (
+            f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} spent "
+            f"and ${now.uncertain.usd:.4f} uncertain, {(now.settled + now.uncertain).tokens} tokens, "
+            f"{self._seconds() / 3600:.2f} hours. Nothing is lost: the same command with a higher limit goes on"
+        )
+
+
+class _Count:
+    """The balance, line by line."""
+
+    def __init__(self) -> None:
+        self.balance = Balance()
+        self.last = 0
+        """The highest number of a hold."""
+        self._open: dict[int, Amount] = {}
+
+    def take(self, line: Line) -> None:
+        amount = Amount(nano=line.nano, tokens=line.tokens)
+        if line.kind == "hold":
+            self._open[line.hold] = amount
+            self.last = max(self.last, line.hold)
+            self._change(reserved=self.balance.reserved + amount)
+        elif line.kind != "pause":
+            self._close(line, amount)
+
+    def forget_open(self) -> None:
+        """What the lines before now left open will never be settled."""
+        for hold in list(self._open):
+            self.take(Line(kind="uncertain", hold=hold))
+
+    def _close(self, line: Line, charged: Amount) -> None:
+        held = self._open.pop(line.hold)
+        now = self.balance
+        self._change(reserved=now.reserved - held)
+        if line.kind == "uncertain":
+            self._change(uncertain=now.uncertain + held)
+        elif line.kind == "settled":
+            over = charged.nano > held.nano or charged.tokens > held.tokens
+            self._change(
+                settled=now.settled + charged,
+                usage=now.usage + (line.usage or Usage()),
+                overruns=now.overruns + over,
+            )
+
+    def _change(self, **fields: object) -> None:
+        self.balance = msgspec.structs.replace(self.balance, **fields)

@@ -1,0 +1,99 @@
+"""A rollout that dies at any step goes on there, in a fresh sandbox, without asking twice."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_loop import SUBMIT, roll_out
+
+from sera.errors import ReplayDiverged
+from sera.records import End
+from sera.runs import Trail
+from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.scripted import ScriptedTeacher, call, say
+
+SCRIPT = [
+    call("bash", command="cd tiny; name=kept; mkdir made; ln -s made link; chmod 600 text.py"),
+    call("str_replace_editor", command="create", path="/testbed/tiny/made/new.py", file_text="a = 1\n"),
+    say("thinking aloud"),
+    call("bash", command="rm numbers.py; echo $name > made/name.txt; pwd; cat /proc/uptime"),
+    call("str_replace_editor", command="str_replace", path="/testbed/tiny/text.py", old_str='"…"', new_str='"..."'),
+    call("bash", command="rm -r made; mkdir made; echo last > made/last.txt; touch made/empty; git commit -qam x"),
+    call("str_replace_editor", command="undo_edit", path="/testbed/tiny/text.py"),
+    *SUBMIT,
+]
+
+
+class Dies(Exception):
+    """Stands for the death of the process."""
+
+
+class Mortal(ScriptedTeacher):
+    """Dies when it is asked for the n-th time; counts what it has answered."""
+
+    def __init__(self, script: Any, lives: int) -> None:
+        super().__init__(script)
+        self.lives = lives
+        self.answered = 0
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        if self.answered == self.lives:
+            raise Dies
+        self.answered += 1
+        return await super().complete(request)
+
+
+@pytest.mark.parametrize("lives", range(len(SCRIPT)))
+def test_going_on_after_any_step(in_sandbox: Any, tmp_path: Path, lives: int) -> None:
+    whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT))
+    first, second = Mortal(SCRIPT, lives), Mortal(SCRIPT, 99)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(Dies):
+        roll_out(in_sandbox, first, trail)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        outcome = roll_out(in_sandbox, second, trail)
+    assert (outcome.end, outcome.patch) == (End.SUBMITTED, whole.patch)
+    assert first.answered + second.answered == len(SCRIPT)
+    assert len(outcome.messages) == len(whole.messages)
+    assert outcome.usage == whole.usage
+
+
+def test_dying_between_reply_and_tool(in_sandbox: Any, tmp_path: Path) -> None:
+    """The reply is there, what followed is not: the tool runs, the teacher is not asked again."""
+    path = tmp_path / "steps" / "r.jsonl"
+    with Trail(path) as trail:
+        whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT), trail)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for kept in (1, 3, 7, 9):
+        path.write_bytes(b"".join(lines[:kept]) + lines[kept][: len(lines[kept]) // 2])
+        teacher = Mortal(SCRIPT, 99)
+        with Trail(path) as trail:
+            outcome = roll_out(in_sandbox, teacher, trail)
+        assert outcome.patch == whole.patch
+        assert teacher.answered == len(SCRIPT) - (kept + 1) // 2
+
+
+def test_finished_but_unrecorded_rollout_asks_nothing(in_sandbox: Any, tmp_path: Path) -> None:
+    path = tmp_path / "steps" / "r.jsonl"
+    with Trail(path) as trail:
+        whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT), trail)
+    with Trail(path) as trail:
+        again = roll_out(in_sandbox, Mortal(SCRIPT, 0), trail)
+    assert again == whole
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_tree_that_cannot_be_rebuilt_is_noticed(in_sandbox: Any, tmp_path: Path, after: int) -> None:
+    script = [call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"), call("bash", command="ls"), *SUBMIT]
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(Dies):
+        roll_out(in_sandbox, Mortal(script, after), trail)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        with pytest.raises(ReplayDiverged):
+            roll_out(in_sandbox, Mortal(script, 99), trail)
+        trail.forget()
+        assert roll_out(in_sandbox, Mortal(script, 99), trail).end is End.SUBMITTED
+
+
+def test_discarded_trail_leaves_nothing(tmp_path: Path) -> None:
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        trail.discard()
+    assert list((tmp_path / "steps").iterdir()) == []
