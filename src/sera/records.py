@@ -211,9 +211,10 @@ class Rollout(Record, frozen=True):
     schema: int = SCHEMA
 
 
-def rollout_id(task: str, stage: Stage, attempt: int) -> str:
-    """The id of a task's rollout, known before there is one."""
-    return content_id(task, stage, attempt)
+def rollout_id(task: str, stage: Stage, attempt: int, turn: int = 0) -> str:
+    """The id of a task's rollout, known before there is one. `turn` counts the times that the task
+    was put back into the queue."""
+    return content_id(task, stage, attempt, *([turn] if turn else []))
 
 
 class Verdict(Record, frozen=True):
@@ -270,8 +271,12 @@ class State(StrEnum):
     UNREADABLE = "unreadable"
     """The teacher's pull request could not be read from its answer."""
     T2_UNFINISHED = "t2_unfinished"
+    DROPPED = "dropped"
+    """Somebody gave it up."""
     FAILED = "failed"
     """Sandbox or teacher broke: owed again on the next run."""
+    REQUEUED = "requeued"
+    """Somebody wants it done anew: owed again, and what was recorded of it before no longer counts."""
 
 
 class Pair(Record, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from sera.datasets.sample import Sample, Source
-from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id, rollout_id
+from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id
 from sera.runs import Run
 
 
@@ -22,19 +22,19 @@ def read_samples(runs: Sequence[Run]) -> Iterator[Sample]:
     for run in runs:
         source = source_of(run)
         for task, pair in run.task_pairs():
-            if pair and pair.state is not State.FAILED:
+            if pair and pair.state not in (State.FAILED, State.REQUEUED):
                 yield from _task_samples(run, source, task, pair)
 
 
 def _task_samples(run: Run, source: Source, task: Task, pair: Pair) -> Iterator[Sample]:
     category = task.categories[0]
     for attempt in range(len(task.categories)):
-        if t1 := run.rollouts.get(rollout_id(task.id, Stage.T1, attempt)):
+        if t1 := run.rollouts.get(run.rollout_id(task, Stage.T1, attempt)):
             category = t1.category
             verdict = run.verdicts.get(t1.id)
             agreement = pair.agreement if t1.id == pair.t1 else None
             yield _sample(run, source, task, t1, category, agreement, bool(verdict and verdict.accepted))
-    if t2 := run.rollouts.get(rollout_id(task.id, Stage.T2, 0)):
+    if t2 := run.rollouts.get(run.rollout_id(task, Stage.T2, 0)):
         yield _sample(run, source, task, t2, category, pair.agreement, True)
 
 

@@ -50,7 +50,7 @@ async def generate(
 
     async def work(task: Task) -> None:
         pair = await generate_pair(task, steps)
-        run.pairs.append(pair)
+        run.end(pair)
         finished(pair)
 
     await execute(run.owed(), work, job.config.concurrency)

@@ -23,7 +23,6 @@ from sera.records import (
     Usage,
     Verdict,
     content_id,
-    rollout_id,
 )
 from sera.runs import Run, Trail
 from sera.sandboxes.contract import Backend
@@ -31,6 +30,8 @@ from sera.teachers.contract import ChatRequest
 
 _ASKS = 2
 """Times a question is put before an unreadable answer is taken as it is."""
+_SEED_DIGITS = 7
+"""Hex digits of a rollout's seed: small enough for every server."""
 
 
 class Steps:
@@ -52,11 +53,11 @@ class Steps:
             line=task.function.line,
             concern=self._run.profile.categories[category],
         )
-        return await self._rollout(task, Stage.T1, attempt, request, category)
+        return await self._rollout(self._order(task, Stage.T1, attempt, request, category))
 
     async def second_rollout(self, task: Task, pull_request: PullRequest) -> Rollout:
         """T2: from the pull-request text alone."""
-        return await self._rollout(task, Stage.T2, 0, pull_request.text, "")
+        return await self._rollout(self._order(task, Stage.T2, 0, pull_request.text, ""))
 
     async def verdict(self, t1: Rollout) -> Verdict:
         """The self-check. An answer without a readable yes counts as no."""
@@ -80,45 +81,47 @@ class Steps:
         self._run.pull_requests.append(request)
         return request
 
-    async def _rollout(self, task: Task, stage: Stage, attempt: int, request: str, category: str) -> Rollout:
-        identity = rollout_id(task.id, stage, attempt)
-        if known := self._run.rollouts.get(identity):
+    def _order(self, task: Task, stage: Stage, attempt: int, request: str, category: str) -> "_Order":
+        identity = self._run.rollout_id(task, stage, attempt)
+        seed = int(content_id(task.seed, identity)[:_SEED_DIGITS], 16)
+        return _Order(identity, task.id, stage, attempt, request, category, seed)
+
+    async def _rollout(self, order: "_Order") -> Rollout:
+        if known := self._run.rollouts.get(order.id):
             return known
-        with self._run.trail(identity) as trail:
-            rollout = await self._roll_out(task, stage, attempt, request, category, trail)
+        with self._run.trail(order.id) as trail:
+            rollout = await self._roll_out(order, trail)
             self._run.rollouts.append(rollout)
             if rollout.end is End.FAILED:
                 raise RolloutError(rollout.error)
             trail.discard()
         return rollout
 
-    async def _roll_out(
-        self, task: Task, stage: Stage, attempt: int, request: str, category: str, trail: Trail
-    ) -> Rollout:
-        started, seed, restarts = time.monotonic(), _seed(task, stage, attempt), 0
+    async def _roll_out(self, order: "_Order", trail: Trail) -> Rollout:
+        started, restarts = time.monotonic(), 0
         try:
-            outcome = await self._in_sandbox(request, seed, trail)
+            outcome = await self._in_sandbox(order, trail)
         except ReplayDiverged:
             trail.forget()
             restarts = 1
-            outcome = await self._in_sandbox(request, seed, trail)
+            outcome = await self._in_sandbox(order, trail)
         return Rollout(
-            id=rollout_id(task.id, stage, attempt),
-            task=task.id,
-            stage=stage,
-            attempt=attempt,
-            category=category,
+            id=order.id,
+            task=order.task,
+            stage=order.stage,
+            attempt=order.attempt,
+            category=order.category,
+            seed=order.seed,
             teacher=self._agent.teacher.settings,
             profile=self._run.profile.hash,
-            seed=seed,
             seconds=round(time.monotonic() - started, 3),
             restarts=restarts,
             **msgspec.structs.asdict(outcome),
         )
 
-    async def _in_sandbox(self, request: str, seed: int, trail: Trail) -> Outcome:
+    async def _in_sandbox(self, order: "_Order", trail: Trail) -> Outcome:
         async with self._backend.sandbox() as sandbox:
-            return await run_rollout(self._agent, sandbox, request, seed, trail)
+            return await run_rollout(self._agent, sandbox, order.request, order.seed, trail)
 
     async def _ask(
         self, t1: Rollout, prompt: str, readable: Callable[[str], object], **values: str
@@ -142,6 +145,13 @@ class Steps:
         return text, usage
 
 
-def _seed(task: Task, stage: Stage, attempt: int) -> int:
-    """A seed of its own for every rollout, small enough for every server."""
-    return int(content_id(task.seed, stage, attempt)[:7], 16)
+class _Order(msgspec.Struct, frozen=True):
+    """A rollout to be had."""
+
+    id: str
+    task: str
+    stage: Stage
+    attempt: int
+    request: str
+    category: str
+    seed: int

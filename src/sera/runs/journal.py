@@ -80,13 +80,10 @@ class Journal(Generic[R]):
         self._count(line, self._size)
         self._size += len(line)
 
-    def sync(self) -> None:
-        """Wait until the disk has everything, so that even a power cut loses nothing of it."""
-        os.fsync(self._file)
-
     def close(self) -> None:
-        """Give the file back; reading goes on to work."""
+        """See that the disk has everything, and give the file back; reading goes on to work."""
         if self._file >= 0:
+            os.fsync(self._file)
             os.close(self._file)
             self._file = -1
 

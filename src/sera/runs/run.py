@@ -16,6 +16,7 @@ any number may read it meanwhile.
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +26,24 @@ import msgspec
 
 from sera.errors import ConfigError, RunError, boundary
 from sera.harness import Profile
-from sera.records import SCHEMA, End, Pair, PullRequest, Record, Rollout, State, Task, Verdict
+from sera.records import (
+    SCHEMA,
+    End,
+    Pair,
+    PullRequest,
+    Record,
+    Rollout,
+    Stage,
+    State,
+    Task,
+    Verdict,
+    rollout_id,
+)
 from sera.runs.journal import Journal
 from sera.runs.trail import Trail
+
+_OWED = frozenset({State.FAILED, State.REQUEUED})
+"""States in which a task is not over."""
 
 
 class Manifest(Record, frozen=True):
@@ -77,6 +93,8 @@ class Run:
             path / "pull_requests.jsonl", PullRequest, _StepHeading, lambda p: p.rollout
         )
         self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, lambda p: p.task)
+        ends = self.pairs.every(_PairHeading)
+        self._turns = Counter(end.task for end in ends if end.state is State.REQUEUED)
 
     @property
     def journals(self) -> tuple[Journal[Any], ...]:
@@ -85,8 +103,18 @@ class Run:
 
     def owed(self) -> list[Task]:
         """Tasks of the plan without a definite end, in order."""
-        ended = {pair.task for pair in self.pairs if pair.state is not State.FAILED}
+        ended = {pair.task for pair in self.pairs if pair.state not in _OWED}
         return [task for task in self.tasks if task.id not in ended]
+
+    def end(self, pair: Pair) -> None:
+        """Record what became of a task."""
+        self.pairs.append(pair)
+        if pair.state is State.REQUEUED:
+            self._turns[pair.task] += 1
+
+    def rollout_id(self, task: Task, stage: Stage, attempt: int) -> str:
+        """The id of a task's rollout in the present turn of the task."""
+        return rollout_id(task.id, stage, attempt, self._turns[task.id])
 
     def trail(self, rollout: str) -> Trail:
         """The steps so far of a rollout under way, by its id."""
