@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sera.engines.local import generate
+from sera.engines.local import Shift
 from sera.generation.job import GenerateConfig, plan_job
 from sera.records import Pair, State
 from sera.runs import open_run
@@ -96,7 +96,7 @@ async def generate_pairs(repository: str, out: Path, config: GenerateConfig) -> 
             make_backend(config.sandbox, job.snapshot.layer) as backend,
         ):
             before, started = usage(), time.monotonic()
-            await generate(job, opened, teacher, backend, ends.append)
+            await Shift(job, opened, teacher, backend, ends.append).work()
             after, seconds = usage(), time.monotonic() - started
     assert all(pair.state is State.COMPLETE for pair in ends), {pair.reason for pair in ends}
     steps = len(ends) * STEPS

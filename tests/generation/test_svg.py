@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sera.engines.local import generate
+from sera.engines.local import Shift
 from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.records import End, Message, Pair, Stage, State
@@ -52,7 +52,7 @@ def work(tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 async def engage(job: Job, run: Run, teacher: Any) -> None:
     async with teacher, make_backend(job.config.sandbox, job.snapshot.layer) as backend:
-        await generate(job, run, teacher, backend, lambda _: None)
+        await Shift(job, run, teacher, backend, lambda _: None).work()
 
 
 def said(text: str) -> Reply:

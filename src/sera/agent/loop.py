@@ -60,8 +60,8 @@ async def run_rollout(
     rollout = _Rollout(agent, sandbox, request, seed, memory or Forgetful())
     patch, error = "", ""
     try:
-        async with asyncio.timeout(agent.config.wall_clock):
-            end = await rollout.converse()
+        async with asyncio.timeout(agent.config.wall_clock) as clock:
+            end = await rollout.converse(clock)
             patch = await sandbox.patch() if end is End.SUBMITTED else ""
     except TimeoutError:
         end = End.WALL_CLOCK
@@ -92,11 +92,11 @@ class _Rollout:
         ]
         self.usage = Usage()
 
-    async def converse(self) -> End:
+    async def converse(self, clock: asyncio.Timeout) -> End:
         """Step after step until one is the last."""
         malformed = 0
         for number in range(self._agent.config.step_limit):
-            reply = await self._reply(number)
+            reply = await self._reply(number, clock)
             call = read_call(reply, self._agent.profile)
             if isinstance(call, Malformed):
                 malformed += 1
@@ -114,7 +114,7 @@ class _Rollout:
                 return End.SUBMITTED
         return End.STEP_LIMIT
 
-    async def _reply(self, number: int) -> Reply:
+    async def _reply(self, number: int, clock: asyncio.Timeout) -> Reply:
         """The teacher's reply, remembered or asked for; the tree is checked where memory ends."""
         known = self._memory.reply(number)
         if not (known and self._memory.answer(number)):
@@ -122,7 +122,7 @@ class _Rollout:
         if known:
             reply = Reply(message=known.message, finish_reason=known.finish_reason, usage=known.usage)
         else:
-            await self._agent.permission()
+            await self._wait_for_permission(clock)
             request = ChatRequest(
                 messages=tuple(self.messages), tools=self._agent.profile.tools, seed=self._seed
             )
@@ -134,6 +134,13 @@ class _Rollout:
             )
         self.usage += reply.usage
         return reply
+
+    async def _wait_for_permission(self, clock: asyncio.Timeout) -> None:
+        """Time spent paused is not the rollout's."""
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await self._agent.permission()
+        clock.reschedule((clock.when() or before) + loop.time() - before)
 
     async def _observe(self, number: int, answer: Message) -> None:
         """Show what a tool answered: as it was seen the first time, if there was one."""

@@ -17,10 +17,17 @@ COMMANDS = {
     "generate": "Run the teacher over a repository's functions and record every rollout.",
     "status": "How far a run is: states, reasons, recall, tokens, time left.",
     "show": "List a run's pairs, or one of them from prompt to patch.",
+    "pause": "Let a run under way ask its teacher nothing more for a while.",
+    "resume": "Let a paused run go on.",
+    "stop": "End a run under way after its present steps, or when nearly all is done.",
+    "requeue": "Do some of a run's tasks anew.",
+    "drop": "Give some of a run's tasks up.",
     "recall": "Compare two patches line by line.",
     "dataset": "Build a training set from one or several runs.",
     "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
 }
+_MODULES = dict.fromkeys(("pause", "resume", "stop", "requeue", "drop"), "control")
+"""Commands that share a file."""
 
 
 class _Commands(click.Group):
@@ -32,7 +39,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"sera.cli.{cmd_name}").command
+        module = import_module(f"sera.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name, None) or module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

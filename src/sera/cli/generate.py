@@ -1,17 +1,24 @@
 """`sera generate`: run the teacher over a repository and record every rollout."""
 
 import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, FILE, PATH, complain, console
+from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain, console
 
 if TYPE_CHECKING:
     from sera.cli.progress import Finished
+    from sera.engines.local import Shift
     from sera.generation.job import Job
     from sera.runs import Run
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTED = "interrupted"
 
 
 @click.command(
@@ -58,11 +65,14 @@ def command(
     config = load_config(GenerateConfig, file, pairs, _teacher_settings(teacher, model) | options)
     job = plan_job(repo, out, config)
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
-        _work(job, run)
+        halted = _work(job, run)
         owed = len(run.owed())
-    if owed:
+    if halted:
+        complain(f"{halted}; {owed} tasks are owed, and the same command goes on with them")
+    elif owed:
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
-        raise click.exceptions.Exit(EXIT_FAILED)
+    if owed:
+        raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == _INTERRUPTED else EXIT_FAILED)
     console().print(f"done: {out}. Next: sera status {out}, sera dataset {out} --out DIR")
 
 
@@ -82,24 +92,51 @@ def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, objec
     return {"teacher.kind": "chat", "teacher.base_url": teacher, "teacher.model": model}
 
 
-def _work(job: "Job", run: "Run") -> None:
+def _work(job: "Job", run: "Run") -> str:
     from sera.cli.progress import progress
 
     owed = len(run.owed())
     with progress(f"generating from {job.snapshot.name}", len(run.tasks), len(run.tasks) - owed) as finished:
-        asyncio.run(_generate(job, run, finished))
+        try:
+            return asyncio.run(_generate(job, run, finished))
+        except asyncio.CancelledError:
+            return _INTERRUPTED
 
 
-async def _generate(job: "Job", run: "Run", finished: "Finished") -> None:
-    from sera.engines.local import generate
+async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
+    """Work off the run; why it was ended early, or nothing."""
+    from sera.engines.local import Shift
     from sera.sandboxes import make_backend
     from sera.teachers import make_teacher
 
-    config = job.config
-    async with (
-        make_teacher(config.teacher) as teacher,
-        make_backend(config.sandbox, job.snapshot.layer) as backend,
-    ):
+    teacher, backend = make_teacher(job.config.teacher), make_backend(job.config.sandbox, job.snapshot.layer)
+    async with teacher, backend:
         if backend.notice:
             complain(backend.notice)
-        await generate(job, run, teacher, backend, finished)
+        shift = Shift(job, run, teacher, backend, finished)
+        with _interruptible(shift):
+            await shift.work()
+        return shift.halted
+
+
+@contextmanager
+def _interruptible(shift: "Shift") -> Iterator[None]:
+    """Ctrl-C (or SIGTERM) once lets the steps under way end; twice stops at once."""
+    loop, working = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt() -> None:
+        if shift.halted and working:
+            working.cancel()
+            return
+        shift.halt(_INTERRUPTED)
+        complain(
+            "finishing the steps under way; Ctrl-C once more stops at once and loses none of them either"
+        )
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

@@ -38,7 +38,7 @@ def command(run: Path, pair: str | None, full: bool) -> None:
     if pair is None:
         _list(opened)
     else:
-        _show(opened, *_find(opened, pair), None if full else _CUT)
+        _show(opened, *find(opened, pair), None if full else _CUT)
 
 
 def _list(run: "Run") -> None:
@@ -57,7 +57,8 @@ def _recall(pair: "Pair | None") -> str:
     return f"{pair.agreement.recall:.2f}" if pair and pair.agreement else ""
 
 
-def _find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
+def find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
+    """The one task with that number, or whose id begins so; `UsageError` otherwise."""
     from sera.errors import UsageError
 
     found = [

@@ -1,5 +1,6 @@
 """`sera status`: how far a run is."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,36 @@ from sera.cli.common import PATH, console, duration, json_option, print_json, ta
 if TYPE_CHECKING:
     from sera.runs.summary import Summary
 
+_AGAIN = 2.0
+"""Seconds between two looks with --watch."""
+
 
 @click.command(
     epilog="""\b
 Examples:
   sera status run
+  sera status run --watch
   sera status run --json | jq .states"""
 )
 @click.argument("run", type=PATH)
 @json_option
-def command(run: Path, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Look again every few seconds until the run has ended.")
+def command(run: Path, as_json: bool, watch: bool) -> None:
     """How far RUN is: tasks by state and reason, recall, tokens, time left."""
     from sera.runs import read_run
     from sera.runs.summary import summarize
 
-    summary = summarize(read_run(run))
+    while True:
+        summary = summarize(read_run(run))
+        if watch and not as_json:
+            click.clear()
+        _report(run, summary, as_json)
+        if not (watch and summary.running):
+            return
+        time.sleep(_AGAIN)
+
+
+def _report(run: Path, summary: "Summary", as_json: bool) -> None:
     if as_json:
         print_json(summary)
     else:

@@ -22,33 +22,33 @@ async def generate_pair(task: Task, steps: Steps) -> Pair:
     try:
         return await _generate(task, steps)
     except RolloutError as problem:
-        return _pair(task, State.FAILED, f"{type(problem).__name__}: {problem}")
+        return ended(task, State.FAILED, f"{type(problem).__name__}: {problem}")
 
 
 async def _generate(task: Task, steps: Steps) -> Pair:
     for attempt in range(len(task.categories)):
         t1 = await steps.first_rollout(task, attempt)
         if t1.end is not End.SUBMITTED:
-            return _pair(task, State.T1_UNFINISHED, t1.end, t1)
+            return ended(task, State.T1_UNFINISHED, t1.end, t1)
         if not t1.patch:
-            return _pair(task, State.T1_EMPTY, "nothing was changed", t1)
+            return ended(task, State.T1_EMPTY, "nothing was changed", t1)
         verdict = await steps.verdict(t1)
         if verdict.accepted:
             break
     else:
-        return _pair(task, State.REJECTED, f"the self-check refused {len(task.categories)} attempts", t1)
+        return ended(task, State.REJECTED, f"the self-check refused {len(task.categories)} attempts", t1)
 
     request = await steps.pull_request(task, t1)
     if not request.text:
-        return _pair(task, State.UNREADABLE, "no pull request could be read from the answer", t1)
+        return ended(task, State.UNREADABLE, "no pull request could be read from the answer", t1)
 
     t2 = await steps.second_rollout(task, request)
     if t2.end is not End.SUBMITTED:
-        return _pair(task, State.T2_UNFINISHED, t2.end, t1, t2)
-    return _pair(task, State.COMPLETE, "", t1, t2, compare(t1.patch, t2.patch))
+        return ended(task, State.T2_UNFINISHED, t2.end, t1, t2)
+    return ended(task, State.COMPLETE, "", t1, t2, compare(t1.patch, t2.patch))
 
 
-def _pair(
+def ended(
     task: Task,
     state: State,
     reason: str,
@@ -56,6 +56,7 @@ def _pair(
     t2: Rollout | None = None,
     agreement: Agreement | None = None,
 ) -> Pair:
+    """A task's end, to be recorded."""
     return Pair(
         task=task.id,
         index=task.index,

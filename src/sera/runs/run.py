@@ -39,6 +39,7 @@ from sera.records import (
     Verdict,
     rollout_id,
 )
+from sera.runs.control import Verb
 from sera.runs.journal import Journal
 from sera.runs.trail import Trail
 
@@ -156,6 +157,23 @@ def read_run(path: Path) -> Run:
     manifest = _read_manifest(path)
     tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
     return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
+
+
+def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:
+    """Requeue or drop tasks of a run that nobody is working on; how many were changed.
+
+    A task that is owed already is not requeued, one that has ended is not dropped.
+    """
+    known = read_run(path)
+    with open_run(path, known.manifest, known.profile, known.tasks) as run:
+        owed = {task.id for task in run.owed()}
+        for task in known.tasks:
+            if task.id in tasks and (task.id in owed) == (verb is Verb.DROP):
+                state = State.DROPPED if verb is Verb.DROP else State.REQUEUED
+                run.end(
+                    Pair(task=task.id, index=task.index, state=state, reason="by order", finished=time.time())
+                )
+        return abs(len(run.owed()) - len(owed))
 
 
 def is_running(path: Path) -> bool:
