@@ -15,7 +15,9 @@ from sera.teachers import ChatConfig, RehearsalConfig
 def test_later_sources_win(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text("functions = 5\nseed = 1\nconcurrency = 2\n[agent]\nstep_limit = 9\n")
-    config = load_config(GenerateConfig, file, ["seed=3", "agent.clip=80"], {"seed": 2, "functions": None, "concurrency": 4})
+    config = load_config(
+        GenerateConfig, file, ["seed=3", "agent.clip=80"], {"seed": 2, "functions": None, "concurrency": 4}
+    )
     assert (config.functions, config.seed, config.concurrency) == (5, 3, 4)
     assert config.agent == AgentConfig(step_limit=9, clip=80)
 
@@ -28,7 +30,9 @@ def test_kind_is_the_default_one_unless_named() -> None:
 
 
 def test_values_are_toml_or_text() -> None:
-    config = load_config(GenerateConfig, pairs=["revision=v1.0", "demonstrations=issues/", "sandbox.mounts=['~']"])
+    config = load_config(
+        GenerateConfig, pairs=["revision=v1.0", "demonstrations=issues/", "sandbox.mounts=['~']"]
+    )
     assert (config.revision, config.demonstrations) == ("v1.0", "issues/")
     assert config.sandbox.mounts == (Path.home(),)
 
@@ -68,4 +72,6 @@ def test_saved_settings_can_be_given_again() -> None:
 def test_every_knob_is_explained() -> None:
     listed = list(knobs(GenerateConfig))
     assert [knob.key for knob in listed if not knob.text] == []
-    assert {"functions", "teacher.kind", "teacher.base_url", "agent.step_limit"} <= {knob.key for knob in listed}
+    assert {"functions", "teacher.kind", "teacher.base_url", "agent.step_limit"} <= {
+        knob.key for knob in listed
+    }

@@ -17,8 +17,17 @@ SCRIPT = [
     call("str_replace_editor", command="create", path="/testbed/tiny/made/new.py", file_text="a = 1\n"),
     say("thinking aloud"),
     call("bash", command="rm numbers.py; echo $name > made/name.txt; pwd; cat /proc/uptime"),
-    call("str_replace_editor", command="str_replace", path="/testbed/tiny/text.py", old_str='"…"', new_str='"..."'),
-    call("bash", command="rm -r made; mkdir made; echo last > made/last.txt; touch made/empty; git commit -qam x"),
+    call(
+        "str_replace_editor",
+        command="str_replace",
+        path="/testbed/tiny/text.py",
+        old_str='"…"',
+        new_str='"..."',
+    ),
+    call(
+        "bash",
+        command="rm -r made; mkdir made; echo last > made/last.txt; touch made/empty; git commit -qam x",
+    ),
     call("str_replace_editor", command="undo_edit", path="/testbed/tiny/text.py"),
     *SUBMIT,
 ]
@@ -83,7 +92,11 @@ def test_finished_but_unrecorded_rollout_asks_nothing(in_sandbox: Any, tmp_path:
 
 @pytest.mark.parametrize("after", [1, 2])
 def test_tree_that_cannot_be_rebuilt_is_noticed(in_sandbox: Any, tmp_path: Path, after: int) -> None:
-    script = [call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"), call("bash", command="ls"), *SUBMIT]
+    script = [
+        call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"),
+        call("bash", command="ls"),
+        *SUBMIT,
+    ]
     with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(Dies):
         roll_out(in_sandbox, Mortal(script, after), trail)
     with Trail(tmp_path / "steps" / "r.jsonl") as trail:

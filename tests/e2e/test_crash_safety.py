@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from conftest import SERA, Sera, environment
 
 KILLS = 12
@@ -78,13 +79,18 @@ def test_kill_at_random_moments(sera: Sera, tiny_repo: Path, cache: Path, tmp_pa
     assert len(repeated) == len(set(repeated)), "a recorded rollout was done again"
 
 
-def test_interrupt_saves_and_says_so(sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupt_saves_and_says_so(
+    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, times: int
+) -> None:
     command = [str(SERA), "generate", str(tiny_repo), "--out", str(tmp_path / "run"), *ARGUMENTS]
     process = subprocess.Popen(
         command, env=environment(cache), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "saved" in told

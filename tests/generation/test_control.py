@@ -29,7 +29,9 @@ class Slow(Meddled):
 
 
 @pytest.fixture
-def shift(tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Run, str, Slow]]:
+def shift(
+    tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Run, str, Slow]]:
     """Works on a run while a script gives orders; the run, why it was halted, the teacher."""
     monkeypatch.setenv("SERA_CACHE", str(cache))
 
@@ -72,7 +74,9 @@ def test_stop_finishes_the_steps_under_way_and_a_second_run_the_rest(shift: Any)
     run, halted, first = shift(stop)
     assert halted == "stopped by order"
     assert run.owed()
-    answered = sum(len(trail.read_text().split('"type":"replied"')) - 1 for trail in (run.path / "steps").iterdir())
+    answered = sum(
+        len(trail.read_text().split('"type":"replied"')) - 1 for trail in (run.path / "steps").iterdir()
+    )
     finished = sum(rollout.usage.calls for rollout in run.rollouts)
     assert answered + finished == first.asked["step"], "a reply was lost"
     run, halted, second = shift()

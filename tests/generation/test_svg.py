@@ -29,7 +29,13 @@ class Meddled(RehearsalTeacher):
 
     async def complete(self, request: ChatRequest) -> Reply:
         last = request.messages[-1].content
-        what = "check" if "Answer with one block, the single word" in last else "text" if "<example>" in last else "step"
+        what = (
+            "check"
+            if "Answer with one block, the single word" in last
+            else "text"
+            if "<example>" in last
+            else "step"
+        )
         self.asked[what] += 1
         replaced = self.meddle(what) if self.meddle else None
         return replaced or await super().complete(request)

@@ -21,7 +21,9 @@ def manifest(**identity: object) -> Manifest:
 
 def task(index: int) -> Task:
     function = Function(id="f", name="f", path="a.py", line=1, end_line=2, kind="function")
-    return Task(id=f"task{index}", index=index, function=function, categories=("generic",), demonstration="d", seed=0)
+    return Task(
+        id=f"task{index}", index=index, function=function, categories=("generic",), demonstration="d", seed=0
+    )
 
 
 def agreement(recall: float) -> Agreement:
@@ -30,7 +32,9 @@ def agreement(recall: float) -> Agreement:
 
 def pair(index: int, state: State, recall: float = 0.0, finished: float = 0.0) -> Pair:
     agreed = agreement(recall) if state is State.COMPLETE else None
-    return Pair(task=f"task{index}", index=index, state=state, reason="r", agreement=agreed, finished=finished)
+    return Pair(
+        task=f"task{index}", index=index, state=state, reason="r", agreement=agreed, finished=finished
+    )
 
 
 @pytest.fixture
@@ -52,7 +56,11 @@ def test_later_end_of_a_task_counts(path: Path) -> None:
     with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]) as run:
         run.pairs.append(pair(2, State.T1_EMPTY))
     run = read_run(path)
-    assert [ended.state for _, ended in run.task_pairs() if ended] == [State.COMPLETE, State.COMPLETE, State.T1_EMPTY]
+    assert [ended.state for _, ended in run.task_pairs() if ended] == [
+        State.COMPLETE,
+        State.COMPLETE,
+        State.T1_EMPTY,
+    ]
     assert len(path.joinpath("pairs.jsonl").read_text().splitlines()) == 4
 
 
@@ -69,7 +77,10 @@ def test_summary(path: Path) -> None:
 
 def test_unlike_settings_are_refused_before_anything_is_written(path: Path) -> None:
     before = (path / "run.json").read_bytes()
-    with pytest.raises(ConfigError, match="seed was 0 and is now 1"), open_run(path, manifest(seed=1), PROFILE, []):
+    with (
+        pytest.raises(ConfigError, match="seed was 0 and is now 1"),
+        open_run(path, manifest(seed=1), PROFILE, []),
+    ):
         pass
     assert (path / "run.json").read_bytes() == before
     assert len(read_run(path).tasks) == 4

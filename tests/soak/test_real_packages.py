@@ -20,7 +20,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Source archives by project name."""
     folder = tmp_path_factory.mktemp("archives")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    subprocess.run([*command, "--require-hashes", "-r", str(PACKAGES), "-d", str(folder)], check=True, timeout=600)
+    subprocess.run(
+        [*command, "--require-hashes", "-r", str(PACKAGES), "-d", str(folder)], check=True, timeout=600
+    )
     return {file.name.rpartition("-")[0].replace("_", "-"): file for file in folder.iterdir()}
 
 

@@ -68,7 +68,9 @@ def command(
         halted = _work(job, run)
         owed = len(run.owed())
     if halted:
-        complain(f"{halted}; {owed} tasks are owed, and the same command goes on with them")
+        complain(
+            f"{halted}; everything so far is saved, and the same command goes on with the {owed} tasks left"
+        )
     elif owed:
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
     if owed:
