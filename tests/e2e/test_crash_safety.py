@@ -20,8 +20,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def start(repository: Path, out: Path, cache: Path) -> "subprocess.Popen[bytes]":
-    command = [str(SERA), "generate", str(repository), "--out", str(out), *ARGUMENTS]
+def start(repository: Path, out: Path, cache: Path, arguments: list[str]) -> "subprocess.Popen[bytes]":
+    command = [str(SERA), "generate", str(repository), "--out", str(out), *arguments]
     return subprocess.Popen(
         command,
         env=environment(cache),
@@ -67,7 +67,7 @@ def test_kill_at_random_moments(sera: Sera, tiny_repo: Path, cache: Path, tmp_pa
     sera("generate", tiny_repo, "--out", whole, *ARGUMENTS)
     kills = 0
     for _ in range(3 * KILLS):
-        process = start(tiny_repo, broken, cache)
+        process = start(tiny_repo, broken, cache, ARGUMENTS)
         time.sleep(moments.uniform(0.5, 1.6))
         kills += kill_and_wait(process)
         if kills == KILLS:
@@ -102,7 +102,7 @@ def test_interrupt_saves_and_says_so(
 
 
 def test_two_writers_are_refused(sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path) -> None:
-    process = start(tiny_repo, tmp_path / "run", cache)
+    process = start(tiny_repo, tmp_path / "run", cache, ARGUMENTS)
     try:
         deadline = time.monotonic() + 20
         while not (tmp_path / "run" / "rollouts.jsonl").exists() and time.monotonic() < deadline:

@@ -8,8 +8,9 @@ later one counts.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 import msgspec
 
@@ -49,7 +50,12 @@ class Journal(Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         """Every record that counts, in the order of its key's first appearance."""
-        return (self._at(offset) for offset in self._offsets.values())
+        offsets = list(self._offsets.values())
+        if not offsets:
+            return
+        with self._reading() as file:
+            for offset in offsets:
+                yield self._at(file, offset)
 
     def every(self, part: type[P]) -> Iterator[P]:
         """Part of every readable record in the file, also of those that do not count: `part` is a
@@ -64,7 +70,10 @@ class Journal(Generic[R]):
     def get(self, key: str) -> R | None:
         """The record with that key, read from disk."""
         offset = self._offsets.get(key)
-        return None if offset is None else self._at(offset)
+        if offset is None:
+            return None
+        with self._reading() as file:
+            return self._at(file, offset)
 
     def open_for_writing(self) -> None:
         """Make `append` possible; a torn last line is cut off. The caller holds the run's lock."""
@@ -122,8 +131,12 @@ class Journal(Generic[R]):
                 yield offset, line
                 offset += len(line)
 
-    def _at(self, offset: int) -> R:
-        with boundary(RunError, f"cannot read {self.path} at byte {offset}", OSError, msgspec.DecodeError):
+    @contextmanager
+    def _reading(self) -> Iterator[IO[bytes]]:
+        with boundary(RunError, f"cannot read {self.path}", OSError, msgspec.DecodeError):
             with self.path.open("rb") as file:
-                file.seek(offset)
-                return self._decoder.decode(file.readline())
+                yield file
+
+    def _at(self, file: IO[bytes], offset: int) -> R:
+        file.seek(offset)
+        return self._decoder.decode(file.readline())
