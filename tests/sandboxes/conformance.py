@@ -220,6 +220,7 @@ class Conformance:
             "kill -STOP $BASHPID & kill -INT $$; kill -TERM $$",
             "ulimit -n 8",
             "x() { x; }; set -o posix",
+            "function . { :; }; alias .=false; shopt -s expand_aliases",
         ],
     )
     def test_the_shell_goes_on(self, play: Play, command: str) -> None:
@@ -484,6 +485,8 @@ class Conformance:
             ("mkdir d; echo x > d/seen; chmod 0 d", "+++ b/d/seen"),
             ("rm README.md; mkfifo README.md; echo x > seen", "+++ b/seen"),
             ("mkfifo f; echo x > seen", "+++ b/seen"),
+            ("mkfifo .gitattributes; rm .gitignore; mkfifo .gitignore; echo x > seen", "+++ b/seen"),
+            (f"mkdir -p {'d/' * 1200}; mkdir nested; git init -q nested; echo x > seen", "+++ b/seen"),
             ("echo x > $'new\\nline'", '+++ "b/new\\nline"'),
             ("echo x > $'\\xff'", '+++ "b/\\377"'),
             ("rm README.md; mkdir README.md; echo x > README.md/seen", "+++ b/README.md/seen"),
@@ -522,6 +525,7 @@ class Conformance:
             await box.write(name, b"caf\xe9\n")
             await box.write("plain.txt", "café\n".encode())
             await box.run("echo '*.txt -diff' > .gitattributes", 5)
+            await box.run("ln -sf tool.sh README.md; rm link; echo x > link", 5)
             patches.append(await box.patch())
 
         play(body)
@@ -731,6 +735,61 @@ class Conformance:
             await box.run(probe, 5)
             assert (await box.run("echo alive", 5)).output == "alive\n"
             assert await box.read("README.md") == b"read me\n"
+
+        play(body)
+
+    def test_what_belongs_to_the_machine(self, play: Play) -> None:
+        """Namespaces cover neither keys, nor sockets between virtual machines, nor leases on files."""
+        code = (
+            "import ctypes,fcntl,os,socket\n"
+            "call=ctypes.CDLL(None,use_errno=True).syscall\n"
+            "numbers={'x86_64':(248,249,250,425,323),'aarch64':(217,218,219,425,282)}[os.uname().machine]\n"
+            "print([call(n,0,0,0,0,0) for n in numbers])\n"
+            "for family in (socket.AF_VSOCK,socket.AF_ALG):\n"
+            "  try: socket.socket(family,socket.SOCK_STREAM); print('socket',family)\n"
+            "  except OSError: pass\n"
+            "for path in ('README.md','/run/sandbox/command','/run/sandbox/base.git/HEAD'):\n"
+            "  for kind in (fcntl.F_RDLCK,fcntl.F_WRLCK):\n"
+            "    try: fcntl.fcntl(os.open(path,os.O_RDONLY),fcntl.F_SETLEASE,kind); print('lease',path)\n"
+            "    except OSError: pass\n"
+            "for path in ('/proc/keys','/proc/key-users'):\n"
+            "  if os.path.exists(path): assert open(path).read()==''\n"
+        )
+
+        async def body(box: Sandbox) -> None:
+            assert (await box.run(python(code), 5)).output == "[-1, -1, -1, -1, -1]\n"
+            own = "import socket\nsocket.socketpair()\nfor f in (2,10,16): socket.socket(f,socket.SOCK_DGRAM)"
+            assert (await box.run(python(own), 5)).exit_code == 0
+
+        play(body)
+
+    def test_watching_files_is_limited(self, make: Make, layer: Layer) -> None:
+        code = (
+            "import ctypes\nlibc=ctypes.CDLL(None)\nn=0\n"
+            "while n<1000 and libc.inotify_init()>=0: n+=1\nprint(n)"
+        )
+
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend, backend.sandbox() as one, backend.sandbox() as two:
+                await one.run(f"{python(code)} > /tmp/n; {python(code + '; input()')} < <(sleep 30) &", 5)
+                assert 0 < int(await one.read("/tmp/n")) <= 64
+                assert int((await two.run(python(code), 5)).output) > 0
+
+        asyncio.run(scene())
+
+    def test_a_killed_read_is_an_error(self, play: Play) -> None:
+        killer = (
+            "import os,signal,time\nend=time.time()+5\nwhile time.time()<end:\n"
+            "  try: os.kill(-1,signal.SIGKILL)\n  except OSError: pass"
+        )
+
+        async def body(box: Sandbox) -> None:
+            content = b"x" * 1_000_000
+            await box.write("large", content)
+            await box.run(f"setsid {python(killer)} & sleep 0.2", 5)
+            for _ in range(60):
+                with contextlib.suppress(OSError):
+                    assert await box.read("large") == content
 
         play(body)
 

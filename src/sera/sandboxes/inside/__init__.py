@@ -10,6 +10,7 @@
     files.py      read, write and list with the rights of the commands
     patch.py      the diff of the tree against the layer's commit
     wire.py       the frames on the socket, used by the host too
+    calls.py      the system calls a sandbox goes without
     kernel.py     system calls that Python does not offer
     spec.py       the settings all of them read
 

@@ -141,7 +141,7 @@ def _collect(reader: int, watch: Watch, until: float) -> bytes:
 
 def _unpack(frame: bytes) -> Reply:
     size = wire.LENGTHS.size
-    if len(frame) < size:
+    header, body = wire.LENGTHS.unpack_from(frame) if len(frame) >= size else (0, 0)
+    if not header or len(frame) < size + header + body:
         return failure(OSError(errno.ECANCELED, "The operation was killed")), b""
-    header_length, _ = wire.LENGTHS.unpack_from(frame)
-    return json.loads(frame[size : size + header_length]), frame[size + header_length :]
+    return json.loads(frame[size : size + header]), frame[size + header :]

@@ -13,12 +13,20 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import files, kernel, patch, processes, programs, root, state, wire
+from . import calls, files, kernel, patch, processes, programs, root, state, wire
 from .shell import Shell
 from .spec import COMMAND_LIMIT, Spec
 from .watch import HostGone, Watch
 
 _SETTLE_SECONDS = 5.0
+_MOST = {
+    "max_user_namespaces": 0,  # in one inside this one, commands would have rights again
+    "max_inotify_instances": 16,  # of 128 that the user who runs the host process has in all
+    "max_inotify_watches": 8192,
+    "max_fanotify_groups": 16,
+    "max_fanotify_marks": 8192,
+}
+"""What one sandbox may have of what the kernel counts by user."""
 
 
 class Init:
@@ -133,11 +141,13 @@ def _isolate() -> None:
     kernel.hide_arguments(b"sandbox")
     kernel.forbid_new_privileges()
     kernel.drop_bounding_set(keep=(kernel.CAP_DAC_READ_SEARCH,))
-    try:
-        with open("/proc/sys/user/max_user_namespaces", "w") as limit:
-            limit.write("0")  # no namespaces inside this one, where commands would have rights again
-    except OSError:
-        pass
+    for name, most in _MOST.items():
+        try:
+            with open(f"/proc/sys/user/{name}", "w") as limit:
+                limit.write(str(most))
+        except FileNotFoundError:
+            continue  # a kernel without that kind
+    calls.refuse_calls()
     kernel.forbid_inspection()
 
 

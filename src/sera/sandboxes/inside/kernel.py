@@ -47,6 +47,7 @@ _CLOEXEC = os.O_CLOEXEC
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECCOMP = 22
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -113,6 +114,16 @@ def forbid_inspection() -> None:
 def forbid_new_privileges() -> None:
     """Make set-user-id programs ordinary ones, for this process and all it starts."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def filter_calls(program: bytes) -> None:
+    """Have a program of the kernel's packet filter decide on every system call from now on, for
+    this process and all it starts."""
+    by_filter, step = 2, 8
+    memory = ctypes.create_string_buffer(program, len(program))
+    description = struct.pack("HP", len(program) // step, ctypes.addressof(memory))
+    described = ctypes.create_string_buffer(description, len(description))
+    _prctl(_PR_SET_SECCOMP, by_filter, ctypes.addressof(described))
 
 
 def keep_capabilities_across_user_change(keep: bool) -> None:
@@ -192,14 +203,11 @@ def tmpfs(options: dict[str, str], attributes: int) -> int:
         os.close(context)
 
 
-def clone_tree(path: str, attributes: int, directory: int = _AT_FDCWD) -> int:
+def clone_tree(path: str, attributes: int) -> int:
     """A second view of `path` and all mounts below it, with more restrictive flags, not attached."""
     clone = 1
-    name = f"open_tree {path}"
     flags = clone | _CLOEXEC | _AT_RECURSIVE
-    if not path:
-        flags |= _AT_EMPTY_PATH
-    tree = _syscall(name, _SYS_OPEN_TREE, directory, os.fsencode(path), flags)
+    tree = _syscall(f"open_tree {path}", _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
     try:
         set_attributes(tree, attributes)
     except OSError:

@@ -1,13 +1,14 @@
 """The diff of the whole tree against the layer's commit, whatever was done to the tree and its `.git`.
 
 git works in a private directory, with a copy of the layer's index and over the layer's own objects,
-on a file system of its own, so that neither a full disk nor a rewritten `.git` matters. While
-it works everything else stands still. It may read what the command user has made unreadable, and
-nothing beyond that; it takes no configuration, hook, filter command or attribute file from the tree
-but `.gitattributes` and `.gitignore`.
+on a file system of its own that no command can see, so that neither a full disk nor a rewritten
+`.git` matters. While it works everything else stands still (but for a process that has the kernel
+wake it by a timer). It may read what the command user has made unreadable, and nothing beyond that;
+it takes no configuration, hook, filter command or attribute file from the tree but `.gitattributes`
+and `.gitignore`.
 
 A repository that was made inside the tree would be recorded as a bare commit number; its `.git` is
-hidden from git instead (in a mount namespace of git's own), so that its files count as what they are.
+hidden from git instead, so that its files count as what they are.
 Renames are not looked for: the same change gives the same text, whatever else changed.
 """
 
@@ -15,17 +16,20 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
+from itertools import islice
 
 from . import kernel, processes
 from .programs import Outcome, Program, run
 from .root import Root
-from .spec import BASE, EXCLUDES, SCRATCH, USER, Spec
+from .spec import BASE, CLOSED, EXCLUDES, SCRATCH, USER, Spec
 from .watch import Watch
 
 _PATCH_BYTES = 64 << 20
 _FATAL = 128
-_GIT = f"{SCRATCH}/git"
+_SETTINGS = (".gitignore", ".gitattributes")
+_HELD = f"{CLOSED}/{os.path.basename(SCRATCH)}"
+_GIT = f"{_HELD}/git"
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
     "core.bare": "false",
@@ -56,31 +60,33 @@ class PatchFailed(Exception):
 def take(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
     """The patch; empty if nothing changed."""
     options = {"size": str(2 * spec.disk_bytes), "mode": "0755"}
-    kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), SCRATCH)
+    kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), _HELD)
     processes.send(-1, signal.SIGSTOP)
     try:
         return _with_scratch(spec, root, watch, shell)
     finally:
         processes.send(-1, signal.SIGCONT)
-        kernel.unmount(SCRATCH)
+        kernel.unmount(_HELD)
 
 
 def _with_scratch(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
-    fresh = not _make_git_directory(spec)
-    if fresh:
-        _git(["read-tree", spec.commit], spec, watch, shell)
-    nested = _nested_repositories(spec, root)
+    hidden = _misleading(spec, root)
+
+    def git(arguments: Sequence[str], tolerate: bool = False) -> Outcome:
+        return _git(arguments, spec, watch, shell, hidden, tolerate)
+
+    if not _make_git_directory(spec):
+        git(["read-tree", spec.commit])
     add = ["add", "--all", "--ignore-errors", "."]
-    added = _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
-    if added.exit_code == _FATAL:  # an encoding named in .gitattributes that the files are not in
+    if git(add, tolerate=True).exit_code == _FATAL:  # an encoding in .gitattributes that the files are not in
         _add_attributes("* -working-tree-encoding")
-        _git(add, spec, watch, shell, lambda: _hide(nested), tolerate=True)
-    patch = _git([*_DIFF, "--patch", spec.commit], spec, watch, shell).output
+        git(add, tolerate=True)
+    patch = git([*_DIFF, "--patch", spec.commit]).output
     if _is_text(patch):
         return patch
-    names = _git([*_DIFF, "--name-only", "-z", spec.commit], spec, watch, shell).output
-    _add_attributes(*_binary_attributes(patch, names))
-    return _git([*_DIFF, "--patch", spec.commit], spec, watch, shell).output
+    statuses = git([*_DIFF, "--name-status", "-z", spec.commit]).output
+    _add_attributes(*_binary_attributes(patch, statuses))
+    return git([*_DIFF, "--patch", spec.commit]).output
 
 
 def _is_text(patch: bytes) -> bool:
@@ -91,11 +97,16 @@ def _is_text(patch: bytes) -> bool:
     return True
 
 
-def _binary_attributes(patch: bytes, names: bytes) -> list[str]:
+def _binary_attributes(patch: bytes, statuses: bytes) -> list[str]:
     """Attributes that make git write in its binary form what is not UTF-8: a patch is text here."""
-    parts = re.split(rb"^(?=diff --git )", patch, flags=re.MULTILINE)[1:]
-    both = zip(parts, names.split(b"\0"), strict=False)
-    return [f"{_quoted(name)} -diff" for part, name in both if not _is_text(part)]
+    parts = iter(re.split(rb"^(?=diff --git )", patch, flags=re.MULTILINE)[1:])
+    fields = iter(statuses.split(b"\0"))
+    lines = []
+    for status, name in zip(fields, fields, strict=False):
+        count = 2 if status == b"T" else 1  # a file that became a link is a deletion and an addition
+        if not _is_text(b"".join(islice(parts, count))):
+            lines.append(f"{_quoted(name)} -diff")
+    return lines
 
 
 def _quoted(name: bytes) -> str:
@@ -136,18 +147,18 @@ def _write(path: str, text: str) -> None:
 
 
 def _git(
-    arguments: list[str],
+    arguments: Sequence[str],
     spec: Spec,
     watch: Watch,
     shell: int,
-    prepare: Callable[[], None] | None = None,
-    tolerate: bool = False,
+    hidden: Collection[str],
+    tolerate: bool,
 ) -> Outcome:
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         "LC_ALL": "C.UTF-8",
-        "GIT_DIR": _GIT,
+        "GIT_DIR": f"{SCRATCH}/git",
         "GIT_WORK_TREE": spec.workdir,
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{BASE}/objects",
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -166,7 +177,7 @@ def _git(
         seconds=spec.patch_seconds,
         output_bytes=_PATCH_BYTES,
         keep=(kernel.CAP_DAC_READ_SEARCH,),
-        prepare=prepare,
+        prepare=lambda: _arrange_view(hidden),
     )
     outcome = run(program, spec, watch, shell)
     if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
@@ -182,27 +193,36 @@ def _reason(command: str, outcome: Outcome) -> str:
     return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
 
 
-def _nested_repositories(spec: Spec, root: Root) -> list[str]:
-    """Every `.git` below the tree's own, as absolute paths; an overlay's store has all new ones."""
-    top = os.open("changed", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.store)
-    found = []
-    try:
-        for path, directories, names, _ in os.fwalk(".", dir_fd=top):
-            if path == ".":
-                directories[:] = [name for name in directories if name != ".git"]
-            elif ".git" in directories or ".git" in names:
-                found.append(os.path.normpath(os.path.join(spec.workdir, path, ".git")))
-                directories[:] = [name for name in directories if name != ".git"]
-    finally:
-        os.close(top)
-    return found
+def _misleading(spec: Spec, root: Root) -> list[str]:
+    """Absolute paths of what would lead git astray: every `.git` below the tree's own, and what has
+    the name of a settings file but would never end. An overlay's store has all new ones."""
+    found, waiting = [], ["changed"]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.store)
+        except OSError:  # deeper than a path can say: out of git's reach too
+            continue
+        for entry in os.scandir(descriptor):
+            if entry.name == ".git" or (entry.name in _SETTINGS and _is_special(entry)):
+                found.append(f"{folder}/{entry.name}")
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{folder}/{entry.name}")
+        os.close(descriptor)
+    return [spec.workdir + path.removeprefix("changed") for path in found if path != "changed/.git"]
 
 
-def _hide(nested: list[str]) -> None:
-    if not nested:
-        return
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    return not (
+        entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+    )
+
+
+def _arrange_view(hidden: Collection[str]) -> None:
+    """In git's process to be: mounts of its own, with the scratch directory and without `hidden`."""
     kernel.unshare(kernel.CLONE_NEWNS)
-    for path in nested:
+    kernel.attach(kernel.clone_tree(_HELD, 0), SCRATCH)
+    for path in hidden:
         try:
             if os.path.isdir(path) and not os.path.islink(path):
                 kernel.attach(kernel.tmpfs({"mode": "0755"}, kernel.RDONLY), path)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterable
 
 from . import kernel
-from .spec import USER, Spec
+from .spec import PROCESSES, USER, Spec
 
 _OPEN_FILES = 4096
 _NICE = 5
@@ -60,11 +60,11 @@ def become_command(spec: Spec, keep: Iterable[int] = ()) -> None:
 def alive() -> dict[int, int]:
     """Every living process but process 1, with its parent."""
     found = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir(PROCESSES):
         if not name.isdigit() or name == "1":
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb", buffering=0) as stat:
+            with open(f"{PROCESSES}/{name}/stat", "rb", buffering=0) as stat:
                 state, parent = stat.read(1024).rpartition(b") ")[2].split(None, 2)[:2]
         except (OSError, ValueError):
             continue
@@ -76,22 +76,25 @@ def alive() -> dict[int, int]:
 def resident() -> dict[int, int]:
     """Resident bytes of every process but process 1; pages shared between them count for each."""
     found = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir(PROCESSES):
         if not name.isdigit() or name == "1":
             continue
         try:
-            with open(f"/proc/{name}/statm", "rb", buffering=0) as statm:
+            with open(f"{PROCESSES}/{name}/statm", "rb", buffering=0) as statm:
                 found[int(name)] = int(statm.read(256).split()[1]) * _PAGE
         except (OSError, IndexError, ValueError):
             continue
     return found
 
 
-def proportional(pid: int) -> int:
-    """Resident bytes of a process, pages shared between processes counted in parts. Slow."""
+def proportional(pid: int) -> int | None:
+    """Resident bytes of a process, pages shared between processes counted in parts. Slow. None if
+    it does not tell, because it runs a program that we may not read."""
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+        with open(f"{PROCESSES}/{pid}/smaps_rollup", "rb") as rollup:
             lines = [line for line in rollup if line.startswith(b"Pss:")]
+    except PermissionError:
+        return None
     except OSError:
         return 0
     return int(lines[0].split()[1]) * 1024 if lines else 0

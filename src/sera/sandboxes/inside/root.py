@@ -16,7 +16,7 @@ import stat
 from typing import NamedTuple
 
 from . import kernel
-from .spec import BASE, COMMAND, EXCLUDES, HOME, LINKS, SCRATCH, USER, Spec
+from .spec import BASE, CLOSED, COMMAND, EXCLUDES, HOME, LINKS, PROCESSES, SCRATCH, USER, Spec
 
 _NEW = "/tmp"  # any directory that every host has: the new root is put together on top of it
 _STORE = "/mnt"
@@ -59,6 +59,7 @@ _DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
+_HIDDEN = ("keys", "key-users")  # in /proc: what is there is of the machine's users
 _EXCLUDED = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 
 _READ_ONLY = kernel.RDONLY | kernel.NOSUID | kernel.NODEV
@@ -150,14 +151,22 @@ def _attach_all(binds: list[_Bind]) -> None:
 
 def _make_messages() -> int:
     """The directory only process 1 can write: commands get a read-only view of the same files."""
-    messages = kernel.tmpfs({"size": "16m", "nr_inodes": "64", "mode": "0755"}, _WRITABLE)
+    place = "run/sandbox"
+    kernel.attach(kernel.tmpfs({"size": "16m", "nr_inodes": "64", "mode": "0755"}, _WRITABLE), place)
+    messages = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    view = kernel.clone_tree(place, _READ_ONLY)  # while attached: before Linux 6.15 it must be
+    kernel.unmount(place)
+    kernel.attach(view, place)
     for name in (BASE, SCRATCH):
         os.mkdir(os.path.basename(name), dir_fd=messages)
+    closed = os.path.basename(CLOSED)
+    os.mkdir(closed, 0, dir_fd=messages)
+    for name in (SCRATCH, PROCESSES):
+        os.mkdir(f"{closed}/{os.path.basename(name)}", dir_fd=messages)
     for name, content in ((COMMAND, b""), (EXCLUDES, _EXCLUDED.encode())):
         descriptor = os.open(os.path.basename(name), os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=messages)
         os.write(descriptor, content)
         os.close(descriptor)
-    kernel.attach(kernel.clone_tree("", _READ_ONLY, messages), "run/sandbox")
     return messages
 
 
@@ -254,7 +263,12 @@ def build(spec: Spec, copied: bool) -> Root:
 
 def _enter() -> None:
     os.chdir(_NEW)
-    kernel.mount("proc", "proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "hidepid=2")
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("proc", "proc", "proc", flags, "hidepid=2")
+    kernel.mount("proc", PROCESSES.lstrip("/"), "proc", flags)
+    for name in _HIDDEN:
+        if os.path.exists(f"proc/{name}"):
+            kernel.attach(kernel.clone_tree("dev/null", kernel.RDONLY), f"proc/{name}")
     pts = kernel.MS_NOSUID | kernel.MS_NOEXEC
     kernel.mount("devpts", "dev/pts", "devpts", pts, "newinstance,ptmxmode=0666,mode=620")
     root = os.open(".", os.O_PATH)

@@ -31,7 +31,7 @@ from .watch import Watch
 _STATUS, _OUTPUT = 60, 61  # bash keeps its own copies of descriptors from 10 up; these are out of their way
 _ARGV = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
 _SETTINGS = "PS1= PS2=; set +m +H +o history; shopt -u checkwinsize\n"
-_SOURCE = f". {COMMAND} </dev/null >&{_OUTPUT} 2>&{_OUTPUT} {_STATUS}>&- {_OUTPUT}>&-\n"
+_SOURCE = f"\\builtin . {COMMAND} </dev/null >&{_OUTPUT} 2>&{_OUTPUT} {_STATUS}>&- {_OUTPUT}>&-\n"
 _REPORT = re.compile(rb"^(\d+) (\d+)$", re.MULTILINE)
 _INTERRUPT_SECONDS = 0.05
 _RECOVERY_SECONDS = 2.0
@@ -100,7 +100,7 @@ class Shell:
             return  # seen as a report that does not come
 
     def _report(self) -> str:
-        return f"builtin printf '%d %d\\n' {self._sequence} \"$?\" >&{_STATUS}\n"
+        return f"\\builtin printf '%d %d\\n' {self._sequence} \"$?\" >&{_STATUS}\n"
 
     # ── one command ───────────────────────────────────────────────────────────────────────────────
 

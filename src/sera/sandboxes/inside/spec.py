@@ -20,7 +20,12 @@ LINKS = "/run/bin"
 BASE = "/run/sandbox/base.git"
 """The layer's `.git`, out of reach of any change inside."""
 SCRATCH = "/run/sandbox/scratch"
-"""Where a file system for git's private files is mounted while a patch is taken."""
+"""Where git, and only git, sees its private files while a patch is taken."""
+CLOSED = "/run/sandbox/closed"
+"""A directory that no command can enter or open, for mounts that process 1 keeps to itself."""
+PROCESSES = f"{CLOSED}/proc"
+"""A /proc that shows process 1 every process; in the commands' own, one that runs what it cannot
+read is hidden, from process 1 too where it is an ordinary user outside."""
 
 COPIED = "the kernel refuses an overlay on this layer: each sandbox holds its own copy of the tree"
 """The backend's notice when sandboxes cannot share the layer."""

@@ -105,7 +105,10 @@ class Watch:
         rough = processes.resident()
         if sum(rough.values()) <= self._memory_bytes:
             return
-        exact = {pid: processes.proportional(pid) for pid in rough}
+        exact = {}
+        for pid, size in rough.items():
+            share = processes.proportional(pid)
+            exact[pid] = size if share is None else share
         while sum(exact.values()) > self._memory_bytes:
             largest = max(exact, key=lambda pid: exact[pid])
             processes.send(largest, signal.SIGKILL)
