@@ -83,7 +83,7 @@ def run(concurrent: int, pairs: int) -> dict[str, float]:
         repository = Path(folder) / "repository"
         repository.mkdir()
         (repository / "bench.py").write_text(MODULE)
-        config = load_config(GenerateConfig, functions=pairs, concurrency=concurrent)
+        config = load_config(GenerateConfig, given={"functions": pairs, "concurrency": concurrent})
         return asyncio.run(generate_pairs(str(repository), Path(folder) / "run", config))
 
 

@@ -1,9 +1,13 @@
 """A digest of what was changed in the tree, quick enough to be taken after every step.
 
-Runs as a command would, over the overlay's upper directory, so its time depends on what was changed
-and not on the size of the tree; where the tree is a copy, over all of it. Names, kinds, modes and
-contents count; times do not, nor what a patch never contains: `.git`, compiled Python, pytest's cache.
-Of a file larger than `_WHOLE` the length and both ends stand for the content.
+It is taken of the overlay's upper directory, so its time depends on what was changed and not on the size of
+the tree; where the tree is a copy, of all of it. Names, kinds, modes and contents count; times do
+not, nor what a patch never contains: `.git`, compiled Python, pytest's cache. Of a file larger than
+`_WHOLE` the length and both ends stand for the content.
+
+Little is read by process 1 itself, which no path can lead further than the sandbox. When there is more than
+`_QUICK` entries or bytes, a child with the rights of a command does it, so that a flood of files
+costs that child.
 """
 
 import hashlib
@@ -14,16 +18,31 @@ from collections.abc import Iterator
 _IGNORED = frozenset({".git", "__pycache__", ".pytest_cache"})
 _WHOLE = 4 << 20
 _PART = 64 << 10
+_QUICK = 4 << 20
+_ENTRY = 1 << 12
+"""What looking at one entry costs, in bytes read."""
 _OPAQUE = "user.overlay.opaque"
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def digest(store: int) -> str:
-    """Sixteen hex digits. `store` is the descriptor of the store that holds `changed`."""
-    os.fchdir(store)
+class TooMuch(Exception):
+    """More was changed than process 1 should look at."""
+
+
+def digest(store: int, most: float = _QUICK) -> str:
+    """Sixteen hex digits. `store` is the descriptor of the store that holds `changed`; `TooMuch` if
+    looking costs more than `most`."""
     summary = hashlib.sha256()
-    for path, status in _entries("changed"):
-        summary.update(b"%s\0%o\0" % (os.fsencode(path), status.st_mode))
-        summary.update(_content(path, status))
+    os.fchdir(store)
+    try:
+        for path, status in _entries("changed"):
+            most -= _ENTRY + min(status.st_size, _WHOLE)
+            if most < 0:
+                raise TooMuch
+            summary.update(b"%s\0%o\0" % (os.fsencode(path), status.st_mode))
+            summary.update(_content(path, status))
+    finally:
+        os.chdir("/")
     return summary.hexdigest()[:16]
 
 
@@ -32,20 +51,22 @@ def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
     waiting = [top]
     while waiting:
         folder = waiting.pop()
-        try:
-            with os.scandir(folder) as found:
-                entries = sorted((e for e in found if not _is_ignored(e.name)), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            status = entry.stat(follow_symlinks=False)
-            yield entry.path, status
+        for path, status in _listed(folder):
+            yield path, status
             if stat.S_ISDIR(status.st_mode):
-                waiting.append(entry.path)
+                waiting.append(path)
 
 
-def _is_ignored(name: str) -> bool:
-    return name in _IGNORED or name.endswith(".pyc")
+def _listed(folder: str) -> list[tuple[str, os.stat_result]]:
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name not in _IGNORED and not entry.name.endswith(".pyc"):
+                    found.append((entry.path, entry.stat(follow_symlinks=False)))
+    except OSError:
+        pass  # what vanishes meanwhile, or may not be read, is as good as empty
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _content(path: str, status: os.stat_result) -> bytes:
@@ -62,10 +83,10 @@ def _content(path: str, status: os.stat_result) -> bytes:
 
 
 def _file_digest(path: str, size: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, _FLAGS)
     try:
         if size <= _WHOLE:
-            content = b"".join(iter(lambda: os.read(descriptor, 1 << 20), b""))
+            content = os.read(descriptor, _WHOLE)
         else:
             ends = os.pread(descriptor, _PART, 0) + os.pread(descriptor, _PART, size - _PART)
             content = b"%d " % size + ends
