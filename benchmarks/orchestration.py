@@ -2,6 +2,7 @@
 
     python benchmarks/orchestration.py [--concurrent 16 100 500] [--pairs N] [--json]
 
+With `--latency` the share of the ideal rate is what sleeping teachers alone would allow.
 CPU is that of this process alone (user and system, without children), per agent step: one teacher's
 answer, one tool call in the sandbox, bookkeeping and journals included. Memory is what this process grew
 by at its peak, per concurrent rollout. The sandboxes' own processes are not counted here; see
@@ -11,6 +12,7 @@ benchmarks/sandbox.py.
 import argparse
 import asyncio
 import json
+import multiprocessing
 import resource
 import tempfile
 import time
@@ -45,49 +47,51 @@ SCRIPT = [
     say("<output>\nyes\nIt is valid.\n</output>"),
 ]
 STEPS = 2 * 12
+CALLS = STEPS + 2
+"""Of the teacher, for one pair: the steps, the self-check and the pull request."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--concurrent", type=int, nargs="+", default=[16, 100, 500])
-    parser.add_argument(
-        "--pairs",
-        type=int,
-        default=0,
-        help="pairs per measurement; default: one per rollout at once, at least 50",
-    )
+    parser.add_argument("--pairs", type=int, default=0, help="default: one per rollout at once, at least 50")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds the teacher takes for an answer")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = [measure(concurrent, options.pairs or max(50, concurrent)) for concurrent in options.concurrent]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'concurrent':>10} {'pairs':>6} {'steps/s':>8} {'own CPU ms/step':>16} {'own KiB/rollout':>16}")
-    for row in rows:
-        print(
-            f"{row['concurrent']:>10} {row['pairs']:>6} {row['steps_per_second']:>8.0f} "
-            f"{row['own_cpu_ms_per_step']:>16.2f} {row['own_kib_per_rollout']:>16.0f}"
-        )
+    rows = [
+        measure(concurrent, options.pairs or max(50, concurrent), options.latency)
+        for concurrent in options.concurrent
+    ]
+    print(json.dumps(rows, indent=2) if options.json else as_table(rows))
 
 
-def measure(concurrent: int, pairs: int) -> dict[str, float]:
+def as_table(rows: list[dict[str, float]]) -> str:
+    """The figures with their names as headings."""
+    names = list(rows[0])
+    lines = [names] + [[f"{row[name]:.4g}" for name in names] for row in rows]
+    return "\n".join(
+        "  ".join(cell.rjust(len(name)) for cell, name in zip(line, names, strict=True)) for line in lines
+    )
+
+
+def measure(concurrent: int, pairs: int, latency: float) -> dict[str, float]:
     """One measurement in a process of its own, so that peaks do not mix."""
-    import multiprocessing
-
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run, (concurrent, pairs))
+        return pool.apply(run, (concurrent, pairs, latency))
 
 
-def run(concurrent: int, pairs: int) -> dict[str, float]:
+def run(concurrent: int, pairs: int, latency: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"
         repository.mkdir()
         (repository / "bench.py").write_text(MODULE)
         config = load_config(GenerateConfig, given={"functions": pairs, "concurrency": concurrent})
-        return asyncio.run(generate_pairs(str(repository), Path(folder) / "run", config))
+        return asyncio.run(generate_pairs(str(repository), Path(folder) / "run", config, latency))
 
 
-async def generate_pairs(repository: str, out: Path, config: GenerateConfig) -> dict[str, float]:
+async def generate_pairs(
+    repository: str, out: Path, config: GenerateConfig, latency: float
+) -> dict[str, float]:
     job = plan_job(repository, out, config)
     ends: list[Pair] = []
     with open_run(out, job.manifest, job.profile, job.tasks) as opened:
@@ -100,12 +104,15 @@ async def generate_pairs(repository: str, out: Path, config: GenerateConfig) -> 
             after, seconds = usage(), time.monotonic() - started
     assert all(pair.state is State.COMPLETE for pair in ends), {pair.reason for pair in ends}
     steps = len(ends) * STEPS
+    rounds = -(-len(ends) // config.concurrency)
     return {
         "concurrent": config.concurrency,
         "pairs": len(ends),
         "steps_per_second": steps / seconds,
         "own_cpu_ms_per_step": 1000 * (after["cpu"] - before["cpu"]) / steps,
         "own_kib_per_rollout": (after["peak_kib"] - before["peak_kib"]) / min(config.concurrency, len(ends)),
+        "own_peak_mib": after["peak_kib"] / 1024,
+        "share_of_ideal": rounds * CALLS * latency / seconds,
     }
 
 
