@@ -10,7 +10,18 @@ from sera.teachers.rehearsal.reproduction import script_for
 from sera.teachers.rehearsal.scouting import Scene
 from sera.teachers.rehearsal.sight import Outline, read_listing
 from sera.teachers.rehearsal.source import Code, Hunk
-from sera.teachers.rehearsal.steps import Script, Step, bash, create, insert, quote, replace, submit, view
+from sera.teachers.rehearsal.steps import (
+    Script,
+    Step,
+    bash,
+    create,
+    insert,
+    quote,
+    replace,
+    submit,
+    undo,
+    view,
+)
 
 _CONTEXT = 1
 """Unchanged lines on both sides of a replacement, so that it is found once."""
@@ -85,17 +96,31 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
     code, path = alteration.code, scene.at(alteration.code.path)
     lines = list(code.lines)
     reasoning = _announcement(scene, alteration, number)
-    for hunk in reversed(alteration.hunks):
+    for done, hunk in enumerate(reversed(alteration.hunks)):
         after = [*lines[: hunk.start], *hunk.new, *lines[hunk.start + len(hunk.old) :]]
-        old, new = _window(lines, hunk, _CONTEXT)
-        if not read_listing((yield replace(path, old, new, reasoning))):
-            retry = scene.say("work.retry", number, hunk.start)
-            yield replace(path, _in_place(code, lines), _in_place(code, after), retry)
+        for old, new in _versions(code, lines, after, hunk):
+            if read_listing((yield replace(path, old, new, reasoning))):
+                break
+            reasoning = scene.say("work.retry", number, old)
+        else:
+            for _ in range(done):
+                yield undo(path, scene.say("work.repair", number))
+            return
         lines = after
         reasoning = scene.say("work.edit_more", number, hunk.start, path=code.path, name=code.name)
     if alteration.imports and (line := import_line(work.outline, alteration.imports)):
         why = scene.say("work.imports", module=alteration.imports, path=code.path)
         yield insert(path, line, f"import {alteration.imports}", why)
+
+
+def _versions(code: Code, lines: list[str], after: list[str], hunk: Hunk) -> list[tuple[str, str]]:
+    """One replacement with ever more lines around it, until it is the only place of its kind."""
+    whole = "\n".join(lines), "\n".join(after)
+    between = (
+        "\n".join([*code.before, whole[0], *code.after]),
+        "\n".join([*code.before, whole[1], *code.after]),
+    )
+    return [_window(lines, hunk, _CONTEXT), whole, between]
 
 
 def _announcement(scene: Scene, alteration: Alteration, number: int) -> str:
@@ -104,11 +129,6 @@ def _announcement(scene: Scene, alteration: Alteration, number: int) -> str:
     if number:
         return scene.say("work.edit_more", number, path=path, name=name)
     return scene.say("work.edit", path=path, name=name, lines=touched)
-
-
-def _in_place(code: Code, lines: list[str]) -> str:
-    """The whole function, now reading `lines`, between its neighbouring lines."""
-    return "\n".join([*code.before, *lines, *code.after])
 
 
 def _window(lines: list[str], hunk: Hunk, context: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from sera.teachers.rehearsal.source import Code
 from sera.teachers.rehearsal.steps import Script, bash, quote, submit, view_directory
 from sera.teachers.rehearsal.voice import sentence
 
-_TWO_PLACES = 0.5
+_TWO_PLACES = 0.35
 """How often a second place is looked for. It is not always found: see `docs/rehearsal.md`."""
 _NEIGHBOURS = 3
 

@@ -73,10 +73,12 @@ class _Writer:
             return text[:1].lower() + text[1:]
         return sentence(text) if plain else text if text.endswith((".", "!", "?")) else text + "."
 
-    def _symptom(self, finding: Finding) -> str:
+    def _symptom(self, finding: Finding, turn: int = 0) -> str:
+        """What is wrong with it, without a full stop; another `turn` words it differently."""
         alteration = finding.alteration
         target = " ".join(alteration.target.split())[:_TARGET]
-        variant = self._dice.pick(kinds()[alteration.kind].symptom, "symptom", finding.name)
+        variants = kinds()[alteration.kind].symptom
+        variant = self._dice.pick([*variants[turn:], *variants[:turn]], "symptom", finding.name)
         return variant.format(name=self._tick(finding.name), target=self._tick(target))
 
     def _symptoms(self) -> list[str]:
@@ -117,7 +119,7 @@ class _Writer:
 
     def _title(self) -> str:
         finding = self._findings[0]
-        symptom = self._symptom(finding)
+        symptom = self._symptom(finding, turn=1)
         title = self._pick("title", qualified=self._tick(finding.qualified), symptom=symptom)
         return title if self._style.lower or not title[:1].isalpha() or title.startswith(finding.name) else (
             title[:1].upper() + title[1:]

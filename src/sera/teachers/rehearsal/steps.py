@@ -62,6 +62,11 @@ def insert(path: str, line: int, text: str, reasoning: str = "", content: str = 
     return Step(EDITOR, arguments, reasoning, content)
 
 
+def undo(path: str, reasoning: str = "") -> Step:
+    """Take back the last edit of a file."""
+    return Step(EDITOR, {"command": "undo_edit", "path": path}, reasoning)
+
+
 def submit(reasoning: str = "", content: str = "") -> Step:
     """Hand in."""
     return Step(SUBMIT, {}, reasoning, content)

@@ -26,6 +26,7 @@ from sera.teachers.rehearsal.voice import say
 _MOST_STEPS = 26
 """Usable calls after which a rollout is handed in, come what may."""
 _CHARACTERS_PER_TOKEN = 4
+_CONDITIONS = frozenset({"latency", "fail_rate", "stall_rate"})
 
 
 class RehearsalTeacher:
@@ -44,9 +45,9 @@ class RehearsalTeacher:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every knob."""
+        """Every knob that decides what is said, not how fast or how reliably."""
         settings: dict[str, Any] = msgspec.to_builtins(self._config)
-        return settings
+        return {name: value for name, value in settings.items() if name not in _CONDITIONS}
 
     async def complete(self, request: ChatRequest) -> Reply:
         """Continue a conversation. `TeacherError` only by `fail_rate`; never returns by `stall_rate`."""
