@@ -16,6 +16,7 @@ one in flight is not broken off.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from sera.errors import BudgetExhausted, ConfigError, RunError
+from sera.errors import BudgetExhausted, ConfigError, RunError, boundary
 from sera.records import Record, Usage
 from sera.runs.journal import Journal
 from sera.settings import Config
@@ -57,7 +58,7 @@ class Tariff(Protocol):
         ...
 
 
-class Line(Record, frozen=True):
+class Line(Record, frozen=True, omit_defaults=True):
     """One line of the ledger."""
 
     kind: Literal["hold", "settled", "released", "uncertain", "pause"]
@@ -118,14 +119,12 @@ class Ledger:
         self.path = path
         self._limits = limits
         self._tariff = tariff
-        self._journal = _journal(path)
-        self._count = _Count()
-        for line in self._journal.every(Line):
-            self._count.take(line)
-        self._count.forget_open()
+        self._journal, self._count = _read(path)
+        self._before = self._count.balance.seconds
         self._started = time.monotonic()
         self._turn, self._disk, self._freed = asyncio.Lock(), asyncio.Lock(), asyncio.Event()
         self._written = self._synced = 0
+        self._file = -1
 
     def summary(self) -> Balance:
         """How the run stands now."""
@@ -137,15 +136,8 @@ class Ledger:
             nano=self._tariff.worst(worst) if self._tariff else 0, tokens=worst.prompt + worst.completion
         )
         async with self._turn:
-            while lacking := self._lacking(self._count.balance.total + amount):
-                kept = self._count.balance.settled + self._count.balance.uncertain
-                if hopeless := self._lacking(kept + amount):
-                    raise BudgetExhausted(self._explain(hopeless))
-                self._freed.clear()
-                await self._freed.wait()
-            del lacking
-            self._count.last += 1
-            hold = self._count.last
+            await self._room(amount)
+            hold = self._count.last + 1
             self._write(Line(kind="hold", hold=hold, nano=amount.nano, tokens=amount.tokens))
         try:
             await self._on_disk()
@@ -172,12 +164,25 @@ class Ledger:
     def open(self) -> None:
         """Make the ledger writable. The caller holds the run's lock."""
         self._journal.open_for_writing()
+        with boundary(RunError, f"cannot read {self.path}"):
+            self._file = os.open(self.path, os.O_RDONLY)
 
     def close(self) -> None:
         """Note the time worked, and give the file back."""
-        self._write(Line(kind="pause"))
-        self._journal.sync()
-        self._journal.close()
+        try:
+            self._write(Line(kind="pause"))
+        finally:
+            self._journal.close()
+            os.close(self._file)
+
+    async def _room(self, amount: Amount) -> None:
+        """Wait until `amount` more is within every limit."""
+        while self._lacking(self._count.balance.total + amount):
+            kept = self._count.balance.settled + self._count.balance.uncertain
+            if limit := self._lacking(kept + amount):
+                raise BudgetExhausted(self._explain(limit))
+            self._freed.clear()
+            await self._freed.wait()
 
     def _end(self, line: Line) -> None:
         self._write(line)
@@ -195,11 +200,12 @@ class Ledger:
         async with self._disk:
             if self._synced < wanted:
                 reached = self._written
-                await asyncio.to_thread(self._journal.sync)
+                with boundary(RunError, f"cannot write {self.path}"):
+                    await asyncio.to_thread(os.fsync, self._file)
                 self._synced = reached
 
     def _seconds(self) -> float:
-        return self._count.balance.seconds + time.monotonic() - self._started
+        return self._before + time.monotonic() - self._started
 
     def _lacking(self, total: Amount) -> str:
         """The limit that `total` would exceed, or nothing."""
@@ -214,11 +220,52 @@ class Ledger:
 
     def _explain(self, limit: str) -> str:
         now = self._count.balance
+        used = (now.settled + now.uncertain).tokens
         return (
-            f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} spent "
-            f"and ${now.uncertain.usd:.4f} uncertain, {(now.settled + now.uncertain).tokens} tokens, "
-            f"{self._seconds() / 3600:.2f} hours. Nothing is lost: the same command with a higher limit goes on"
+            f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} "
+            f"spent and ${now.uncertain.usd:.4f} uncertain, {used} tokens, {self._seconds() / 3600:.2f} "
+            f"hours. Nothing is lost: the same command with a higher limit goes on"
         )
+
+
+@contextmanager
+def open_ledger(path: Path, limits: Limits, tariff: Tariff | None) -> Iterator[Ledger]:
+    """The ledger of a run, for its only writer. `tariff` None: the price is not known.
+
+    Raises `ConfigError` if dollars are limited and the price is not known, and `RunError` if what was
+    spent before cannot be read.
+    """
+    if limits.max_usd is not None and tariff is None:
+        raise ConfigError(
+            "max_usd needs the price of the teacher's model, which is not in the shipped table: give it in "
+            "dollars per million tokens, e.g. --set teacher.price.input=0.6 --set teacher.price.cached=0.11 "
+            "--set teacher.price.output=2.2 (a server of your own: input=0, output=0)"
+        )
+    ledger = Ledger(path, limits, tariff)
+    ledger.open()
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def read_ledger(path: Path) -> Balance:
+    """How a run stands by its ledger, for those who only look; all zero if there is none."""
+    return _read(path)[1].balance
+
+
+def _read(path: Path) -> tuple[Journal[Line], "_Count"]:
+    journal: Journal[Line] = Journal(path, Line, Line, lambda _: None)
+    if journal.damaged:
+        raise RunError(
+            f"{path}: {journal.damaged} lines cannot be read, so nobody can say what was spent. "
+            f"Restore the file, or choose another --out"
+        )
+    count = _Count()
+    for line in journal.every(Line):
+        count.take(line)
+    count.forget_open()
+    return journal, count
 
 
 class _Count:
@@ -231,6 +278,7 @@ class _Count:
         self._open: dict[int, Amount] = {}
 
     def take(self, line: Line) -> None:
+        """Count one line; lines come in the order in which they were written."""
         amount = Amount(nano=line.nano, tokens=line.tokens)
         if line.kind == "hold":
             self._open[line.hold] = amount
@@ -238,6 +286,7 @@ class _Count:
             self._change(reserved=self.balance.reserved + amount)
         elif line.kind != "pause":
             self._close(line, amount)
+        self._change(seconds=max(self.balance.seconds, line.seconds))
 
     def forget_open(self) -> None:
         """What the lines before now left open will never be settled."""

@@ -1,28 +1,47 @@
 """Teachers: whoever answers the agent's messages. `contract` says what one promises; this is the one
 place where a kind is chosen."""
 
-from sera.teachers.chat_client import ChatConfig, ChatTeacher
-from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
+from sera.teachers.metered import MeteredTeacher
+from sera.teachers.prices import FREE, Price
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
+from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
 
-TeacherConfig = RehearsalConfig | ChatConfig
+TeacherConfig = RehearsalConfig | RemoteConfig
+ChatConfig = RemoteConfig
 
 
-def make_teacher(config: TeacherConfig) -> Teacher:
-    """The teacher that the settings describe. Nothing is connected until it is entered."""
+def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
+    """The teacher that the settings describe; `meter` counts what it costs. Nothing is connected until it
+    is entered."""
     match config:
         case RehearsalConfig():
-            return RehearsalTeacher(config)
-        case ChatConfig():
-            return ChatTeacher(config)
+            teacher = RehearsalTeacher(config)
+            return MeteredTeacher(teacher, meter) if meter else teacher
+        case RemoteConfig():
+            return RemoteTeacher(config, meter)
+
+
+def price_of(config: TeacherConfig) -> Price | None:
+    """What the teacher's tokens cost; None if neither the settings nor the shipped table say it."""
+    match config:
+        case RehearsalConfig():
+            return FREE
+        case RemoteConfig():
+            return config.tariff
 
 
 __all__ = [
     "ChatConfig",
     "ChatRequest",
+    "Endpoint",
+    "Meter",
+    "Price",
     "RehearsalConfig",
+    "RemoteConfig",
     "Reply",
     "Teacher",
     "TeacherConfig",
     "make_teacher",
+    "price_of",
 ]

@@ -2,6 +2,7 @@
 
 Reading is tolerant, because servers differ: tool arguments may be text or an object, reasoning may
 come as `reasoning_content`, as `reasoning` or inline in `<think>` tags, counts may be missing.
+Streams are put together by `chat_stream` and then read here.
 Writing is strict and plain.
 """
 
@@ -127,15 +128,45 @@ def decode_reply(body: Json) -> Reply:
     """Read an answer; `KeyError`, `IndexError` and `TypeError` mean it is malformed."""
     choice = body["choices"][0]
     message = decode_message(choice["message"])
-    finish = choice.get("finish_reason") or ("tool_calls" if message.tool_calls else "stop")
-    return Reply(message=message, finish_reason=str(finish), usage=_decode_usage(body.get("usage") or {}))
-
-
-def _decode_usage(wire: Json) -> Usage:
-    details = wire.get("prompt_tokens_details") or {}
-    return Usage(
-        calls=1,
-        prompt=int(wire.get("prompt_tokens") or 0),
-        cached=int(details.get("cached_tokens") or 0),
-        completion=int(wire.get("completion_tokens") or 0),
+    usage, written = decode_usage(body.get("usage")) or (Usage(calls=1), 0)
+    return Reply(
+        message=message,
+        finish_reason=_finish(choice.get("finish_reason"), message),
+        usage=usage,
+        written=written,
+        estimated=decode_usage(body.get("usage")) is None,
     )
+
+
+def _finish(told: object, message: Message) -> str:
+    """Servers have many words for the end; a cut-off answer stays one even if it holds a call."""
+    if told in ("length", "max_tokens", "model_length"):
+        return "length"
+    if told == "error":
+        raise ValueError("the server says that the answer is broken")
+    return "tool_calls" if message.tool_calls else "stop"
+
+
+def decode_usage(wire: object) -> tuple[Usage, int] | None:
+    """(usage, prompt tokens written to the cache), or None if the server did not count.
+
+    Cached tokens: `prompt_tokens_details` (OpenAI, vLLM, SGLang, OpenRouter, z.ai),
+    `prompt_cache_hit_tokens` (DeepSeek), `cache_read_input_tokens` (gateways to Anthropic). Where a
+    server leaves the reasoning out of the answer's tokens, the total still holds it.
+    """
+    if not isinstance(wire, dict) or not (wire.get("prompt_tokens") or wire.get("completion_tokens")):
+        return None
+    details = wire.get("prompt_tokens_details") or {}
+    prompt = _count(wire, "prompt_tokens")
+    cached = max(
+        _count(details, "cached_tokens"),
+        _count(wire, "prompt_cache_hit_tokens"),
+        _count(wire, "cache_read_input_tokens"),
+    )
+    written = max(_count(details, "cache_write_tokens"), _count(wire, "cache_creation_input_tokens"))
+    answer = max(_count(wire, "completion_tokens"), _count(wire, "total_tokens") - prompt)
+    return Usage(calls=1, prompt=prompt, cached=min(cached, prompt), completion=answer), written
+
+
+def _count(wire: Json, name: str) -> int:
+    return max(int(wire.get(name) or 0), 0)

@@ -16,7 +16,7 @@ from sera.settings import Config
 PerMillion = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class Price(Config, frozen=True):
+class Price(Config, frozen=True, kw_only=True):
     """Dollars per million tokens. Overrides the shipped table; for a server of one's own say 0."""
 
     input: PerMillion
@@ -53,12 +53,12 @@ def _or(price: float | None, default: float) -> float:
 
 
 def _nano(*parts: tuple[int, float]) -> int:
-    """A dollar per million tokens is a million pico-dollars per token: whole numbers for all prices in use."""
+    """A dollar per million tokens is a million pico-dollars per token, so every price in use is whole."""
     pico = sum(tokens * round(price * 1_000_000) for tokens, price in parts)
     return -(-pico // 1000)
 
 
-class _Entry(Price, frozen=True):
+class _Entry(Price, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
@@ -68,7 +68,5 @@ def listed_price(model: str) -> Price | None:
     text = files("sera.teachers").joinpath("prices.toml").read_text("utf-8")
     for entry in msgspec.convert(tomllib.loads(text), dict[str, _Entry]).values():
         if name in entry.names:
-            return Price(
-                input=entry.input, cached=entry.cached, output=entry.output, written=entry.written
-            )
+            return Price(input=entry.input, cached=entry.cached, output=entry.output, written=entry.written)
     return None

@@ -1,0 +1,73 @@
+"""A streamed chat completion, put together into the body that an unstreamed one has.
+
+Tolerant like `chat_wire`: chunks without choices or with `usage: null`, a tool call that begins
+without an index or an id, arguments as an object, a stream that ends without `[DONE]`.
+"""
+
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+_TEXTS = ("content", "reasoning_content", "reasoning")
+
+
+class ChatStream:
+    """Takes the events of one stream in order; `body` is what `chat_wire.decode_reply` reads."""
+
+    def __init__(self) -> None:
+        self._head: Json = {}
+        self._texts: dict[str, list[str]] = {}
+        self._calls: dict[object, Json] = {}
+        self._finish: str | None = None
+        self.complete = False
+        """Whether the answer came to its end. A stream that breaks off before is no answer."""
+
+    def feed(self, event: Json) -> None:
+        """One chunk."""
+        for name in ("model", "usage", "error"):
+            if event.get(name):
+                self._head[name] = event[name]
+        for choice in event.get("choices") or ():
+            if choice.get("index"):
+                continue
+            self._take(choice.get("delta") or choice.get("message") or {})
+            if choice.get("finish_reason"):
+                self._finish, self.complete = choice["finish_reason"], True
+            if choice.get("error"):
+                self._head["error"] = choice["error"]
+
+    def body(self) -> Json:
+        """The whole answer so far."""
+        message: Json = {"role": "assistant"} | {name: "".join(t) for name, t in self._texts.items()}
+        if self._calls:
+            message["tool_calls"] = list(self._calls.values())
+        return self._head | {"choices": [{"message": message, "finish_reason": self._finish}]}
+
+    def _take(self, delta: Json) -> None:
+        for name in _TEXTS:
+            if isinstance(delta.get(name), str):
+                self._texts.setdefault(name, []).append(delta[name])
+        for call in delta.get("tool_calls") or ():
+            self._take_call(call)
+
+    def _take_call(self, call: Json) -> None:
+        key = self._key(call)
+        whole = self._calls.setdefault(key, {"id": "", "function": {"name": "", "arguments": ""}})
+        function = call.get("function") or {}
+        whole["id"] = whole["id"] or call.get("id") or ""
+        name, piece = function.get("name") or "", function.get("arguments")
+        if name != whole["function"]["name"]:
+            whole["function"]["name"] += name
+        if isinstance(piece, dict):
+            piece = msgspec.json.encode(piece).decode()
+        whole["function"]["arguments"] += piece or ""
+
+    def _key(self, call: Json) -> object:
+        """The call that a piece belongs to: by index, else a new id begins one, else the last one goes on."""
+        if call.get("index") is not None:
+            return call["index"]
+        if call.get("id"):
+            return call["id"]
+        named = bool((call.get("function") or {}).get("name"))
+        return len(self._calls) if named or not self._calls else list(self._calls)[-1]

@@ -1,0 +1,9 @@
+"""A check of an endpoint: whether it can be a teacher, and the cure for what is wrong.
+
+See `docs/teachers.md`.
+"""
+
+from sera.teachers.checkup.findings import Checkup, Finding, Speed
+from sera.teachers.checkup.run import Examined, check_endpoint
+
+__all__ = ["Checkup", "Examined", "Finding", "Speed", "check_endpoint"]

@@ -1,0 +1,43 @@
+"""Any teacher under a meter: each request counts as one attempt. For teachers that cost nothing, so that
+a limit can be tried out with them; the remote one meters its own attempts."""
+
+from typing import Any
+
+import msgspec
+
+from sera.records import Usage
+from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
+
+_ANSWER = 8192
+"""Tokens an answer is taken to have at most."""
+
+
+class MeteredTeacher:
+    """Holds, asks, settles."""
+
+    def __init__(self, teacher: Teacher, meter: Meter) -> None:
+        self._teacher, self._meter = teacher, meter
+
+    async def __aenter__(self) -> "MeteredTeacher":
+        await self._teacher.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._teacher.__aexit__(*exc)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the teacher."""
+        return self._teacher.settings
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        """As the teacher does; a request it did not answer is uncertain."""
+        size = len(msgspec.json.encode((request.messages, request.tools)))
+        hold = await self._meter.reserve(Usage(calls=1, prompt=size, completion=_ANSWER))
+        try:
+            reply = await self._teacher.complete(request)
+        except BaseException:
+            self._meter.uncertain(hold)
+            raise
+        self._meter.settle(hold, reply.usage, reply.written)
+        return reply

@@ -1,0 +1,7 @@
+"""A teacher at the other end of a network: one model behind one endpoint or several. See
+`docs/teachers.md`."""
+
+from sera.teachers.remote.config import Endpoint, RemoteConfig
+from sera.teachers.remote.teacher import RemoteTeacher
+
+__all__ = ["Endpoint", "RemoteConfig", "RemoteTeacher"]

@@ -1,0 +1,100 @@
+"""The protocols a remote teacher may speak, each behind the same few functions. The only place where
+one is chosen."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from sera.records import Usage
+from sera.teachers import anthropic_wire, chat_wire
+from sera.teachers.anthropic_stream import AnthropicStream
+from sera.teachers.chat_stream import ChatStream
+from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.remote.config import DialectName, RemoteConfig
+from sera.teachers.remote.keys import Key
+
+Json = dict[str, Any]
+_VERSION = "2023-06-01"
+
+
+class Stream(Protocol):
+    """Puts the events of a stream together."""
+
+    complete: bool
+
+    def feed(self, event: Json) -> None:
+        """One event."""
+        ...
+
+    def body(self) -> Json:
+        """The answer in its unstreamed form."""
+        ...
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """One protocol."""
+
+    path: str
+    """After the base URL."""
+    headers: Callable[[Key, str], dict[str, str]]
+    """(key, query of the address) to the headers that carry the key."""
+    body: Callable[[ChatRequest, RemoteConfig], Json]
+    reply: Callable[[Json], Reply]
+    """`LookupError`, `TypeError`, `ValueError` or `AttributeError` mean that it is malformed."""
+    usage: Callable[[object], tuple[Usage, int] | None]
+    stream: Callable[[], Stream]
+
+
+def dialect(name: DialectName) -> Dialect:
+    """The protocol of that name."""
+    return _DIALECTS[name]
+
+
+def _chat_headers(key: Key, query: str) -> dict[str, str]:
+    """An address with a version in its query is Azure's, which has a header of its own."""
+    if not key:
+        return {}
+    if "api-version" in query:
+        return {"api-key": key.header()}
+    return {"authorization": key.header("Bearer")}
+
+
+def _chat_body(request: ChatRequest, config: RemoteConfig) -> Json:
+    sampling: Json = {"temperature": config.temperature, config.max_tokens_field: config.max_tokens}
+    if config.stream:
+        sampling |= {"stream": True, "stream_options": {"include_usage": True}}
+    body = chat_wire.encode_request(request, config.model, **sampling)
+    return {name: value for name, value in body.items() if name not in config.omit}
+
+
+def _anthropic_headers(key: Key, query: str) -> dict[str, str]:  # noqa: ARG001
+    return {"anthropic-version": _VERSION} | ({"x-api-key": key.header()} if key else {})
+
+
+def _anthropic_body(request: ChatRequest, config: RemoteConfig) -> Json:
+    sampling: Json = {"temperature": config.temperature, "max_tokens": config.max_tokens}
+    if config.stream:
+        sampling["stream"] = True
+    body = anthropic_wire.encode_request(request, config.model, **sampling)
+    return {name: value for name, value in body.items() if name not in config.omit}
+
+
+_DIALECTS: dict[DialectName, Dialect] = {
+    "chat": Dialect(
+        path="/chat/completions",
+        headers=_chat_headers,
+        body=_chat_body,
+        reply=chat_wire.decode_reply,
+        usage=chat_wire.decode_usage,
+        stream=ChatStream,
+    ),
+    "anthropic": Dialect(
+        path="/messages",
+        headers=_anthropic_headers,
+        body=_anthropic_body,
+        reply=anthropic_wire.decode_reply,
+        usage=anthropic_wire.decode_usage,
+        stream=AnthropicStream,
+    ),
+}

@@ -1,0 +1,139 @@
+"""One endpoint: its connections, its health, and the exchange of one request.
+
+The time of a request has its one owner here: `timeout` for the whole, `silence` between the pieces of a
+streamed answer, ten seconds for a connection. Nothing is repeated here; see `retries`.
+"""
+
+import asyncio
+
+import httpx2
+
+from sera.teachers.contract import Reply
+from sera.teachers.remote.breaker import Breaker
+from sera.teachers.remote.clock import Clock
+from sera.teachers.remote.config import Endpoint, RemoteConfig, split_address
+from sera.teachers.remote.dialects import dialect
+from sera.teachers.remote.failures import LOST, SLOW, UNREACHABLE, UNUSABLE, Failure
+from sera.teachers.remote.gate import Gate
+from sera.teachers.remote.keys import read_key
+from sera.teachers.remote.reading import UNREADABLE, Reader
+from sera.teachers.remote.sse import EventReader
+
+_CONNECT = 10.0
+_IDLE = 4.0
+"""Seconds an idle connection is kept: less than the five after which uvicorn (vLLM, SGLang) closes it, so
+that no request is lost on a connection that is just being closed."""
+
+
+class Line:
+    """The way to one endpoint. `open` before use, `close` after."""
+
+    def __init__(self, endpoint: Endpoint, config: RemoteConfig, clock: Clock) -> None:
+        self.base_url, query = split_address(endpoint.base_url)
+        self.dialect = dialect(endpoint.dialect)
+        self.gate = Gate(config.in_flight)
+        self.breaker = Breaker(config.trip_after)
+        self.given_up = ""
+        """Why no request here can succeed, if that is so."""
+        self.trouble = ""
+        """What went wrong last."""
+        self._proven, self._refusals = False, 0
+        self._endpoint, self._config, self._clock = endpoint, config, clock
+        self._query = f"?{query}" if query else ""
+        self._url = f"{self.base_url}{self.dialect.path}{self._query}"
+        self._reader: Reader
+        self._client: httpx2.AsyncClient
+
+    def open(self) -> None:
+        """Read the key; `ConfigError` if that cannot be done."""
+        key = read_key(self._endpoint)
+        self._reader = Reader(self._url, self._endpoint, key, self._config, self.dialect)
+        read = self._config.silence if self._config.stream else None
+        self._client = httpx2.AsyncClient(
+            headers={"content-type": "application/json"} | self.dialect.headers(key, self._query),
+            timeout=httpx2.Timeout(None, connect=_CONNECT, read=read),
+            limits=httpx2.Limits(
+                max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE
+            ),
+            trust_env=False,
+        )
+
+    async def knock(self) -> str:
+        """Say what is wrong if nobody is there. A server that lists the model is known to be usable."""
+        try:
+            async with asyncio.timeout(_CONNECT):
+                answer = await self._client.get(f"{self.base_url}/models{self._query}")
+        except (TimeoutError, httpx2.TimeoutException):
+            return ""
+        except httpx2.HTTPError as problem:
+            self.note(Failure(UNREACHABLE, ""), 0, probe=True)
+            return f"no teacher at {self.base_url}: {_describe(problem)}. Is the server running?"
+        self._proven = answer.status_code == 200 and f'"{self._config.model}"' in answer.text
+        return ""
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    def usable(self, now: float) -> bool:
+        """Whether a request may be sent."""
+        return not self.given_up and self.breaker.allows(now)
+
+    def note(self, outcome: Reply | Failure, entered: int, probe: bool) -> None:
+        """Learn from a request: `entered` is what the gate said, `probe` what the breaker did."""
+        if isinstance(outcome, Reply):
+            self._proven, self._refusals = True, 0
+            self.gate.well()
+            self.breaker.succeed()
+            return
+        self.trouble = outcome.text
+        if outcome.trouble.too_much:
+            self.gate.too_much(entered)
+        if outcome.trouble.failure:
+            self.breaker.fail(self._clock.now(), probe)
+        elif probe:
+            self.breaker.abandon()
+        self._refusals = self._refusals + 1 if outcome.trouble is UNUSABLE else 0
+        if self._refusals >= (self._config.trip_after if self._proven else 1):
+            self.given_up = outcome.text
+
+    async def ask(self, body: bytes) -> Reply | Failure:
+        """Send one request, once."""
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                return await (self._stream(body) if self._config.stream else self._whole(body))
+        except TimeoutError:
+            return self._reader.failed(SLOW, f"no whole answer within {self._config.timeout:g} s")
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as problem:
+            return self._reader.failed(UNREACHABLE, f"{_describe(problem)}. Is the server running there?")
+        except httpx2.ReadTimeout:
+            return self._reader.failed(SLOW, f"silent for {self._config.silence:g} s")
+        except httpx2.HTTPError as problem:
+            return self._reader.failed(LOST, _describe(problem))
+
+    async def _whole(self, body: bytes) -> Reply | Failure:
+        response = await self._client.post(self._url, content=body)
+        return self._reader.response(response, self._clock.today())
+
+    async def _stream(self, body: bytes) -> Reply | Failure:
+        stream, events = self.dialect.stream(), EventReader()
+        async with self._client.stream("POST", self._url, content=body) as response:
+            if response.status_code != 200 or "event-stream" not in response.headers.get("content-type", ""):
+                await response.aread()
+                return self._reader.response(response, self._clock.today())
+            try:
+                async for piece in response.aiter_bytes():
+                    for event in events.feed(piece):
+                        stream.feed(event)
+                for event in events.finish():
+                    stream.feed(event)
+            except UNREADABLE as problem:
+                return self._reader.failed(LOST, f"streamed something unreadable: {problem}")
+        whole = stream.body()
+        if stream.complete or events.done or whole.get("error"):
+            return self._reader.body(whole)
+        return self._reader.failed(LOST, "the stream broke off")
+
+
+def _describe(problem: Exception) -> str:
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,152 @@
+"""What a failed request means: whether to repeat it, whether it was billed, what it says of the endpoint.
+
+    trouble        repeated  billed     endpoint                     e.g.
+    unreachable    yes       no         counts as a failure          connection refused
+    lost           yes       uncertain  counts as a failure          reset, hang-up, 200 that is no answer
+    slow           yes       uncertain  failure, fewer at once       timeout, silence
+    busy           yes       no         fewer at once                429
+    down           yes       uncertain  failure, fewer at once       503, 529
+    broken         yes       uncertain  counts as a failure          other 5xx, an error in a 200
+    deferred       yes       no         –                            408, 409, 425
+    overflow       no        no         –                            the words in `_OVERFLOW`
+    refused        no        no         –                            other 4xx
+    unusable       elsewhere no         out for good, if it persists 401, 402, 403, 404, no credit
+
+A failure whose answer still told its usage is billed as told.
+"""
+
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from sera.errors import ContextOverflow, TeacherError, TeacherRefused
+from sera.records import Usage
+
+LONGEST_PAUSE = 60.0
+"""Seconds: the longest we wait between two requests, whatever a server says."""
+Told = tuple[Usage, int]
+"""What a server said an answer took: usage, and the prompt tokens written to its cache."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A row of the table above."""
+
+    name: str
+    repeated: bool = False
+    """Whether the same request may succeed later."""
+    maybe_billed: bool = False
+    """Whether the server may have charged for it."""
+    failure: bool = False
+    """Whether the endpoint is to blame."""
+    too_much: bool = False
+    """Whether the endpoint has more to do than it can."""
+
+
+UNREACHABLE = Trouble("unreachable", repeated=True, failure=True)
+LOST = Trouble("lost", repeated=True, maybe_billed=True, failure=True)
+SLOW = Trouble("slow", repeated=True, maybe_billed=True, failure=True, too_much=True)
+BUSY = Trouble("busy", repeated=True, too_much=True)
+DOWN = Trouble("down", repeated=True, maybe_billed=True, failure=True, too_much=True)
+BROKEN = Trouble("broken", repeated=True, maybe_billed=True, failure=True)
+DEFERRED = Trouble("deferred", repeated=True)
+OVERFLOW = Trouble("overflow")
+REFUSED = Trouble("refused")
+UNUSABLE = Trouble("unusable", repeated=True, failure=True)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One request that brought no answer."""
+
+    trouble: Trouble
+    text: str
+    """Where it was sent, what came back, and the cure if there is one; without the key."""
+    retry_after: float | None = None
+    """Seconds the server asked us to wait."""
+    told: Told | None = None
+    answered: bool = False
+    """Whether it came as a 200: then it may be billed, whatever the trouble."""
+
+    @property
+    def maybe_billed(self) -> bool:
+        """Whether nobody can say if it was charged."""
+        return self.trouble.maybe_billed or self.answered
+
+    def error(self) -> TeacherError:
+        """As the caller of a teacher is told."""
+        kind = {OVERFLOW: ContextOverflow, REFUSED: TeacherRefused}.get(self.trouble, TeacherError)
+        error = kind(self.text)
+        error.retry_after = self.retry_after
+        return error
+
+
+_BY_STATUS = {
+    401: UNUSABLE,
+    402: UNUSABLE,
+    403: UNUSABLE,
+    404: UNUSABLE,
+    408: DEFERRED,
+    409: DEFERRED,
+    425: DEFERRED,
+    429: BUSY,
+    503: DOWN,
+    529: DOWN,
+}
+_BY_TYPE = {"overloaded_error": 529, "rate_limit_error": 429, "rate_limit_exceeded": 429}
+_OVERFLOW = (
+    "context length",
+    "context window",
+    "context size",
+    "context limit",
+    "maximum model length",
+    "maximum context",
+    "context_length_exceeded",
+    "model_context_window_exceeded",
+    "exceed_context_size",
+    "prompt is too long",
+    "prompt exceeds max length",
+    "input is too long",
+    "too many tokens",
+    "longer than the model's context",
+    "reduce the length of the messages",
+)
+"""Words of vLLM, SGLang, llama.cpp, OpenRouter, z.ai, OpenAI, Azure and Anthropic."""
+_NO_CREDIT = (
+    "insufficient_quota",
+    "insufficient balance",
+    "insufficient credits",
+    "credit balance is too low",
+)
+_TOO_LARGE, _BUSY, _BAD_GATEWAY = 413, 429, 502
+
+
+def by_status(status: int, detail: str) -> Trouble:
+    """What a status other than 200 stands for; `detail` is the answer's text."""
+    words = detail.lower()
+    if any(said in words for said in _NO_CREDIT):
+        return UNUSABLE
+    if status == _TOO_LARGE or (status != _BUSY and any(said in words for said in _OVERFLOW)):
+        return OVERFLOW
+    return _BY_STATUS.get(status, BROKEN if status >= 500 else REFUSED)
+
+
+def in_answer(error: Any) -> Trouble:
+    """What an error inside a 200 stands for: its code, if it is a status, else its type decides."""
+    error = error if isinstance(error, dict) else {"message": str(error)}
+    code = _BY_TYPE.get(str(error.get("type")), error.get("code"))
+    status = code if isinstance(code, int) and 400 <= code < 600 else _BAD_GATEWAY
+    return by_status(status, msgspec.json.encode(error).decode())
+
+
+def seconds_to_wait(header: str | None, now: float) -> float | None:
+    """`Retry-After`, in seconds or as a date, at most `LONGEST_PAUSE`; `now` in seconds since 1970."""
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_PAUSE) if seconds == seconds else None

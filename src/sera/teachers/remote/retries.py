@@ -1,0 +1,118 @@
+"""Repeats, stragglers and what they cost: the one owner of all three.
+
+A request that failed for a temporary reason is sent again, after the pause the server asked for or a
+growing, jittered one, where possible to another endpoint; `failures` says which reasons are temporary.
+A straggler may be put to a second endpoint; the first answer counts and the other request is cancelled.
+Every request that leaves, repeats and second ones included, is held with the meter before and ended
+after. The deadline of a rollout is the agent's: it cancels, and what was in flight is then uncertain.
+"""
+
+import asyncio
+import itertools
+
+import msgspec
+
+from sera.errors import BudgetExhausted
+from sera.records import Usage
+from sera.teachers.contract import Meter, Reply
+from sera.teachers.remote.clock import Clock
+from sera.teachers.remote.endpoint import Line
+from sera.teachers.remote.failures import LONGEST_PAUSE, Failure
+from sera.teachers.remote.routing import Router
+
+_FIRST_PAUSE = 0.5
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One request, encoded once for each protocol in use."""
+
+    bodies: dict[str, bytes]
+    """By the path of the protocol."""
+    worst: Usage
+    """What sending it once may cost at worst."""
+
+
+class Retries:
+    """Gets one answer to one request out of endpoints that fail."""
+
+    def __init__(self, router: Router, meter: Meter, retries: int, hedge_after: float, clock: Clock) -> None:
+        self._router, self._meter, self._clock = router, meter, clock
+        self._retries, self._hedge_after = retries, hedge_after
+
+    async def answer(self, asked: Asked) -> Reply:
+        """The answer; raises `TeacherError` and its kinds, `TeacherUnusable` and `BudgetExhausted`."""
+        tried: set[Line] = set()
+        for repetition in itertools.count():
+            outcome = await self._race(asked, tried)
+            if isinstance(outcome, Reply):
+                return outcome
+            self._router.refuse_if_none()
+            if repetition == self._retries or not outcome.trouble.repeated:
+                raise outcome.error()
+            await self._clock.sleep(pause(repetition, outcome.retry_after, self._clock.chance()))
+            if not self._router.another(tried):
+                tried.clear()
+        raise AssertionError("the loop above returns or raises")
+
+    async def _race(self, asked: Asked, tried: set[Line]) -> Reply | Failure:
+        """One request, and a second one to another endpoint if the first becomes a straggler."""
+        if not self._hedge_after:
+            return await self._attempt(asked, tried)
+        before = len(tried)
+        racers = [asyncio.create_task(self._attempt(asked, tried))]
+        try:
+            await asyncio.wait(racers, timeout=self._hedge_after)
+            under_way = not racers[0].done() and len(tried) > before
+            if under_way and self._router.another(tried):
+                racers.append(asyncio.create_task(self._attempt(asked, tried)))
+            return await _first_answer(racers)
+        finally:
+            for racer in racers:
+                racer.cancel()
+            await asyncio.gather(*racers, return_exceptions=True)
+
+    async def _attempt(self, asked: Asked, tried: set[Line]) -> Reply | Failure:
+        """Send it once: a place at an endpoint, a hold, the exchange, the end of the hold."""
+        async with self._router.place(tried) as place:
+            hold = await self._meter.reserve(asked.worst)
+            outcome = None
+            try:
+                outcome = await place.line.ask(asked.bodies[place.line.dialect.path])
+            finally:
+                self._end(hold, outcome)
+            place.note(outcome)
+            return outcome
+
+    def _end(self, hold: int, outcome: Reply | Failure | None) -> None:
+        """Tell the meter what became of a hold; None: it was broken off."""
+        if isinstance(outcome, Reply) and not outcome.estimated:
+            self._meter.settle(hold, outcome.usage, outcome.written)
+        elif isinstance(outcome, Failure) and outcome.told:
+            self._meter.settle(hold, *outcome.told)
+        elif isinstance(outcome, Failure) and not outcome.maybe_billed:
+            self._meter.release(hold)
+        else:
+            self._meter.uncertain(hold)
+
+
+async def _first_answer(racers: list[asyncio.Task[Reply | Failure]]) -> Reply | Failure:
+    """The first answer, or the last failure. A second request that the budget forbids is not missed."""
+    running, failure = set(racers), None
+    while running:
+        ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for racer in ended:
+            if racer is not racers[0] and isinstance(racer.exception(), BudgetExhausted):
+                continue
+            outcome = racer.result()
+            if isinstance(outcome, Reply):
+                return outcome
+            failure = outcome
+    assert failure is not None
+    return failure
+
+
+def pause(repetition: int, told: float | None, chance: float) -> float:
+    """Seconds before the next request: as told, else doubling from half a second, half of it by chance."""
+    if told is not None:
+        return told
+    return min(_FIRST_PAUSE * 2.0 ** min(repetition, 9), LONGEST_PAUSE) * (1 + chance) / 2

@@ -1,0 +1,114 @@
+"""How vLLM and SGLang are told the same things. Option names are from their own documentation."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from sera.records import Record
+from sera.teachers.serving.facts import Engine, Model
+from sera.teachers.serving.memory import Layout
+
+
+class Flag(Record, frozen=True):
+    """One option of a command, and why."""
+
+    text: str
+    reason: str
+
+
+class Order(Record, frozen=True):
+    """What the server is to be."""
+
+    model: Model
+    layout: Layout
+    context: int
+    concurrency: int
+    host: str
+    port: int
+
+    @property
+    def repository(self) -> str:
+        """Where the weights are."""
+        return self.model.fp8 if self.layout.precision == "fp8" else self.model.repository
+
+
+class EngineWords(msgspec.Struct, frozen=True):
+    """One engine."""
+
+    start: str
+    fraction: float
+    """Part of each GPU's memory that it is told to take."""
+    flags: Callable[[Order], Iterator[Flag]]
+
+
+_WEIGHTS = {
+    "bf16": "the weights as published: they fit, so nothing is lost to a smaller type",
+    "fp8": "the FP8 variant: in BF16 there is room for fewer trajectories than asked for, or for none",
+}
+_NAMED = "what goes into --model and into each record"
+_SPLIT = "one group over all GPUs: all rollouts share one prefix cache, which separate replicas would not"
+_EXPERT = "whole experts on each GPU: split over all, an expert's width is no multiple of the FP8 block"
+_CONTEXT = "longest conversation; one that outgrows it ends with its trajectory kept"
+_AT_ONCE = "as many rollouts as the cache holds whole; more would push each other's prefixes out of it"
+_TOOLS = (
+    "turns the calls that the model writes into structured tool_calls, without which no rollout gets anywhere"
+)
+_THINKS = "keeps the reasoning apart from the answer, where sera stores it"
+_CACHE = "a call repeats all but the last messages of the one before it: about 97 % of prompt tokens"
+_REPORT = "reports the cached tokens, without which costs and forecasts count every prompt in full"
+_HOST = {
+    True: "loopback only: nobody else on the network can use it",
+    False: "as asked: others can reach it, so the key matters",
+}
+_KEY = "the key of the environment, never written out in a file"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _vllm(order: Order) -> Iterator[Flag]:
+    model, layout = order.model, order.layout
+    yield Flag(text=order.repository, reason=_WEIGHTS[layout.precision])
+    yield Flag(text=f"--served-model-name {model.name}", reason=_NAMED)
+    if layout.gpus > 1:
+        yield Flag(text=f"--tensor-parallel-size {layout.gpus}", reason=_SPLIT)
+    if layout.expert:
+        yield Flag(text="--enable-expert-parallel", reason=_EXPERT)
+    yield Flag(text=f"--max-model-len {order.context}", reason=_CONTEXT)
+    yield Flag(text=f"--max-num-seqs {order.concurrency}", reason=_AT_ONCE)
+    yield Flag(text="--gpu-memory-utilization 0.90", reason="what the check of the memory reckons with")
+    yield Flag(text="--enable-auto-tool-choice", reason="vLLM refuses tools without it")
+    yield Flag(text=f"--tool-call-parser {model.tools['vllm']}", reason=_TOOLS)
+    if parser := model.reasoning.get("vllm"):
+        yield Flag(text=f"--reasoning-parser {parser}", reason=_THINKS)
+    yield Flag(text="--enable-prefix-caching", reason=_CACHE)
+    yield Flag(text="--enable-prompt-tokens-details", reason=_REPORT)
+    yield Flag(text=f"--host {order.host}", reason=_HOST[order.host in _LOOPBACK])
+    yield Flag(text=f"--port {order.port}", reason="the port of --teacher")
+
+
+def _sglang(order: Order) -> Iterator[Flag]:
+    model, layout = order.model, order.layout
+    yield Flag(text=f"--model-path {order.repository}", reason=_WEIGHTS[layout.precision])
+    yield Flag(text=f"--served-model-name {model.name}", reason=_NAMED)
+    if layout.gpus > 1:
+        yield Flag(text=f"--tp-size {layout.gpus}", reason=_SPLIT)
+    if layout.expert:
+        yield Flag(text=f"--ep-size {layout.gpus}", reason=_EXPERT)
+    yield Flag(text=f"--context-length {order.context}", reason=_CONTEXT)
+    yield Flag(text=f"--max-running-requests {order.concurrency}", reason=_AT_ONCE)
+    yield Flag(text="--mem-fraction-static 0.85", reason="what the check of the memory reckons with")
+    yield Flag(text=f"--tool-call-parser {model.tools['sglang']}", reason=_TOOLS)
+    if parser := model.reasoning.get("sglang"):
+        yield Flag(text=f"--reasoning-parser {parser}", reason=_THINKS)
+    yield Flag(text="--enable-cache-report", reason=f"{_REPORT}; the prefix cache itself is always on")
+    yield Flag(text=f"--host {order.host}", reason=_HOST[order.host in _LOOPBACK])
+    yield Flag(text=f"--port {order.port}", reason="the port of --teacher")
+    yield Flag(
+        text='--api-key "$SERA_API_KEY"', reason=f"{_KEY}; the machine's own process list does show it"
+    )
+
+
+ENGINES: dict[Engine, EngineWords] = {
+    "vllm": EngineWords(start='VLLM_API_KEY="$SERA_API_KEY" vllm serve', fraction=0.90, flags=_vllm),
+    "sglang": EngineWords(start="python -m sglang.launch_server", fraction=0.85, flags=_sglang),
+}
+"""The engines, chosen here and nowhere else. vLLM takes its key from its own variable."""

@@ -1,0 +1,234 @@
+"""The ledger: never above a limit, whatever happens in whatever order, and nothing lost by a kill."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sera.errors import BudgetExhausted, ConfigError, RunError
+from sera.records import Usage
+from sera.runs.ledger import NANO, Balance, Ledger, Limits, open_ledger, read_ledger
+
+
+class Dollar:
+    """A thousandth of a dollar a token, cached ones free."""
+
+    def cost(self, used: Usage, written: int = 0) -> int:
+        return (used.prompt - used.cached + used.completion) * NANO // 1000
+
+    def worst(self, worst: Usage) -> int:
+        return (worst.prompt + worst.completion) * NANO // 1000
+
+
+def tokens(count: int, cached: int = 0) -> Usage:
+    return Usage(calls=1, prompt=count, cached=cached)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.jsonl"
+
+
+def test_each_way_a_hold_can_end(path: Path) -> None:
+    async def main(ledger: Ledger) -> None:
+        settled, released, unclear, open_one = [await ledger.reserve(tokens(n)) for n in (100, 200, 300, 400)]
+        ledger.settle(settled, tokens(80, cached=30))
+        ledger.release(released)
+        ledger.uncertain(unclear)
+        now = ledger.summary()
+        assert (now.settled.usd, now.uncertain.usd, now.reserved.usd) == (0.05, 0.3, 0.4)
+        assert (now.settled.tokens, now.uncertain.tokens, now.reserved.tokens) == (80, 300, 400)
+        assert now.usage == tokens(80, cached=30)
+        assert open_one == 4
+
+    with open_ledger(path, Limits(max_usd=2), Dollar()) as ledger:
+        asyncio.run(main(ledger))
+    again = read_ledger(path)
+    assert (again.settled.usd, again.uncertain.usd, again.reserved.usd, again.overruns) == (0.05, 0.7, 0, 0)
+
+
+def test_without_limits_and_without_a_price(path: Path) -> None:
+    with open_ledger(path, Limits(), None) as ledger:
+        ledger.settle(asyncio.run(ledger.reserve(tokens(10**9))), tokens(10**9))
+        assert (ledger.summary().settled.nano, ledger.summary().settled.tokens) == (0, 10**9)
+
+
+def test_dollars_need_a_price(path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"teacher\.price\.input"),
+        open_ledger(path, Limits(max_usd=1), None),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(max_usd=0.099), "max_usd"),
+        (Limits(max_tokens=99), "max_tokens"),
+        (Limits(max_hours=1e-9), "max_hours"),
+    ],
+)
+def test_what_cannot_be_covered_is_refused(path: Path, limits: Limits, told: str) -> None:
+    with open_ledger(path, limits, Dollar()) as ledger:
+        with pytest.raises(BudgetExhausted, match=told):
+            asyncio.run(ledger.reserve(tokens(100)))
+    assert read_ledger(path).total.nano == 0
+
+
+def test_it_waits_for_what_open_holds_may_free(path: Path) -> None:
+    async def main(ledger: Ledger) -> None:
+        first = await ledger.reserve(tokens(80))
+        waiting = [asyncio.create_task(ledger.reserve(tokens(n))) for n in (60, 30)]
+        await asyncio.sleep(0.02)
+        assert not any(task.done() for task in waiting)
+        ledger.settle(first, tokens(10))
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [2, 3]
+        ledger.uncertain(2)
+        with pytest.raises(BudgetExhausted):
+            await ledger.reserve(tokens(50))
+
+    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+        asyncio.run(main(ledger))
+
+
+def test_one_that_gives_up_waiting_holds_nothing(path: Path) -> None:
+    async def main(ledger: Ledger) -> None:
+        first = await ledger.reserve(tokens(80))
+        waiting = asyncio.create_task(ledger.reserve(tokens(60)))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        ledger.release(first)
+        assert await ledger.reserve(tokens(100)) == 2
+
+    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+        asyncio.run(main(ledger))
+
+
+def test_a_server_that_charges_too_much_is_told_of(path: Path) -> None:
+    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+        ledger.settle(asyncio.run(ledger.reserve(tokens(90))), tokens(120))
+        with pytest.raises(BudgetExhausted):
+            asyncio.run(ledger.reserve(tokens(1)))
+    assert (read_ledger(path).overruns, read_ledger(path).settled.tokens) == (1, 120)
+
+
+def test_time_is_counted_over_resumes(path: Path) -> None:
+    for _ in range(2):
+        with open_ledger(path, Limits(), None):
+            asyncio.run(asyncio.sleep(0.05))
+    assert 0.1 <= read_ledger(path).seconds < 1
+    with open_ledger(path, Limits(max_hours=0.09 / 3600), None) as ledger:
+        with pytest.raises(BudgetExhausted, match="max_hours"):
+            asyncio.run(ledger.reserve(tokens(1)))
+
+
+def test_damage_is_not_passed_over(path: Path) -> None:
+    with open_ledger(path, Limits(), None) as ledger:
+        asyncio.run(ledger.reserve(tokens(5)))
+    path.write_bytes(b'{"kind": "hold", "ho\n' + path.read_bytes())
+    with pytest.raises(RunError, match="cannot be read"), open_ledger(path, Limits(), None):
+        pass
+
+
+def test_no_ledger_is_an_empty_one(path: Path) -> None:
+    assert read_ledger(path) == Balance()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limit=st.integers(1, 3000),
+    seed=st.integers(0, 2**32),
+    workers=st.integers(1, 8),
+    cut=st.floats(0, 1),
+)
+def test_never_above_the_limit_also_after_a_kill(
+    tmp_path: Path, limit: int, seed: int, workers: int, cut: float
+) -> None:
+    """Concurrent workers with an honest server; then the file as a kill at any byte leaves it."""
+    path = tmp_path / "ledger.jsonl"
+    path.unlink(missing_ok=True)
+    dice, billed = random.Random(seed), 0
+
+    async def work(ledger: Ledger) -> None:
+        nonlocal billed
+        for _ in range(6):
+            worst = dice.randrange(1, 400)
+            hold = await ledger.reserve(tokens(worst))
+            used = dice.randrange(worst + 1)
+            await asyncio.sleep(0)
+            fate = dice.choice(("settle", "release", "billed and lost", "lost"))
+            billed += used if fate in ("settle", "billed and lost") else 0
+            if fate == "settle":
+                ledger.settle(hold, tokens(used))
+            elif fate == "release":
+                ledger.release(hold)
+            else:
+                ledger.uncertain(hold)
+            assert ledger.summary().total.tokens <= limit
+
+    async def work_on(ledger: Ledger) -> None:
+        with suppress(BudgetExhausted):
+            await work(ledger)
+
+    async def main(ledger: Ledger) -> None:
+        await asyncio.gather(*(work_on(ledger) for _ in range(workers)))
+
+    with open_ledger(path, Limits(max_tokens=limit), Dollar()) as ledger:
+        asyncio.run(main(ledger))
+        now = ledger.summary()
+    assert now.settled.tokens <= billed <= (now.settled + now.uncertain).tokens <= limit
+    assert now.overruns == 0
+
+    whole = path.read_bytes()
+    kept = whole[: int(len(whole) * cut)]
+    path.write_bytes(kept)
+    holds = kept.count(b'"kind":"hold"') - (
+        not kept.endswith(b"\n") and kept.rpartition(b"\n")[2].count(b'"kind":"hold"')
+    )
+    with open_ledger(path, Limits(max_tokens=limit), Dollar()) as ledger:
+        again = ledger.summary()
+        assert again.total.tokens <= limit
+        if holds:
+            assert asyncio.run(ledger.reserve(Usage())) == holds + 1
+
+
+def test_kill_loses_no_spending(path: Path) -> None:
+    """A process holds and settles as fast as it can; whatever it had said before the kill is on disk."""
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from sera.records import Usage
+from sera.runs.ledger import Limits, open_ledger
+
+async def main(ledger):
+    for n in range(10**6):
+        hold = await ledger.reserve(Usage(prompt=7))
+        print("hold", flush=True)
+        if n % 2:
+            ledger.settle(hold, Usage(prompt=5))
+            print("settled", flush=True)
+
+with open_ledger(Path({str(path)!r}), Limits(), None) as ledger:
+    asyncio.run(main(ledger))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(200)]
+        os.kill(process.pid, signal.SIGKILL)
+        said += process.stdout.readlines()
+    holds, ended = said.count("hold\n"), said.count("settled\n")
+    balance = read_ledger(path)
+    lines = path.read_text().count('"kind":"hold"')
+    assert lines - holds in (0, 1)
+    assert balance.settled.tokens // 5 - ended in (0, 1)
+    assert balance.uncertain.tokens == 7 * (lines - balance.settled.tokens // 5)

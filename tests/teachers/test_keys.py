@@ -1,0 +1,116 @@
+"""Keys: where they come from, how they are sent, and that they turn up nowhere else."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from scripted_server import answer, serving
+
+from sera.errors import ConfigError, SeraError
+from sera.records import Message
+from sera.runs.ledger import Limits, open_ledger
+from sera.settings import to_tree
+from sera.teachers.contract import ChatRequest
+from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
+
+KEY = "sk-test-0123456789abcdef"
+HELLO = ChatRequest(messages=(Message(role="user", content="hello"),))
+
+
+def ask(config: RemoteConfig, path: Path) -> RemoteTeacher:
+    with open_ledger(path, Limits(), None) as ledger:
+        teacher = RemoteTeacher(config, ledger)
+
+        async def main() -> None:
+            async with teacher:
+                await teacher.complete(HELLO)
+
+        try:
+            asyncio.run(asyncio.wait_for(main(), 20))
+        except SeraError as problem:
+            (path.parent / "error.txt").write_text(f"{problem!r} {problem} {problem.__cause__!r}")
+        return teacher
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query", "header", "value"),
+    [
+        ("chat", "", "authorization", f"Bearer {KEY}"),
+        ("chat", "?api-version=2024-10-21", "api-key", KEY),
+        ("anthropic", "", "x-api-key", KEY),
+    ],
+)
+@pytest.mark.parametrize("from_file", [False, True])
+def test_it_is_sent_as_the_server_wants_it(
+    dialect: str,
+    query: str,
+    header: str,
+    value: str,
+    from_file: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("SERA_API_KEY", "sk-another-one" if from_file else KEY)
+    with serving(answer()) as server:
+        base_url = f"{server.base_url}/openai/deployments/d{query}"
+        config = RemoteConfig(
+            base_url=base_url,
+            model="m",
+            retries=0,
+            dialect=dialect,
+            key_file=tmp_path / "key" if from_file else None,
+        )  # type: ignore[arg-type]
+        ask(config, tmp_path / "ledger.jsonl")
+    path, headers, _ = server.posts[0]
+    assert (
+        path
+        == f"/v1/openai/deployments/d/{'messages' if dialect == 'anthropic' else 'chat/completions'}{query}"
+    )
+    assert {name.lower(): text for name, text in headers.items()}[header] == value
+    assert server.gets[0][0] == f"/v1/openai/deployments/d/models{query}"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 500])
+@pytest.mark.parametrize("dialect", ["chat", "anthropic"])
+def test_it_turns_up_nowhere(
+    status: int,
+    dialect: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where a server repeats it in its refusal, as some do, and where our message is cut off in it."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("SERA_API_KEY", KEY)
+    told = f'{{"error": {{"message": "Incorrect API key provided: {f"{KEY} " * 60}"}}}}'
+    with serving((status, {"retry-after": "0"}, told)) as server:
+        config = RemoteConfig(base_url=server.base_url, model="m", dialect=dialect, retries=1)  # type: ignore[arg-type]
+        teacher = ask(config, tmp_path / "ledger.jsonl")
+    lines = [repr(vars(line)) for line in teacher._lines]
+    written = [file.read_text() for file in tmp_path.iterdir()]
+    shown = [
+        *lines,
+        *written,
+        repr(teacher),
+        repr(vars(teacher)),
+        repr(config),
+        str(to_tree(config)),
+        str(teacher.settings),
+        caplog.text,
+        *capsys.readouterr(),
+    ]
+    assert (tmp_path / "error.txt").exists()
+    assert not any(KEY[:9] in text for text in shown)
+
+
+def test_keys_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "two").write_text(f"{KEY}\n{KEY}\n")
+    for name, told in (("missing", "No such file"), ("empty", "empty"), ("two", "no key")):
+        endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", key_file=tmp_path / name)
+        with pytest.raises(ConfigError, match=told) as caught:
+            asyncio.run(RemoteTeacher(RemoteConfig(model="m", endpoints=(endpoint,))).__aenter__())
+        assert KEY not in str(caught.value)
