@@ -24,11 +24,18 @@ def cli_page() -> str:
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        inner = click.Context(
-            command, info_name=name, parent=context, max_content_width=100, terminal_width=100
-        )
-        parts.append(f"## sera {name}\n\n```\n{command.get_help(inner)}\n```")
+        parts += help_of(command, name, context)
     return "\n\n".join(parts) + "\n"
+
+
+def help_of(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """The section of a command, and those of the commands inside it."""
+    context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    sections = [f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```"]
+    if isinstance(command, click.Group):
+        for inner, member in command.commands.items():
+            sections += help_of(member, inner, context)
+    return sections
 
 
 def configuration_page() -> str:

@@ -9,7 +9,7 @@ from sera.agent import AgentConfig
 from sera.errors import ConfigError
 from sera.generation.job import GenerateConfig
 from sera.settings import convert, knobs, load_config, to_tree
-from sera.teachers import ChatConfig, RehearsalConfig
+from sera.teachers import RehearsalConfig, RemoteConfig
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_kind_is_the_default_one_unless_named() -> None:
     config = load_config(GenerateConfig, pairs=["teacher.latency=0.5"])
     assert config.teacher == RehearsalConfig(latency=0.5)
     chat = {"teacher.kind": "chat", "teacher.base_url": "http://x/v1", "teacher.model": "m"}
-    assert load_config(GenerateConfig, given=chat).teacher == ChatConfig(base_url="http://x/v1", model="m")
+    assert load_config(GenerateConfig, given=chat).teacher == RemoteConfig(base_url="http://x/v1", model="m")
 
 
 def test_values_are_toml_or_text() -> None:

@@ -7,6 +7,7 @@ meaning of one changes. Identity is by content: `content_id` of what makes a thi
     Task     ─ one function with a category and seeds: the unit of work of a run
     Replied, Answered ─ the two halves of a step of a rollout under way
     Rollout  ─ one trajectory of the agent with its end and its patch (stage t1 or t2)
+    Finding  ─ what the audit of a rollout found in it
     Verdict  ─ the teacher's own yes/no on a t1 rollout
     PullRequest ─ the issue text written from a t1 trajectory
     Agreement   ─ how far two patches agree
@@ -182,6 +183,30 @@ class Answered(Record, frozen=True, tag="answered"):
     """`Sandbox.state` afterwards."""
 
 
+class Severity(StrEnum):
+    """How much a finding of the audit weighs."""
+
+    CHEATING = "cheating"
+    """It looked where the answer may lie, and was shown something."""
+    ATTEMPT = "attempt"
+    """It tried what the sandbox does not allow, or what may spoil the data."""
+    NOTE = "note"
+    """Harmless by itself."""
+
+
+class Finding(Record, frozen=True):
+    """One kind of thing that the audit found in a rollout, told by its first occurrence."""
+
+    kind: str
+    """As in `agent/audit.toml`, e.g. `installed-copy`."""
+    severity: Severity
+    message: int
+    """Index into `Rollout.messages` of the call; -1 for the patch."""
+    evidence: str
+    """The beginning of what matched."""
+    times: int = 1
+
+
 class Rollout(Record, frozen=True):
     """One trajectory: the whole conversation, how it ended and what it changed."""
 
@@ -208,6 +233,10 @@ class Rollout(Record, frozen=True):
     """Wall-clock time, of the last process that worked on it."""
     restarts: int = 0
     """Times it was begun anew because its tree could not be rebuilt after an interruption."""
+    redactions: dict[str, int] = {}
+    """Kind of secret → placeholders in the messages and the patch; a private key counts by the line."""
+    findings: tuple[Finding, ...] = ()
+    """What the audit found."""
     schema: int = SCHEMA
 
 

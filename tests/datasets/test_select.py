@@ -11,8 +11,9 @@ from sera.datasets.candidate import Candidate
 from sera.datasets.formats import FORMATS
 from sera.datasets.select import Duplicates, Reason, filters, first_reason
 from sera.datasets.tokens import load_counter
-from sera.errors import DatasetError
-from sera.records import End, Stage
+from sera.errors import ConfigError, DatasetError
+from sera.records import End, Finding, Severity, Stage
+from sera.settings import load_config
 
 
 @pytest.fixture
@@ -42,6 +43,35 @@ def test_the_self_check_judges_t1_only(verdict: Any) -> None:
 
 def test_an_empty_patch(verdict: Any) -> None:
     assert verdict(sample(patch="\n")) is Reason.EMPTY_PATCH
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, None),
+        ({"exclude_findings": ("attempt",)}, Reason.FINDINGS),
+        ({"exclude_findings": ("network",)}, Reason.FINDINGS),
+        ({"exclude_findings": ("cheating", "git-history")}, None),
+        ({"exclude_findings": ()}, None),
+    ],
+)
+def test_findings_by_severity_and_by_kind(
+    verdict: Any, settings: dict[str, Any], reason: Reason | None
+) -> None:
+    found = Finding(kind="network", severity=Severity.ATTEMPT, message=2, evidence="curl")
+    assert verdict(sample(findings=(found,)), **settings) is reason
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_cheating_is_left_out_by_default(verdict: Any, stage: Stage) -> None:
+    found = Finding(kind="installed-copy", severity=Severity.CHEATING, message=2, evidence="cat")
+    assert verdict(sample(0, stage, findings=(found,))) is Reason.FINDINGS
+    assert verdict(sample(0, stage, findings=(found,)), exclude_findings=()) is None
+
+
+def test_unknown_findings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown findings \\['gambling'\\]; there are attempt, cheating"):
+        load_config(DatasetConfig, pairs=["exclude_findings=['gambling']"])
 
 
 @pytest.mark.parametrize(("recall", "reason"), [(0.5, None), (0.49, Reason.LOW_RECALL), (1.0, None)])

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 SERA = Path(sys.executable).parent / "sera"
+TOKENIZER = Path(__file__).parents[2] / ".cache" / "tokenizer" / "tokenizer.json"
 
 Sera = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def environment(cache: Path, **more: str) -> dict[str, str]:
     """What a user's shell would give: no key, an empty home."""
-    kept = {name: os.environ[name] for name in ("PATH", "SERA_TOKENIZER") if name in os.environ}
+    kept = {"PATH": os.environ["PATH"], "SERA_TOKENIZER": os.environ.get("SERA_TOKENIZER", str(TOKENIZER))}
     return kept | {"HOME": str(cache), "SERA_CACHE": str(cache), "LANG": "C.UTF-8", "COLUMNS": "120"} | more
 
 

@@ -211,6 +211,16 @@ def test_settings_come_from_a_file(sera: Sera, tiny_repo: Path, tmp_path: Path) 
 
 
 def test_every_command_has_help_with_examples(sera: Sera) -> None:
-    for name in ("functions", "generate", "status", "show", "recall", "dataset", "rehearse"):
+    for name in (
+        "functions",
+        "estimate",
+        "generate",
+        "teacher",
+        "status",
+        "show",
+        "recall",
+        "dataset",
+        "rehearse",
+    ):
         assert f"sera {name}" in sera(name, "--help").stdout.split("Examples:")[1]
     assert "Examples:" in sera("--help").stdout

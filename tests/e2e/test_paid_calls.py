@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from conftest import Sera
 from test_crash_safety import dataset, kill_and_wait, start
 
+from conftest import Sera
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
 from sera.teachers.rehearsal.server import make_app
 
@@ -34,7 +34,9 @@ def teacher() -> Iterator[tuple[Counting, str]]:
     """The teacher and its address."""
     counting = Counting(RehearsalConfig(latency=0.03))
     server = uvicorn.Server(
-        uvicorn.Config(make_app(counting), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            make_app(counting), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        )
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -50,7 +52,16 @@ def test_kills_repeat_at_most_the_calls_under_way(
     sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, teacher: tuple[Counting, str]
 ) -> None:
     counting, url = teacher
-    arguments = ["--teacher", url, "--model", "rehearsal", "--functions", "16", "--concurrency", str(CONCURRENCY)]
+    arguments = [
+        "--teacher",
+        url,
+        "--model",
+        "rehearsal",
+        "--functions",
+        "16",
+        "--concurrency",
+        str(CONCURRENCY),
+    ]
     sera("generate", tiny_repo, "--out", tmp_path / "whole", *arguments)
     needed, counting.requests = counting.requests, 0
 
@@ -65,4 +76,6 @@ def test_kills_repeat_at_most_the_calls_under_way(
     sera("generate", tiny_repo, "--out", tmp_path / "broken", *arguments)
 
     assert needed <= counting.requests <= needed + KILLS * CONCURRENCY
-    assert dataset(sera, tmp_path / "whole", tmp_path / "d1") == dataset(sera, tmp_path / "broken", tmp_path / "d2")
+    assert dataset(sera, tmp_path / "whole", tmp_path / "d1") == dataset(
+        sera, tmp_path / "broken", tmp_path / "d2"
+    )

@@ -1,6 +1,7 @@
 """The flow of one task through every state it can end in, and what a resumed run does again."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from sera.engines.local import Shift
 from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
 from sera.generation.job import GenerateConfig, Job, plan_job
-from sera.records import End, Message, Pair, Stage, State
+from sera.records import End, Message, Pair, Severity, Stage, State, ToolCall
 from sera.runs import Run, open_run, read_run
 from sera.sandboxes import make_backend
 from sera.settings import load_config
@@ -196,3 +197,32 @@ def test_more_functions_than_there_are(work: Callable[..., Run]) -> None:
     pairs: list[Pair] = list(run.pairs)
     assert {pair.reason for pair in pairs} == {End.MALFORMED}
     assert len({(task.function.id, task.categories[0]) for task in run.tasks}) == 20
+
+
+def test_secrets_and_findings_are_recorded(work: Callable[..., Run]) -> None:
+    """The audit and the count of redactions reach the record; how often a teacher cheats is its own affair."""
+
+    def cheat(what: str) -> Reply | None:
+        calls[what] += 1
+        if calls["step"] == 1 and what == "step":
+            command = "cat /usr/lib/python3/dist-packages/tiny/text.py; echo ghp_" + "a1B2" * 9
+            call = ToolCall(id="1", name="bash", arguments=json.dumps({"command": command}))
+            return Reply(message=Message(role="assistant", tool_calls=(call,)))
+        return None
+
+    calls = Counter[str]()
+    rollouts = list(work(Meddled(cheat, reject_rate=0), functions=1).rollouts)
+    assert [(f.kind, f.severity) for f in rollouts[0].findings] == [("installed-copy", Severity.ATTEMPT)]
+    assert rollouts[0].redactions == {"github-token": 2}
+    assert rollouts[1].redactions == {}
+
+
+def test_errors_in_pairs_hold_no_secret(work: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_TOKEN", "q7-Hidden/value+91")
+
+    def fail(what: str) -> None:
+        if what == "check":
+            raise TeacherError("refused q7-Hidden/value+91")
+
+    (pair,) = work(Meddled(fail), functions=1).pairs
+    assert pair.reason == "TeacherError: refused [redacted secret]"

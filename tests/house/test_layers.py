@@ -12,11 +12,12 @@ ROOT = Path(sera.__file__).parent
 LAYERS = [
     {"records", "errors"},
     {"settings", "harness"},
-    {"repositories", "sandboxes", "teachers", "runs"},
+    {"repositories", "sandboxes", "teachers", "runs", "redaction"},
     {"agent"},
-    {"generation", "datasets"},
+    {"generation", "datasets", "analysis"},
     {"engines"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sera.errors import BudgetExhausted, ConfigError, RunError
 from sera.records import Usage
-from sera.runs.ledger import NANO, Balance, Ledger, Limits, open_ledger, read_ledger
+from sera.runs.ledger import NANO, Balance, Ledger, SpendingLimits, open_ledger, read_ledger
 
 
 class Dollar:
@@ -49,14 +49,14 @@ def test_each_way_a_hold_can_end(path: Path) -> None:
         assert now.usage == tokens(80, cached=30)
         assert open_one == 4
 
-    with open_ledger(path, Limits(max_usd=2), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_usd=2), Dollar()) as ledger:
         asyncio.run(main(ledger))
     again = read_ledger(path)
     assert (again.settled.usd, again.uncertain.usd, again.reserved.usd, again.overruns) == (0.05, 0.7, 0, 0)
 
 
 def test_without_limits_and_without_a_price(path: Path) -> None:
-    with open_ledger(path, Limits(), None) as ledger:
+    with open_ledger(path, SpendingLimits(), None) as ledger:
         ledger.settle(asyncio.run(ledger.reserve(tokens(10**9))), tokens(10**9))
         assert (ledger.summary().settled.nano, ledger.summary().settled.tokens) == (0, 10**9)
 
@@ -64,7 +64,7 @@ def test_without_limits_and_without_a_price(path: Path) -> None:
 def test_dollars_need_a_price(path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"teacher\.price\.input"),
-        open_ledger(path, Limits(max_usd=1), None),
+        open_ledger(path, SpendingLimits(max_usd=1), None),
     ):
         pass
 
@@ -72,12 +72,12 @@ def test_dollars_need_a_price(path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
-        (Limits(max_usd=0.099), "max_usd"),
-        (Limits(max_tokens=99), "max_tokens"),
-        (Limits(max_hours=1e-9), "max_hours"),
+        (SpendingLimits(max_usd=0.099), "max_usd"),
+        (SpendingLimits(max_tokens=99), "max_tokens"),
+        (SpendingLimits(max_hours=1e-9), "max_hours"),
     ],
 )
-def test_what_cannot_be_covered_is_refused(path: Path, limits: Limits, told: str) -> None:
+def test_what_cannot_be_covered_is_refused(path: Path, limits: SpendingLimits, told: str) -> None:
     with open_ledger(path, limits, Dollar()) as ledger:
         with pytest.raises(BudgetExhausted, match=told):
             asyncio.run(ledger.reserve(tokens(100)))
@@ -96,7 +96,7 @@ def test_it_waits_for_what_open_holds_may_free(path: Path) -> None:
         with pytest.raises(BudgetExhausted):
             await ledger.reserve(tokens(50))
 
-    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_tokens=100), Dollar()) as ledger:
         asyncio.run(main(ledger))
 
 
@@ -110,12 +110,12 @@ def test_one_that_gives_up_waiting_holds_nothing(path: Path) -> None:
         ledger.release(first)
         assert await ledger.reserve(tokens(100)) == 2
 
-    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_tokens=100), Dollar()) as ledger:
         asyncio.run(main(ledger))
 
 
 def test_a_server_that_charges_too_much_is_told_of(path: Path) -> None:
-    with open_ledger(path, Limits(max_tokens=100), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_tokens=100), Dollar()) as ledger:
         ledger.settle(asyncio.run(ledger.reserve(tokens(90))), tokens(120))
         with pytest.raises(BudgetExhausted):
             asyncio.run(ledger.reserve(tokens(1)))
@@ -124,19 +124,19 @@ def test_a_server_that_charges_too_much_is_told_of(path: Path) -> None:
 
 def test_time_is_counted_over_resumes(path: Path) -> None:
     for _ in range(2):
-        with open_ledger(path, Limits(), None):
+        with open_ledger(path, SpendingLimits(), None):
             asyncio.run(asyncio.sleep(0.05))
     assert 0.1 <= read_ledger(path).seconds < 1
-    with open_ledger(path, Limits(max_hours=0.09 / 3600), None) as ledger:
+    with open_ledger(path, SpendingLimits(max_hours=0.09 / 3600), None) as ledger:
         with pytest.raises(BudgetExhausted, match="max_hours"):
             asyncio.run(ledger.reserve(tokens(1)))
 
 
 def test_damage_is_not_passed_over(path: Path) -> None:
-    with open_ledger(path, Limits(), None) as ledger:
+    with open_ledger(path, SpendingLimits(), None) as ledger:
         asyncio.run(ledger.reserve(tokens(5)))
     path.write_bytes(b'{"kind": "hold", "ho\n' + path.read_bytes())
-    with pytest.raises(RunError, match="cannot be read"), open_ledger(path, Limits(), None):
+    with pytest.raises(RunError, match="cannot be read"), open_ledger(path, SpendingLimits(), None):
         pass
 
 
@@ -183,7 +183,7 @@ def test_never_above_the_limit_also_after_a_kill(
     async def main(ledger: Ledger) -> None:
         await asyncio.gather(*(work_on(ledger) for _ in range(workers)))
 
-    with open_ledger(path, Limits(max_tokens=limit), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_tokens=limit), Dollar()) as ledger:
         asyncio.run(main(ledger))
         now = ledger.summary()
     assert now.settled.tokens <= billed <= (now.settled + now.uncertain).tokens <= limit
@@ -195,7 +195,7 @@ def test_never_above_the_limit_also_after_a_kill(
     holds = kept.count(b'"kind":"hold"') - (
         not kept.endswith(b"\n") and kept.rpartition(b"\n")[2].count(b'"kind":"hold"')
     )
-    with open_ledger(path, Limits(max_tokens=limit), Dollar()) as ledger:
+    with open_ledger(path, SpendingLimits(max_tokens=limit), Dollar()) as ledger:
         again = ledger.summary()
         assert again.total.tokens <= limit
         if holds:
@@ -208,7 +208,7 @@ def test_kill_loses_no_spending(path: Path) -> None:
 import asyncio, sys
 from pathlib import Path
 from sera.records import Usage
-from sera.runs.ledger import Limits, open_ledger
+from sera.runs.ledger import SpendingLimits, open_ledger
 
 async def main(ledger):
     for n in range(10**6):
@@ -218,7 +218,7 @@ async def main(ledger):
             ledger.settle(hold, Usage(prompt=5))
             print("settled", flush=True)
 
-with open_ledger(Path({str(path)!r}), Limits(), None) as ledger:
+with open_ledger(Path({str(path)!r}), SpendingLimits(), None) as ledger:
     asyncio.run(main(ledger))
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sera.errors import BudgetExhausted, TeacherError
 from sera.records import Message, ToolCall, Usage
-from sera.runs.ledger import Balance, Ledger, Limits, open_ledger
+from sera.runs.ledger import Balance, Ledger, SpendingLimits, open_ledger
 from sera.teachers import Price, RehearsalConfig, RemoteConfig, make_teacher, price_of
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.remote import RemoteTeacher
@@ -50,7 +50,7 @@ class Hasty(Clock):
 
 
 def work(
-    path: Path, limits: Limits, seed: int, faults: tuple[str, ...], rate: float, **config: object
+    path: Path, limits: SpendingLimits, seed: int, faults: tuple[str, ...], rate: float, **config: object
 ) -> tuple[Balance, Bill, int]:
     """Eight conversations of six requests each, at once; (our books, the server's, answers that came)."""
 
@@ -84,7 +84,9 @@ def work(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), limit=st.floats(0.0005, 0.03), stream=st.booleans())
 def test_never_a_cent_over(tmp_path: Path, seed: int, limit: float, stream: bool) -> None:
-    ours, theirs, _ = work(tmp_path / "ledger.jsonl", Limits(max_usd=limit), seed, FAULTS, 0.3, stream=stream)
+    ours, theirs, _ = work(
+        tmp_path / "ledger.jsonl", SpendingLimits(max_usd=limit), seed, FAULTS, 0.3, stream=stream
+    )
     assert ours.reserved.nano == 0
     assert ours.settled.nano <= theirs.nano <= ours.settled.nano + ours.uncertain.nano <= limit * 1e9
     assert ours.settled.tokens <= theirs.tokens <= ours.settled.tokens + ours.uncertain.tokens
@@ -96,14 +98,14 @@ def test_the_books_agree_where_no_fault_is_ambiguous(tmp_path: Path, stream: boo
     """429, refusals and answers that tell their usage leave nothing uncertain."""
     certain = tuple(fault for fault in (*UNBILLED, *TOLD) if fault.startswith("429") or fault in TOLD)
     patient = {"timeout": 60, "retries": 30, "trip_after": 99, "stream": stream}
-    ours, theirs, answers = work(tmp_path / "ledger.jsonl", Limits(), 5, certain, 0.4, **patient)
+    ours, theirs, answers = work(tmp_path / "ledger.jsonl", SpendingLimits(), 5, certain, 0.4, **patient)
     assert (ours.settled.nano, ours.settled.tokens, ours.usage) == (theirs.nano, theirs.tokens, theirs.usage)
     assert (ours.uncertain.nano, ours.reserved.nano) == (0, 0)
     assert answers == 48
 
 
 def test_what_is_ambiguous_counts_at_its_worst(tmp_path: Path) -> None:
-    ours, theirs, _ = work(tmp_path / "ledger.jsonl", Limits(), 5, AMBIGUOUS, 0.4)
+    ours, theirs, _ = work(tmp_path / "ledger.jsonl", SpendingLimits(), 5, AMBIGUOUS, 0.4)
     assert ours.settled.nano <= theirs.nano <= ours.settled.nano + ours.uncertain.nano
     assert ours.uncertain.nano > 0
 
@@ -111,7 +113,7 @@ def test_what_is_ambiguous_counts_at_its_worst(tmp_path: Path) -> None:
 def test_a_free_teacher_can_be_limited_too(tmp_path: Path) -> None:
     config = RehearsalConfig()
     with open_ledger(
-        tmp_path / "ledger.jsonl", Limits(max_tokens=20_000, max_usd=1), price_of(config)
+        tmp_path / "ledger.jsonl", SpendingLimits(max_tokens=20_000, max_usd=1), price_of(config)
     ) as ledger:
         teacher = make_teacher(config, ledger)
         request = ChatRequest(messages=(Message(role="user", content="hello"),))

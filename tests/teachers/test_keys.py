@@ -9,7 +9,7 @@ from scripted_server import answer, serving
 
 from sera.errors import ConfigError, SeraError
 from sera.records import Message
-from sera.runs.ledger import Limits, open_ledger
+from sera.runs.ledger import SpendingLimits, open_ledger
 from sera.settings import to_tree
 from sera.teachers.contract import ChatRequest
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
@@ -19,7 +19,7 @@ HELLO = ChatRequest(messages=(Message(role="user", content="hello"),))
 
 
 def ask(config: RemoteConfig, path: Path) -> RemoteTeacher:
-    with open_ledger(path, Limits(), None) as ledger:
+    with open_ledger(path, SpendingLimits(), None) as ledger:
         teacher = RemoteTeacher(config, ledger)
 
         async def main() -> None:

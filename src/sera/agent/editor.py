@@ -5,10 +5,12 @@ editor belongs to one rollout, because it remembers the edits that `undo_edit` t
 """
 
 import posixpath
+from collections.abc import Callable
 from typing import Any
 
 from sera.agent.outline import number, outline, split_lines
 from sera.harness import Profile
+from sera.redaction import placeholders
 from sera.sandboxes.contract import Sandbox
 
 _CONTEXT = 4
@@ -18,12 +20,19 @@ _LISTED = 3
 
 
 class Editor:
-    """Edits files of one sandbox and answers in the words of one profile."""
+    """Edits files of one sandbox and answers in the words of one profile.
 
-    def __init__(self, sandbox: Sandbox, profile: Profile, clip: int) -> None:
+    What it shows of a file has gone through `clean` as a whole, so that a secret of several lines is
+    also found where only some of them are shown. What it writes has not.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, profile: Profile, clip: int, clean: Callable[[str], str] = str
+    ) -> None:
         self._sandbox = sandbox
         self._profile = profile
         self._clip = clip
+        self._clean = clean
         self._history: dict[str, list[str]] = {}
         self._commands = {
             "view": self._view,
@@ -56,7 +65,7 @@ class Editor:
 
     async def _view(self, path: str, arguments: dict[str, Any]) -> str:
         try:
-            text = await self._read(path)
+            text = self._clean(await self._read(path))
         except IsADirectoryError:
             return await self._view_directory(path)
         if not text:
@@ -120,6 +129,8 @@ class Editor:
             places = [text[:start].count("\n") + 1 for start in _occurrences(text, old)]
             shown = ", ".join(map(str, places[:_LISTED])) + " …" * (count > _LISTED)
             return self._say("many_matches", path=path, count=count, lines=shown)
+        if placeholders([old]):
+            return self._say("no_match_redacted", path=path)
         near = next((n for n, line in enumerate(lines, 1) if wanted and line.strip() == wanted), None)
         return self._say("no_match_hint", path=path, line=near) if near else self._say("no_match", path=path)
 
@@ -170,7 +181,7 @@ class Editor:
 
     def _edited(self, template: str, path: str, head: str, start: int, tail: str) -> str:
         """Show the lines from `start` to the end of `head`, with some context on both sides."""
-        lines = split_lines(head + tail)
+        lines = split_lines(self._clean(head + tail))
         first = max(1, head[:start].count("\n") + 1 - _CONTEXT)
         last = min(len(lines), head.count("\n") + 1 + _CONTEXT)
         return self._say(template, path=path, listing=number(lines[first - 1 : last], first))

@@ -7,10 +7,13 @@
 `run_rollout` returns whatever ends the rollout as an `End`, and the trajectory up to there is kept. The
 wall clock of a rollout has its one owner here; the time of a command belongs to the sandbox, that of
 a request to the teacher. With a `Memory` an interrupted rollout goes on from its last step.
+
+No secret gets into a message, the patch or an error. A reply loses its own before anything else is done
+with it, so what is recorded is what was run.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -21,6 +24,7 @@ from sera.agent.tools import Toolbox
 from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.harness import Profile
 from sera.records import Answered, End, Message, Replied, ToolCall, Usage
+from sera.redaction import OFF, Redactor, clean_message
 from sera.sandboxes.contract import Sandbox
 from sera.teachers.contract import ChatRequest, Reply, Teacher
 
@@ -47,6 +51,16 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     config: AgentConfig
     permission: Callable[[], Awaitable[None]] = _at_once
     """Awaited before every request to the teacher: may wait (paused), or raise `Halted`."""
+    redactor: Redactor = OFF
+    """Takes secrets out of every text."""
+    project: tuple[str, ...] = ()
+    """Names under which a copy of the project would be installed, for the audit."""
+
+    async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
+        """The teacher's reply to a conversation, without secrets."""
+        request = ChatRequest(messages=tuple(messages), tools=self.profile.tools, seed=seed)
+        reply = await self.teacher.complete(request)
+        return msgspec.structs.replace(reply, message=clean_message(reply.message, self.redactor))
 
 
 async def run_rollout(
@@ -71,6 +85,7 @@ async def run_rollout(
         raise
     except RolloutError as problem:
         end, error = End.FAILED, f"{type(problem).__name__}: {problem}"
+    patch, error = map(agent.redactor.clean, (patch, error))
     return Outcome(end=end, messages=tuple(rollout.messages), patch=patch, usage=rollout.usage, error=error)
 
 
@@ -82,13 +97,13 @@ class _Rollout:
         self._sandbox = sandbox
         self._seed = seed
         self._memory = memory
-        self._toolbox = Toolbox(sandbox, agent.profile, agent.config)
+        self._toolbox = Toolbox(sandbox, agent.profile, agent.config, agent.redactor)
         self._tree = ""
         """The tree after the last remembered step, until it has been compared."""
         task = agent.profile.prompt("task", workdir=sandbox.workdir, request=request)
         self.messages = [
-            Message(role="system", content=agent.profile.prompt("system")),
-            Message(role="user", content=task),
+            Message(role=role, content=agent.redactor.clean(text))
+            for role, text in (("system", agent.profile.prompt("system")), ("user", task))
         ]
         self.usage = Usage()
 
@@ -123,10 +138,7 @@ class _Rollout:
             reply = Reply(message=known.message, finish_reason=known.finish_reason, usage=known.usage)
         else:
             await self._wait_for_permission(clock)
-            request = ChatRequest(
-                messages=tuple(self.messages), tools=self._agent.profile.tools, seed=self._seed
-            )
-            reply = await self._agent.teacher.complete(request)
+            reply = await self._agent.ask(self.messages, self._seed)
             self._memory.remember(
                 Replied(
                     number=number, message=reply.message, finish_reason=reply.finish_reason, usage=reply.usage

@@ -6,6 +6,7 @@ from sera.agent.calls import Call
 from sera.agent.config import AgentConfig
 from sera.agent.editor import Editor
 from sera.harness import Profile
+from sera.redaction import Redactor, placeholders
 from sera.sandboxes.contract import CommandResult, Sandbox
 
 
@@ -19,19 +20,25 @@ class Observation(msgspec.Struct, frozen=True):
 
 class Toolbox:
     """`bash`, `str_replace_editor` and `submit` for one rollout. Names and parameters come from the
-    profile's `tools.json`; a tool named there must have a method here."""
+    profile's `tools.json`; a tool named there must have a method here. Secrets leave a text before it is
+    clipped, so that none is cut in two and missed."""
 
-    def __init__(self, sandbox: Sandbox, profile: Profile, config: AgentConfig) -> None:
+    def __init__(self, sandbox: Sandbox, profile: Profile, config: AgentConfig, redactor: Redactor) -> None:
         self._sandbox = sandbox
         self._profile = profile
         self._config = config
-        self._edit = Editor(sandbox, profile, config.clip)
+        self._redactor = redactor
+        self._edit = Editor(sandbox, profile, config.clip, redactor.clean)
         self._reviewed = False
         self._tools = {"bash": self._bash, "str_replace_editor": self._editor, "submit": self._submit}
 
     async def use(self, call: Call) -> Observation:
         """Run one call. Raises `SandboxError` if the sandbox is gone."""
-        return await self._tools[call.name](call)
+        observation = await self._tools[call.name](call)
+        if self._redactor.refuses and (secrets := placeholders([observation.text])):
+            told = self._profile.say("withheld", secrets=", ".join(f"[redacted {kind}]" for kind in secrets))
+            return Observation(told, observation.final)
+        return observation
 
     async def _bash(self, call: Call) -> Observation:
         result = await self._sandbox.run(call.arguments["command"], self._config.tool_timeout)
@@ -65,8 +72,9 @@ class Toolbox:
         return parts
 
     def _clip(self, text: str, already: int = 0) -> str:
-        """Leave out the middle of what is longer than the configured number of characters, and say
-        how much is missing, with the `already` missing part."""
+        """Without secrets; and leave out the middle of what is longer than the configured number of
+        characters, and say how much is missing, with the `already` missing part."""
+        text = self._redactor.clean(text)
         excess = len(text) - self._config.clip
         if excess <= 0 and not already:
             return text

@@ -14,6 +14,7 @@ from sera.errors import SeraError, UsageError
 
 COMMANDS = {
     "functions": "What can be sampled from a repository, and why the rest is left out.",
+    "estimate": "What a run will cost, take and yield, before anything is spent.",
     "generate": "Run the teacher over a repository's functions and record every rollout.",
     "status": "How far a run is: states, reasons, recall, tokens, time left.",
     "show": "List a run's pairs, or one of them from prompt to patch.",
@@ -24,6 +25,7 @@ COMMANDS = {
     "drop": "Give some of a run's tasks up.",
     "recall": "Compare two patches line by line.",
     "dataset": "Build a training set from one or several runs.",
+    "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
     "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
 }
 _MODULES = dict.fromkeys(("pause", "resume", "stop", "requeue", "drop"), "control")

@@ -14,7 +14,7 @@ from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain,
 if TYPE_CHECKING:
     from sera.cli.progress import Finished
     from sera.engines.local import Shift
-    from sera.generation.job import Job
+    from sera.generation.job import GenerateConfig, Job
     from sera.runs import Run
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -41,6 +41,15 @@ from the environment variable SERA_API_KEY."""
 @click.option("--functions", type=click.IntRange(1), metavar="N", help="Functions to sample.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="Dollars the run may cost in all.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Tokens the run may use in all.")
+@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours the run may work in all.")
+@click.option(
+    "--pilot",
+    type=click.IntRange(2),
+    metavar="P",
+    help="Do only the first P tasks, and forecast the rest from them.",
+)
 def command(
     repo: str,
     out: Path,
@@ -51,19 +60,33 @@ def command(
     functions: int | None,
     concurrency: int | None,
     seed: int | None,
+    max_usd: float | None,
+    max_tokens: int | None,
+    max_hours: float | None,
+    pilot: int | None,
 ) -> None:
     """Run the teacher over functions of REPO and record every rollout in RUN.
 
     For each function: a rollout from a vague prompt, the teacher's own check of it, an issue text
     written from it, and a second rollout from that text alone. The two patches are then compared.
     """
+    import msgspec
+
     from sera.generation.job import GenerateConfig, plan_job
     from sera.runs import open_run
     from sera.settings import load_config
 
-    options = {"functions": functions, "concurrency": concurrency, "seed": seed}
-    config = load_config(GenerateConfig, file, pairs, _teacher_settings(teacher, model) | options)
-    job = plan_job(repo, out, config)
+    options = {
+        "functions": functions,
+        "concurrency": concurrency,
+        "seed": seed,
+        "limits.max_usd": max_usd,
+        "limits.max_tokens": max_tokens,
+        "limits.max_hours": max_hours,
+    }
+    config = load_config(GenerateConfig, file, pairs, teacher_settings(teacher, model) | options)
+    wanted = config.functions
+    job = plan_job(repo, out, msgspec.structs.replace(config, functions=min(pilot or wanted, wanted)))
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         halted = _work(job, run)
         owed = len(run.owed())
@@ -75,10 +98,24 @@ def command(
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
     if owed:
         raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == _INTERRUPTED else EXIT_FAILED)
-    console().print(f"done: {out}. Next: sera status {out}, sera dataset {out} --out DIR")
+    if pilot and pilot < wanted:
+        _forecast(job, run, wanted)
+    else:
+        console().print(f"done: {out}. Next: sera status {out}, sera dataset {out} --out DIR")
 
 
-def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, object]:
+def _forecast(job: "Job", run: "Run", wanted: int) -> None:
+    """Print what the whole plan will come to by the tasks of a pilot."""
+    from sera.cli.estimate import forecast_job, print_forecast
+    from sera.teachers import price_of
+
+    out = console()
+    print_forecast(out, forecast_job(job, wanted, run, price_of(job.config.teacher)))
+    out.print(f"the pilot is done: {run.path}. The same command without --pilot goes on from it, and does "
+              f"none of its {len(job.tasks)} tasks again")  # fmt: skip
+
+
+def teacher_settings(teacher: str | None, model: str | None) -> dict[str, object]:
     """The settings that `--teacher` and `--model` stand for."""
     if teacher is None:
         return {"teacher.model": model} if model else {}
@@ -95,10 +132,15 @@ def _teacher_settings(teacher: str | None, model: str | None) -> dict[str, objec
 
 
 def _work(job: "Job", run: "Run") -> str:
+    from sera.analysis import Outlook
     from sera.cli.progress import progress
+    from sera.teachers import price_of
 
-    owed = len(run.owed())
-    with progress(f"generating from {job.snapshot.name}", len(run.tasks), len(run.tasks) - owed) as finished:
+    total = len(run.tasks)
+    outlook = Outlook(run, price_of(job.config.teacher))
+    with progress(
+        f"generating from {job.snapshot.name}", total, total - len(run.owed()), outlook
+    ) as finished:
         try:
             return asyncio.run(_generate(job, run, finished))
         except asyncio.CancelledError:
@@ -108,17 +150,28 @@ def _work(job: "Job", run: "Run") -> str:
 async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
     """Work off the run; why it was ended early, or nothing."""
     from sera.engines.local import Shift
+    from sera.runs import LEDGER, open_ledger
     from sera.sandboxes import make_backend
-    from sera.teachers import make_teacher
+    from sera.teachers import make_teacher, price_of
 
-    teacher, backend = make_teacher(job.config.teacher), make_backend(job.config.sandbox, job.snapshot.layer)
-    async with teacher, backend:
-        if backend.notice:
-            complain(backend.notice)
-        shift = Shift(job, run, teacher, backend, finished)
-        with _interruptible(shift):
-            await shift.work()
-        return shift.halted
+    config = job.config
+    with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher)) as ledger:
+        teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None)
+        async with teacher, make_backend(config.sandbox, job.snapshot.layer) as backend:
+            if backend.notice:
+                complain(backend.notice)
+            shift = Shift(job, run, teacher, backend, finished)
+            with _interruptible(shift):
+                await shift.work()
+            return shift.halted
+
+
+def _is_metered(config: "GenerateConfig") -> bool:
+    """The rehearsal teacher costs nothing: its calls are counted only where a limit is to be tried."""
+    from sera.runs import SpendingLimits
+    from sera.teachers import RehearsalConfig
+
+    return not isinstance(config.teacher, RehearsalConfig) or config.limits != SpendingLimits()
 
 
 @contextmanager

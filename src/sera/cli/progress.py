@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import click
 
@@ -17,37 +18,46 @@ _EVERY = 10.0
 Finished = Callable[[Pair], None]
 
 
+class Outlook(Protocol):
+    """A forecast in words, which learns from every task that ends."""
+
+    def count(self, pair: Pair) -> None: ...
+
+    def __str__(self) -> str: ...
+
+
 @contextmanager
-def progress(title: str, total: int, before: int) -> Iterator[Finished]:
-    """Show how a run of `total` tasks goes, `before` of which were done in earlier runs. Yields what
-    to call with every pair."""
+def progress(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
+    """Show how a run of `total` tasks goes, `before` of which were done in earlier runs, and what it will
+    come to. Yields what to call with every pair."""
     show = _bar if sys.stderr.isatty() else _lines
-    with show(title, total, before) as finished:
+    with show(title, total, before, outlook) as finished:
         yield finished
 
 
 @contextmanager
-def _bar(title: str, total: int, before: int) -> Iterator[Finished]:
+def _bar(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     states: Counter[State] = Counter()
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[states]}"),
+        TextColumn("{task.fields[states]}"), TextColumn("{task.fields[outlook]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        line = bar.add_task(title, total=total, completed=before, states="")
+        line = bar.add_task(title, total=total, completed=before, states="", outlook=str(outlook))
 
         def finished(pair: Pair) -> None:
             states[pair.state] += 1
-            bar.update(line, advance=1, states=_describe(states))
+            outlook.count(pair)
+            bar.update(line, advance=1, states=_describe(states), outlook=str(outlook))
 
         yield finished
 
 
 @contextmanager
-def _lines(title: str, total: int, before: int) -> Iterator[Finished]:
+def _lines(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
     states: Counter[State] = Counter()
     started = last = time.monotonic()
     click.echo(f"{title}: {total} tasks" + f", {before} of them done before" * bool(before), err=True)
@@ -55,12 +65,13 @@ def _lines(title: str, total: int, before: int) -> Iterator[Finished]:
     def finished(pair: Pair) -> None:
         nonlocal last
         states[pair.state] += 1
+        outlook.count(pair)
         now, done = time.monotonic(), before + states.total()
         if now - last >= _EVERY or done == total:
             last = now
             left = (now - started) / states.total() * (total - done)
             rest = f", about {duration(left)} left" * (done < total)
-            click.echo(f"{done}/{total}: {_describe(states)}{rest}", err=True)
+            click.echo(f"{done}/{total}: {_describe(states)}{rest}; {outlook}", err=True)
 
     yield finished
 

@@ -61,6 +61,12 @@ def _print(run: Path, summary: "Summary") -> None:
         f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
         f"({usage.cached:,} cached), {usage.completion:,} completion tokens"
     )
+    spent = summary.spent
+    if spent.total.tokens:
+        out.print(
+            f"spent: ${spent.settled.usd:.2f} as billed, and at most ${spent.uncertain.usd:.2f} more for "
+            "requests that were broken off"
+        )
     if summary.damaged:
         out.print(f"{summary.damaged} lines of the journals cannot be read; what they held is owed again")
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from sera.records import Stage
+from sera.agent.audit import kinds
+from sera.records import Severity, Stage
 from sera.settings import Config
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -25,6 +26,9 @@ class DatasetConfig(Config, frozen=True):
     """Longest patch in added and removed lines, the paper's filter for a specialist."""
     max_tool_tokens: _Count = 600
     """Highest mean length of a tool's answer in tokens, the paper's filter for a specialist."""
+    exclude_findings: tuple[str, ...] = (Severity.CHEATING,)
+    """What the audit may not have found: severities (`cheating`, `attempt`, `note`) and kinds of findings
+    (see `docs/text-security.md`). What merely failed does no harm to the data."""
     max_tokens: _Count = 32_768
     """Longest row in tokens with the chat template's overhead: the context the student is trained with.
     A longer conversation is cut back to an assistant turn."""
@@ -33,6 +37,11 @@ class DatasetConfig(Config, frozen=True):
     tokenizer: str = ""
     """Path of a `tokenizer.json`; empty looks in `$SERA_TOKENIZER`, then for an installed package that
     carries Qwen3's."""
+
+    def __post_init__(self) -> None:
+        known = {*Severity, *kinds()}
+        if unknown := set(self.exclude_findings) - known:
+            raise ValueError(f"unknown findings {sorted(unknown)}; there are {', '.join(sorted(known))}")
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a dataset carries them: without the path, which means nothing elsewhere."""

@@ -55,6 +55,7 @@ def _sample(
         end=rollout.end,
         messages=rollout.messages,
         patch=rollout.patch,
+        findings=rollout.findings,
         accepted=accepted,
         agreement=agreement,
         category=category,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sera.records import Agreement, End, Message, Record, Stage
+from sera.records import Agreement, End, Finding, Message, Record, Stage
 
 
 class Source(Record, frozen=True, kw_only=True):
@@ -29,6 +29,8 @@ class Sample(Record, frozen=True, kw_only=True):
     """The whole conversation, system prompt first."""
     patch: str
     """The unified diff of this rollout."""
+    findings: tuple[Finding, ...] = ()
+    """What the audit of this rollout found."""
     accepted: bool = True
     """T1: the self-check's answer, false where it was owed and never given. True where the run asked for
     none, and for T2."""

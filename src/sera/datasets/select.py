@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """The self-check did not accept the T1."""
     EMPTY_PATCH = "empty_patch"
     """It was handed in without a change."""
+    FINDINGS = "findings"
+    """The audit found something of `exclude_findings`."""
     LOW_RECALL = "low_recall"
     """The recall of the T2 is below `min_recall`."""
     LONG_PATCH = "long_patch"
@@ -51,6 +53,7 @@ def filters(config: DatasetConfig) -> tuple[Filter, ...]:
         _when(Reason.NOT_SUBMITTED, lambda c: c.sample.end is not End.SUBMITTED),
         _when(Reason.REFUSED, lambda c: c.sample.stage is Stage.T1 and not c.sample.accepted),
         _when(Reason.EMPTY_PATCH, lambda c: not c.sample.patch.strip()),
+        _when(Reason.FINDINGS, lambda c: _was_found(c.sample, config)),
         _when(Reason.LOW_RECALL, lambda c: c.sample.stage is Stage.T2 and c.recall < config.min_recall),
         _when(Reason.LONG_PATCH, lambda c: c.patch_lines > config.max_patch_lines),
         _when(Reason.LONG_TOOL_OUTPUT, lambda c: c.tool_tokens > config.max_tool_tokens),
@@ -61,6 +64,11 @@ def filters(config: DatasetConfig) -> tuple[Filter, ...]:
 
 def _when(reason: Reason, refused: Callable[[Candidate], bool]) -> Filter:
     return lambda candidate: reason if refused(candidate) else None
+
+
+def _was_found(sample: Sample, config: DatasetConfig) -> bool:
+    excluded = set(config.exclude_findings)
+    return any(finding.kind in excluded or finding.severity in excluded for finding in sample.findings)
 
 
 def first_reason(candidate: Candidate, chain: Iterable[Filter]) -> Reason | None:

@@ -45,7 +45,12 @@ class Shift:
         self._may_go_on.set()
         self._orders = OrderBook(run.path)
         agent = Agent(
-            teacher=teacher, profile=run.profile, config=job.config.agent, permission=self._permission
+            teacher=teacher,
+            profile=run.profile,
+            config=job.config.agent,
+            permission=self._permission,
+            redactor=job.redactor,
+            project=job.project,
         )
         styles = {text.name: text.text for text in job.demonstrations}
         self._steps = Steps(run, agent, backend, styles)

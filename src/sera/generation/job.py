@@ -14,11 +14,15 @@ from sera.errors import RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import Profile, load_profile
 from sera.records import Record, Task, content_id
+from sera.redaction import RedactionConfig, Redactor, make_redactor
 from sera.repositories import IndexRules, Snapshot, Weights, index_functions, open_snapshot, plan_tasks
-from sera.runs import Manifest, read_run
+from sera.repositories.names import import_names
+from sera.repositories.remotes import redacted
+from sera.runs import Manifest, SpendingLimits, read_run
 from sera.sandboxes import SandboxConfig
 from sera.settings import Config, Count, convert, to_tree
-from sera.teachers import RehearsalConfig, TeacherConfig, make_teacher
+from sera.teachers import RehearsalConfig, RemoteConfig, TeacherConfig, make_teacher
+from sera.teachers.remote.keys import read_key
 
 
 class GenerateConfig(Config, frozen=True):
@@ -43,6 +47,8 @@ class GenerateConfig(Config, frozen=True):
     teacher: TeacherConfig = msgspec.field(default_factory=RehearsalConfig)
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
     sandbox: SandboxConfig = msgspec.field(default_factory=SandboxConfig)
+    limits: SpendingLimits = msgspec.field(default_factory=SpendingLimits)
+    redaction: RedactionConfig = msgspec.field(default_factory=RedactionConfig)
 
 
 class Job(Record, frozen=True):
@@ -54,15 +60,19 @@ class Job(Record, frozen=True):
     snapshot: Snapshot
     demonstrations: tuple[Demonstration, ...]
     tasks: list[Task]
+    redactor: Redactor
+    project: tuple[str, ...]
+    """Names under which the project would be installed."""
 
 
-def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
-    """Work out what to do for `repository` in the run directory `out`, writing nothing there.
+def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
+    """Work out what to do for `repository` in the run directory `out`, if any, writing nothing there.
 
     A run that was begun before goes on with the snapshot it began with, whatever has happened to the
     repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
     """
     profile = load_profile(config.profile)
+    redactor = make_redactor(config.redaction, _keys(config.teacher))
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
     snapshot = _begun_with(out, repository) or open_snapshot(repository, revision=config.revision or None)
     tasks = plan_tasks(
@@ -79,7 +89,7 @@ def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
         version=version("sera"),
         config=to_tree(config),
         identity=_identity(config, profile, snapshot, demonstrations),
-        source={"repository": repository, **to_tree(snapshot)},
+        source={"repository": redacted(repository), **to_tree(snapshot)},
     )
     return Job(
         config=config,
@@ -87,16 +97,34 @@ def plan_job(repository: str, out: Path, config: GenerateConfig) -> Job:
         profile=profile,
         snapshot=snapshot,
         demonstrations=demonstrations,
-        tasks=tasks,
+        tasks=[_clean_task(task, redactor) for task in tasks],
+        redactor=redactor,
+        project=import_names(snapshot.tree, snapshot.name),
     )
 
 
-def _begun_with(out: Path, repository: str) -> Snapshot | None:
+def _keys(teacher: TeacherConfig) -> tuple[str, ...]:
+    """The keys of a remote teacher, which are secret whatever their variables are called."""
+    addresses = teacher.addresses if isinstance(teacher, RemoteConfig) else ()
+    return tuple(read_key(endpoint).header() for endpoint in addresses)
+
+
+def _clean_task(task: Task, redactor: Redactor) -> Task:
+    """The task without what its function's docstring and decorators may give away."""
+    function = msgspec.structs.replace(
+        task.function,
+        docstring=redactor.clean(task.function.docstring),
+        decorators=tuple(map(redactor.clean, task.function.decorators)),
+    )
+    return msgspec.structs.replace(task, function=function)
+
+
+def _begun_with(out: Path | None, repository: str) -> Snapshot | None:
     """The snapshot of the run in `out`, if there is one and its files are still cached."""
-    if not (out / "run.json").exists():
+    if out is None or not (out / "run.json").exists():
         return None
     source = dict(read_run(out).manifest.source)
-    if source.pop("repository") != repository:
+    if source.pop("repository") != redacted(repository):
         raise RunError(f"the run {out} belongs to another repository: choose another --out")
     snapshot = convert(source, Snapshot, f"the source recorded in {out / 'run.json'}")
     return snapshot if snapshot.tree.is_dir() else None
@@ -117,4 +145,5 @@ def _identity(
         "index": to_tree(config.index),
         "sampling": to_tree(config.sampling),
         "workdir": config.sandbox.workdir,
+        "redaction": config.redaction.identity,
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sera.agent import Agent, Outcome, run_rollout
+from sera.agent.audit import audit
 from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.generation.answers import read_block, read_verdict
 from sera.records import (
@@ -24,9 +25,9 @@ from sera.records import (
     Verdict,
     content_id,
 )
+from sera.redaction import placeholders
 from sera.runs import Run, Trail
 from sera.sandboxes.contract import Backend
-from sera.teachers.contract import ChatRequest
 
 _ASKS = 2
 """Times a question is put before an unreadable answer is taken as it is."""
@@ -81,6 +82,10 @@ class Steps:
         self._run.pull_requests.append(request)
         return request
 
+    def clean(self, text: str) -> str:
+        """The text without secrets, for the records."""
+        return self._agent.redactor.clean(text)
+
     def _order(self, task: Task, stage: Stage, attempt: int, request: str, category: str) -> "_Order":
         identity = self._run.rollout_id(task, stage, attempt)
         seed = int(content_id(task.seed, identity)[:_SEED_DIGITS], 16)
@@ -116,6 +121,8 @@ class Steps:
             profile=self._run.profile.hash,
             seconds=round(time.monotonic() - started, 3),
             restarts=restarts,
+            redactions=placeholders([*map(_text, outcome.messages), outcome.patch]),
+            findings=audit(outcome.messages, outcome.patch, self._agent.project),
             **msgspec.structs.asdict(outcome),
         )
 
@@ -128,21 +135,25 @@ class Steps:
     ) -> tuple[str, Usage]:
         """Put a question at the end of T1's own conversation, whose prefix the server still holds.
         A conversation that leaves no room for the question gets no answer."""
-        question = Message(role="user", content=self._run.profile.prompt(prompt, **values))
+        asked = self._agent.redactor.clean(self._run.profile.prompt(prompt, **values))
+        question = Message(role="user", content=asked)
         text, usage = "", Usage()
         for n in range(_ASKS):
-            request = ChatRequest(
-                messages=(*t1.messages, question), tools=self._run.profile.tools, seed=t1.seed + n
-            )
             await self._agent.permission()
             try:
-                reply = await self._agent.teacher.complete(request)
+                reply = await self._agent.ask((*t1.messages, question), t1.seed + n)
             except ContextOverflow:
                 break
             text, usage = reply.message.content, usage + reply.usage
             if readable(text):
                 break
         return text, usage
+
+
+def _text(message: Message) -> str:
+    """All that a message says."""
+    arguments = (call.arguments for call in message.tool_calls)
+    return "\n".join((message.content, message.reasoning, *arguments))
 
 
 class _Order(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ async def generate_pair(task: Task, steps: Steps) -> Pair:
     try:
         return await _generate(task, steps)
     except RolloutError as problem:
-        return ended(task, State.FAILED, f"{type(problem).__name__}: {problem}")
+        return ended(task, State.FAILED, steps.clean(f"{type(problem).__name__}: {problem}"))
 
 
 async def _generate(task: Task, steps: Steps) -> Pair:

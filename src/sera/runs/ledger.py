@@ -35,8 +35,15 @@ NANO = 1_000_000_000
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Limits(Config, frozen=True):
-    """What a run may use in all, however often it is resumed."""
+LEDGER = "ledger.jsonl"
+"""Its name in a run directory."""
+
+
+class SpendingLimits(Config, frozen=True):
+    """What a run may use in all, however often it is resumed.
+
+    A limit counts every request, sent and unsettled ones at the most they may cost.
+    """
 
     max_usd: Positive | None = None
     """Dollars. Default: no limit. Needs the model's price, from the shipped table or `teacher.price`."""
@@ -115,7 +122,7 @@ class Balance(Record, frozen=True):
 class Ledger:
     """The meter of a run; see `teachers.contract.Meter` for what its four methods promise."""
 
-    def __init__(self, path: Path, limits: Limits, tariff: Tariff | None) -> None:
+    def __init__(self, path: Path, limits: SpendingLimits, tariff: Tariff | None) -> None:
         self.path = path
         self._limits = limits
         self._tariff = tariff
@@ -229,7 +236,7 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(path: Path, limits: Limits, tariff: Tariff | None) -> Iterator[Ledger]:
+def open_ledger(path: Path, limits: SpendingLimits, tariff: Tariff | None) -> Iterator[Ledger]:
     """The ledger of a run, for its only writer. `tariff` None: the price is not known.
 
     Raises `ConfigError` if dollars are limited and the price is not known, and `RunError` if what was

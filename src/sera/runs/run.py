@@ -7,6 +7,8 @@
     verdicts.jsonl      │ what has been done: journals that only grow
     pull_requests.jsonl │
     pairs.jsonl         ┘ one line ends a task; a task without one, or with a failed one, is owed
+    ledger.jsonl        what requests to the teacher may cost, written before they are sent, and did cost
+    control.jsonl       orders to the process at work
     steps/              the steps of rollouts under way, a file each; gone when the rollout is recorded
 
 One process at a time writes a run, held by a lock that the kernel frees however the process ends;

@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 
 from sera.records import Pair, Record, State, Usage
+from sera.runs.ledger import LEDGER, Balance, read_ledger
 from sera.runs.run import Run, is_running
 
 _RECENT = 50
@@ -28,6 +29,8 @@ class Summary(Record, frozen=True):
     mean_recall: float | None
     usage: Usage
     """Of all model calls, also those of refused and failed attempts."""
+    spent: Balance
+    """By the ledger: dollars and tokens, settled and uncertain; all zero if nothing was metered."""
     rollouts: int
     seconds_left: float | None
     """Estimated from the pace of the last pairs; None if nothing is owed or the pace is unknown."""
@@ -55,6 +58,7 @@ def summarize(run: Run) -> Summary:
         recall_histogram=_histogram(recalls),
         mean_recall=statistics.fmean(recalls) if recalls else None,
         usage=sum(spent, Usage()),
+        spent=read_ledger(run.path / LEDGER),
         rollouts=sum(1 for _ in run.rollouts.every(_Spent)),
         seconds_left=_seconds_left(pairs, owed),
         running=is_running(run.path),

@@ -8,7 +8,6 @@ from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
 
 TeacherConfig = RehearsalConfig | RemoteConfig
-ChatConfig = RemoteConfig
 
 
 def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
@@ -32,7 +31,6 @@ def price_of(config: TeacherConfig) -> Price | None:
 
 
 __all__ = [
-    "ChatConfig",
     "ChatRequest",
     "Endpoint",
     "Meter",

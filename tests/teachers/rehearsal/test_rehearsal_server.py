@@ -12,11 +12,11 @@ import pytest
 from rehearsal_playing import PROFILE
 
 from sera.records import Message
-from sera.teachers.chat_client import ChatConfig, ChatTeacher
 from sera.teachers.chat_wire import encode_request
 from sera.teachers.contract import ChatRequest
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.rehearsal.server import make_app
+from sera.teachers.remote import RemoteConfig, RemoteTeacher
 
 REQUEST = ChatRequest(
     messages=(
@@ -126,7 +126,7 @@ async def _stall_and_answer(base_url: str) -> None:
             except httpx2.ReadTimeout:
                 stalled += 1
     assert stalled > 0
-    config = ChatConfig(base_url=base_url, model="rehearsal", timeout=0.5, retries=20)
-    async with ChatTeacher(config) as teacher:
+    config = RemoteConfig(base_url=base_url, model="rehearsal", timeout=0.5, retries=20)
+    async with RemoteTeacher(config) as teacher:
         reply = await teacher.complete(REQUEST)
     assert reply.message == RehearsalTeacher().answer(REQUEST).message

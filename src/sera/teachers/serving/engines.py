@@ -41,6 +41,8 @@ class EngineWords(msgspec.Struct, frozen=True):
     flags: Callable[[Order], Iterator[Flag]]
 
 
+_VLLM_SHARE, _SGLANG_SHARE = 0.90, 0.85
+"""Of a GPU's memory: vLLM's default; SGLang keeps its activations outside of it."""
 _WEIGHTS = {
     "bf16": "the weights as published: they fit, so nothing is lost to a smaller type",
     "fp8": "the FP8 variant: in BF16 there is room for fewer trajectories than asked for, or for none",
@@ -74,7 +76,9 @@ def _vllm(order: Order) -> Iterator[Flag]:
         yield Flag(text="--enable-expert-parallel", reason=_EXPERT)
     yield Flag(text=f"--max-model-len {order.context}", reason=_CONTEXT)
     yield Flag(text=f"--max-num-seqs {order.concurrency}", reason=_AT_ONCE)
-    yield Flag(text="--gpu-memory-utilization 0.90", reason="what the check of the memory reckons with")
+    yield Flag(
+        text=f"--gpu-memory-utilization {_VLLM_SHARE}", reason="what the check of the memory reckons with"
+    )
     yield Flag(text="--enable-auto-tool-choice", reason="vLLM refuses tools without it")
     yield Flag(text=f"--tool-call-parser {model.tools['vllm']}", reason=_TOOLS)
     if parser := model.reasoning.get("vllm"):
@@ -95,7 +99,9 @@ def _sglang(order: Order) -> Iterator[Flag]:
         yield Flag(text=f"--ep-size {layout.gpus}", reason=_EXPERT)
     yield Flag(text=f"--context-length {order.context}", reason=_CONTEXT)
     yield Flag(text=f"--max-running-requests {order.concurrency}", reason=_AT_ONCE)
-    yield Flag(text="--mem-fraction-static 0.85", reason="what the check of the memory reckons with")
+    yield Flag(
+        text=f"--mem-fraction-static {_SGLANG_SHARE}", reason="what the check of the memory reckons with"
+    )
     yield Flag(text=f"--tool-call-parser {model.tools['sglang']}", reason=_TOOLS)
     if parser := model.reasoning.get("sglang"):
         yield Flag(text=f"--reasoning-parser {parser}", reason=_THINKS)
@@ -108,7 +114,7 @@ def _sglang(order: Order) -> Iterator[Flag]:
 
 
 ENGINES: dict[Engine, EngineWords] = {
-    "vllm": EngineWords(start='VLLM_API_KEY="$SERA_API_KEY" vllm serve', fraction=0.90, flags=_vllm),
-    "sglang": EngineWords(start="python -m sglang.launch_server", fraction=0.85, flags=_sglang),
+    "vllm": EngineWords(start='VLLM_API_KEY="$SERA_API_KEY" vllm serve', fraction=_VLLM_SHARE, flags=_vllm),
+    "sglang": EngineWords(start="python -m sglang.launch_server", fraction=_SGLANG_SHARE, flags=_sglang),
 }
 """The engines, chosen here and nowhere else. vLLM takes its key from its own variable."""

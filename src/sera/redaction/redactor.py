@@ -1,0 +1,108 @@
+"""The redactor: a pure function from text to text, and the placeholders it leaves."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from sera.redaction.config import Mode, RedactionConfig
+from sera.redaction.private_keys import MARK, hide_private_keys
+from sera.redaction.shapes import Shape, shapes
+from sera.redaction.values import known_values, spellings
+
+_OPENING = "[redacted "
+_PLACEHOLDER = re.compile(r"(\[redacted [a-z][a-z-]*(?: [0-9a-f]{4})?\])")
+_KIND = re.compile(r"\[redacted ([a-z-]+)")
+_PRIVATE_KEY = "private-key"
+_TAG_DIGITS = 4
+"""Hex digits of a tag: enough to tell a run's secrets apart, far too few to check a guess of a random one."""
+
+
+class Redactor:
+    """Takes secrets out of texts. `clean` keeps the number of lines, and cleaning twice changes no more."""
+
+    def __init__(
+        self,
+        values: Sequence[str] = (),
+        kinds: Sequence[Shape] = (),
+        keys: bool = False,
+        refuses: bool = False,
+    ) -> None:
+        self.refuses = refuses
+        """Whether an observation that holds a placeholder is to be withheld whole."""
+        self._values = tuple(values)
+        self._shapes = tuple(kinds)
+        self._keys = keys
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._values)} values, {len(self._shapes)} shapes)"
+
+    def clean(self, text: str) -> str:
+        """`text` with a placeholder in the place of every secret. Where one is found there may be another
+        that it hid, so the search is repeated until it finds none."""
+        while (cleaned := self._clean(text)) != text:
+            text = cleaned
+        return text
+
+    def _clean(self, text: str) -> str:
+        if _OPENING not in text:
+            return self._clean_part(text)
+        parts = _PLACEHOLDER.split(text)
+        return "".join(part if n % 2 else self._clean_part(part) for n, part in enumerate(parts))
+
+    def _clean_part(self, text: str) -> str:
+        for value in self._values:
+            if value in text:
+                text = _outside(text, value)
+        for shape in self._shapes:
+            text = shape.hide(text, partial(_placeholder, shape.kind))
+        if self._keys and MARK in text:
+            text = hide_private_keys(text, f"{_OPENING}{_PRIVATE_KEY}]")
+        return text
+
+
+OFF = Redactor()
+"""Lets everything through."""
+
+
+def make_redactor(
+    config: RedactionConfig, keys: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+) -> Redactor:
+    """The redactor that the settings describe. `keys` are further secrets, empty ones left out: the
+    teacher's, whatever their variables are called. Raises `ConfigError` as `known_values` does.
+    """
+    if config.mode == Mode.OFF:
+        return OFF
+    found = {*known_values(config, environment), *spellings(key for key in keys if key)}
+    return Redactor(
+        sorted(found, key=lambda value: (-len(value), value)),
+        [shape for shape in shapes() if shape.kind not in config.ignore],
+        _PRIVATE_KEY not in config.ignore,
+        config.mode == Mode.REFUSE,
+    )
+
+
+def placeholders(texts: Iterable[str]) -> dict[str, int]:
+    """How often each kind of secret was redacted in these texts, by the placeholders in them."""
+    found = Counter(
+        match[1]
+        for text in texts
+        if _OPENING in text
+        for match in map(_KIND.match, _PLACEHOLDER.findall(text))
+        if match
+    )
+    return dict(sorted(found.items()))
+
+
+def _placeholder(kind: str, secret: str, untagged: bool) -> str:
+    tag = "" if untagged else " " + hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:_TAG_DIGITS]
+    return f"{_OPENING}{kind}{tag}]"
+
+
+def _outside(text: str, value: str) -> str:
+    """Replace a known value, but not inside a placeholder that an earlier one has left."""
+    parts = _PLACEHOLDER.split(text)
+    new = f"{_OPENING}secret]"
+    return "".join(part if n % 2 else part.replace(value, new) for n, part in enumerate(parts))

@@ -1,0 +1,82 @@
+"""Known secrets: values of this machine's environment, and of a file that the user names."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from sera.errors import ConfigError, boundary
+from sera.redaction.config import RedactionConfig
+
+_NAME = re.compile(
+    r"(?:^|_|API|ACCESS)KEYS?(?:_|\d|$)|(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(?:_|\d|$)"
+    r"|(?:^|_)(?:PASS|PAT|AUTH)(?:_|\d|$)",
+    re.IGNORECASE,
+)
+_LONG, _DIFFERENT = 12, 8
+"""Characters in all, and different ones, from which a value is taken for a secret by its variable's name."""
+_SHORTEST = 4
+"""Shorter secrets would tear every text to pieces."""
+_SHORTEST_LINE = 16
+"""Of a secret of several lines, the lines that count."""
+
+
+def known_values(config: RedactionConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Every known secret in every way it may be written, longest first.
+
+    Raises `ConfigError`, which names the place and never the value, if a variable that is named is not set,
+    the file cannot be read, or a secret is too short to be looked for.
+    """
+    found = {value for name, value in environment.items() if _is_secret(name, value)}
+    found -= {environment.get(name) for name in config.harmless}
+    for name in config.variables:
+        found.add(_checked(environment.get(name, ""), f"redaction.variables: {name}"))
+    if config.file is not None:
+        found.update(_read(config.file))
+    return spellings(found)
+
+
+def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
+    """The secrets as they are and escaped for JSON and for URLs, line by line, longest first."""
+    lines = {line for secret in secrets for line in _lines(secret)}
+    written = {way for line in lines for way in (line, json.dumps(line)[1:-1], quote(line, safe=""))}
+    return tuple(sorted(written, key=lambda value: (-len(value), value)))
+
+
+def _lines(secret: str) -> Iterable[str]:
+    lines = secret.strip().splitlines()
+    if len(lines) == 1:
+        return lines
+    return [line for line in map(str.strip, lines) if len(line) >= _SHORTEST_LINE and "-----" not in line]
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """By its name, and because it looks like no word, path, address or sentence."""
+    value = value.strip()
+    if not _NAME.search(name) or len(value) < _LONG or len(set(value)) < _DIFFERENT:
+        return False
+    if "-----BEGIN" in value:
+        return True
+    plain = value.startswith(("/", "./", "~", "http://", "https://")) or re.search(r"\s", value)
+    return not plain and bool(re.search(r"\d", value) and re.search(r"[A-Za-z]", value))
+
+
+def _checked(value: str, where: str) -> str:
+    if not value:
+        raise ConfigError(f"{where} is not set in the environment: set it, or take it out of the settings")
+    if len(value) < _SHORTEST:
+        raise ConfigError(
+            f"{where} has fewer than {_SHORTEST} characters: a secret so short cannot be told from text"
+        )
+    return value
+
+
+def _read(file: Path) -> list[str]:
+    with boundary(ConfigError, f"redaction.file {file}", OSError, UnicodeDecodeError):
+        lines = file.read_text("utf-8").splitlines()
+    return [
+        _checked(line.strip(), f"redaction.file {file}, line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]

@@ -1,0 +1,114 @@
+"""Forecast, pilot and teacher commands, as a user gives them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Sera
+from sera.analysis import Outlook, measure
+from sera.runs import read_run
+from sera.teachers import Price
+
+
+@pytest.fixture(scope="module")
+def piloted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pilot") / "run"
+
+
+@pytest.fixture
+def pilot(sera: Sera, tiny_repo: Path, piloted: Path) -> str:
+    """A pilot of three tasks of ten; what it printed. The second time nothing is done."""
+    return sera(
+        "generate", tiny_repo, "--out", piloted, "--functions", 10, "--pilot", 3, "--concurrency", 2
+    ).stdout
+
+
+def figures(told: dict[str, Any]) -> dict[str, Any]:
+    return {figure["name"]: figure for figure in told["figures"]}
+
+
+def test_a_forecast_without_a_run(sera: Sera, tiny_repo: Path) -> None:
+    told = json.loads(sera("estimate", tiny_repo, "--functions", 40, "--model", "glm-4.6", "--json").stdout)
+    assert told["tasks"] == 40
+    assert told["functions"] >= 5
+    assert 2 < figures(told)["cost"]["low"] < figures(told)["cost"]["high"] < 40
+    assert "arXiv 2601.20789" in figures(told)["model calls"]["source"]
+
+
+def test_an_unknown_price_says_how_to_give_it(sera: Sera, tiny_repo: Path) -> None:
+    shown = sera("estimate", tiny_repo, "--model", "nobody-knows-it").stdout
+    assert "give --price" in shown
+    assert "cost" not in shown.split("Yield")[0]
+
+
+def test_a_price_that_is_given(sera: Sera, tiny_repo: Path) -> None:
+    told = json.loads(sera("estimate", tiny_repo, "--functions", 10, "--price", "1,0.1,2", "--json").stdout)
+    assert told["price"] == {"input": 1.0, "cached": 0.1, "output": 2.0, "written": None}
+    assert "--price" in sera("estimate", tiny_repo, "--price", "cheap", code=2).stderr
+
+
+def test_the_rehearsal_teacher_is_free(sera: Sera, tiny_repo: Path) -> None:
+    told = json.loads(sera("estimate", tiny_repo, "--json").stdout)
+    assert figures(told)["cost"]["high"] == 0
+
+
+def test_a_pilot_forecasts_the_whole(pilot: str, piloted: Path) -> None:
+    assert "10 tasks, 3 of them done" in pilot
+    assert "measured on 3 tasks" in pilot
+    assert "without --pilot goes on" in pilot
+    assert len(read_run(piloted).tasks) == 3
+
+
+def test_an_estimate_from_the_pilot(sera: Sera, tiny_repo: Path, pilot: str, piloted: Path) -> None:
+    told = json.loads(sera("estimate", tiny_repo, "--functions", 50, "--run", piloted, "--json").stdout)
+    assert (told["tasks"], told["done"]) == (50, 3)
+    calls = figures(told)["model calls"]
+    assert 0 < calls["already"] < calls["low"] <= calls["likely"] <= calls["high"]
+    assert "bootstrap" in calls["source"]
+
+
+def test_the_whole_run_goes_on_from_the_pilot(
+    sera: Sera, tiny_repo: Path, pilot: str, piloted: Path, tmp_path: Path
+) -> None:
+    before = (piloted / "rollouts.jsonl").read_bytes()
+    done = sera("generate", tiny_repo, "--out", piloted, "--functions", 5, "--concurrency", 2)
+    assert (piloted / "rollouts.jsonl").read_bytes().startswith(before)
+    assert "3 of them done before" in done.stderr
+    assert "calls" in done.stderr
+
+
+def test_a_run_of_another_repository_is_refused(
+    sera: Sera, pilot: str, piloted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "one.py").write_text("def one(x):\n    y = x + 1\n    z = y * 2\n    return z\n")
+    assert (
+        "its tasks say nothing about other"
+        in sera("estimate", tmp_path / "other", "--run", piloted, code=2).stderr
+    )
+
+
+def test_the_outlook_adds_up(sera: Sera, tiny_repo: Path, tmp_path: Path) -> None:
+    sera("generate", tiny_repo, "--out", tmp_path / "run", "--functions", 3)
+    run = read_run(tmp_path / "run")
+    outlook = Outlook(run, Price(input=1, output=1))
+    spent = measure(run, {task.id for task in run.tasks}).done
+    tokens = sum(one.cached + one.fresh + one.output for one in spent)
+    assert f"${tokens / 1e6:,.2f} of about" in str(outlook)
+    for pair in run.pairs:
+        outlook.count(pair)
+    assert f"${tokens / 1e6:,.2f} of about" in str(outlook), "a task counts once"
+
+
+def test_teacher_command(sera: Sera) -> None:
+    shown = sera("teacher", "command", "glm-4.5-air", "--gpus", 4, "--gpu", "h100").stdout
+    assert "vllm serve" in shown
+    assert "was not run here" in shown
+    assert "does not fit" in sera("teacher", "command", "glm-4.6", "--gpus", 1, code=2).stderr
+
+
+def test_teacher_check_of_nobody(sera: Sera) -> None:
+    done = sera("teacher", "check", "http://127.0.0.1:9/v1", "--model", "m", "--json", code=1)
+    assert json.loads(done.stdout)["usable"] is False
