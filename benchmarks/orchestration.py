@@ -96,7 +96,7 @@ async def generate_pairs(
     ends: list[Pair] = []
     with open_run(out, job.manifest, job.profile, job.tasks) as opened:
         async with (
-            ScriptedTeacher(SCRIPT) as teacher,
+            ScriptedTeacher(SCRIPT, latency) as teacher,
             make_backend(config.sandbox, job.snapshot.layer) as backend,
         ):
             before, started = usage(), time.monotonic()
