@@ -204,6 +204,20 @@ def test_what_can_be_guessed_shows_nothing_of_its_hash() -> None:
     assert clean(VALUE, ENVIRONMENT) == "[redacted secret]"
 
 
+def test_keys_of_the_teacher_are_known_but_for_placeholders() -> None:
+    hide = make_redactor(RedactionConfig(), keys=("kB93-of-no-shape", "EMPTY", ""), environment={}).clean
+    assert hide("EMPTY kB93-of-no-shape") == "EMPTY [redacted secret]"
+
+
+@pytest.mark.parametrize(
+    "text", ["+" + " " * 100_000 + "!", "a" * 100_000 + "!", "1" * 100_000, "://a:" * 20_000]
+)
+def test_hostile_text_takes_no_time(text: str) -> None:
+    started = time.process_time()
+    clean(f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n" * 3)
+    assert time.process_time() - started < 2
+
+
 def test_a_redactor_does_not_show_its_secrets() -> None:
     assert VALUE not in repr(redactor(ENVIRONMENT))
 

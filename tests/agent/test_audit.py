@@ -166,6 +166,9 @@ def test_shell_text_is_cut_into_commands() -> None:
     assert [one.text for one in commands(text)] == ["cd /tmp", "grep x.md", "head", "git log -p"]
 
 
-@pytest.mark.parametrize("text", ["'", '"$(', "<<", "cat <<EOF", "\\", "a\0b", "$((1+2))", "((", "x " * 9999])
+@pytest.mark.parametrize(
+    "text",
+    ["'", '"$(', "<<", "cat <<EOF", "\\", "a\0b", "$((1+2))", "((", "x " * 9999, "<<E" + "\n" * 50_000],
+)
 def test_any_text_can_be_read(text: str) -> None:
     list(commands(text))

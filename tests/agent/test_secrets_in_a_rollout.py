@@ -11,7 +11,6 @@ from sera.agent import Agent, AgentConfig, Outcome, run_rollout
 from sera.errors import TeacherError
 from sera.records import End, Message
 from sera.redaction import RedactionConfig, Redactor, make_redactor, placeholders
-from sera.redaction.config import Mode
 from sera.runs import Trail
 from sera.sandboxes import Sandbox
 from sera.teachers.contract import ChatRequest, Reply
@@ -22,7 +21,7 @@ SECRET = "q7-Hidden/value+91"
 BODY = "MIIEpAIBAAKCAQEAabCD12+" * 2
 KEY = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n{BODY}\n-----END PRIVATE KEY-----\n"
 REDACTOR = make_redactor(RedactionConfig(), environment={"ACME_TOKEN": SECRET})
-REFUSING = make_redactor(RedactionConfig(mode=Mode.REFUSE), environment={"ACME_TOKEN": SECRET})
+REFUSING = make_redactor(RedactionConfig(mode="refuse"), environment={"ACME_TOKEN": SECRET})
 FILES = {"/testbed/keys.py": f"a = 1\ntoken = '{TOKEN}'\nb = '{SECRET}'\n", "/testbed/server.key": KEY}
 
 

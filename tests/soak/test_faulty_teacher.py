@@ -26,15 +26,24 @@ PRICE = Price(input=0.6, cached=0.11, output=2.2)
 CERTAIN = tuple(fault for fault in (*UNBILLED, *TOLD) if fault.startswith("429") or fault in TOLD)
 
 
-@pytest.mark.parametrize(("faults", "exact"), [(FAULTS, False), (CERTAIN, True)], ids=["all-faults", "unambiguous-faults"])
+@pytest.mark.parametrize(
+    ("faults", "exact"), [(FAULTS, False), (CERTAIN, True)], ids=["all-faults", "unambiguous-faults"]
+)
 def test_every_pair_has_a_definite_end_and_the_books_agree(
-    tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: tuple[str, ...], exact: bool
+    tiny_repo: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    faults: tuple[str, ...],
+    exact: bool,
 ) -> None:
     monkeypatch.setenv("SERA_CACHE", str(cache))
     ends: list[Pair] = []
 
     async def main() -> FaultyServer:
-        async with FaultyServer(RehearsalTeacher(RehearsalConfig()), seed=11, rate=0.3, faults=faults, price=PRICE) as server:
+        async with FaultyServer(
+            RehearsalTeacher(RehearsalConfig()), seed=11, rate=0.3, faults=faults, price=PRICE
+        ) as server:
             teacher = {
                 "kind": "chat",
                 "base_url": server.base_url,
@@ -45,7 +54,9 @@ def test_every_pair_has_a_definite_end_and_the_books_agree(
                 "max_tokens": 2048,
                 "price": {"input": 0.6, "cached": 0.11, "output": 2.2},
             }
-            config = load_config(GenerateConfig, given={"functions": PAIRS, "concurrency": 24, "teacher": teacher})
+            config = load_config(
+                GenerateConfig, given={"functions": PAIRS, "concurrency": 24, "teacher": teacher}
+            )
             job = plan_job(str(tiny_repo), tmp_path / "run", config)
             with open_run(tmp_path / "run", job.manifest, job.profile, job.tasks) as run:
                 with open_ledger(run.path / LEDGER, SpendingLimits(max_usd=500), PRICE) as ledger:

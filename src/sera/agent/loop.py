@@ -8,8 +8,7 @@
 wall clock of a rollout has its one owner here; the time of a command belongs to the sandbox, that of
 a request to the teacher. With a `Memory` an interrupted rollout goes on from its last step.
 
-No secret gets into a message, the patch or an error. A reply loses its own before anything else is done
-with it, so what is recorded is what was run.
+No secret gets into a message, the patch or an error; a reply loses its own before it is run or recorded.
 """
 
 import asyncio

@@ -14,24 +14,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n(.*?)(?:\n\s*\2[ \t]*(?=\n|\Z)|\Z)", re.DOTALL)
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n(.*?)(?:\n[ \t]*\2[ \t]*(?=\n|\Z)|\Z)", re.DOTALL)
 _PUNCTUATION = "();<>|&\n"
-_WRAPPERS = {
-    "sudo",
-    "time",
-    "nice",
-    "nohup",
-    "exec",
-    "command",
-    "env",
-    "xargs",
-    "timeout",
-    "then",
-    "do",
-    "else",
-    "if",
-    "!",
-}
+_WRAPPER = re.compile(r"sudo|time|nice|nohup|exec|command|env|xargs|timeout|then|do|else|if|!")
 _SEARCHERS = {"grep", "egrep", "fgrep", "rg", "ag", "sed", "awk"}
 _SPEAKERS = {"echo", "printf"}
 _SHELLS = {"bash", "sh"}
@@ -79,7 +64,7 @@ def _without_heredocs(text: str) -> tuple[str, dict[str, str]]:
 
 def _split(text: str) -> Iterator[list[str]]:
     """Words of each simple command; redirections stay as words that nobody looks for."""
-    text = re.sub(r"(?m)^\s*#.*$", "", text.replace("\\\n", " "))
+    text = re.sub(r"(?m)^[ \t]*#.*$", "", text.replace("\\\n", " "))
     try:
         lexer = shlex.shlex(text, posix=True, punctuation_chars=_PUNCTUATION)
         lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t\r", "", True
@@ -120,7 +105,7 @@ def _unwrapped(words: list[str]) -> list[str]:
     """Without assignments and wrappers such as `timeout 10` before the program."""
     wrapped = False
     for n, word in enumerate(words):
-        if word in _WRAPPERS:
+        if _WRAPPER.fullmatch(word):
             wrapped = True
         elif not re.match(r"\w+=", word) and not (wrapped and re.match(r"-|\d", word)) and word != "$":
             return words[n:]

@@ -1,25 +1,16 @@
 """The settings of redaction. None of them holds a secret: they name where secrets are."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sera.redaction.shapes import shapes
 from sera.settings import Config
 
 
-class Mode(StrEnum):
-    """What happens to a text that holds a secret."""
-
-    REDACT = "redact"
-    REFUSE = "refuse"
-    OFF = "off"
-
-
 class RedactionConfig(Config, frozen=True):
     """Which texts are secret, and what becomes of them."""
 
-    mode: Mode = Mode.REDACT
+    mode: Literal["redact", "refuse", "off"] = "redact"
     """`redact` puts a placeholder in a secret's place, `refuse` withholds an observation that holds one
     whole, `off` lets everything through. See `docs/text-security.md`."""
     variables: tuple[str, ...] = ()
@@ -41,4 +32,4 @@ class RedactionConfig(Config, frozen=True):
     def identity(self) -> dict[str, Any]:
         """What decides what the data are like. Which values are secret is not part of it: that depends on
         the machine, and a resumed run may know of more."""
-        return {"mode": self.mode.value, "ignore": sorted(self.ignore)}
+        return {"mode": self.mode, "ignore": sorted(self.ignore)}

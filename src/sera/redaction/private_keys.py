@@ -15,8 +15,8 @@ MARK = "PRIVATE KEY"
 """A text without it holds no block."""
 _BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_LEAD = re.compile(r"(?:[^\s:]*:?\s*\d+[:\t-])?[+\- ]?\s*(?:[bfru]{0,2}[\"'`]{1,3})?")
-_BODY = r"(?:[A-Za-z0-9+/=]|\\[nr])*"
+_LEAD = re.compile(r"(?:(?:[^\s:]{1,200}:)?\s*+\d{1,7}+[:\t-])?[+\- ]?\s*+(?:[bfru]{0,2}[\"'`]{1,3})?")
+_BODY = r"(?:[A-Za-z0-9+/=]|\\[nr])*+"
 _LINE = re.compile(rf"{_LEAD.pattern}(?:{_BODY}|[A-Z][A-Za-z-]+: [^\n]*)[\"'`]{{0,3}}[,;)]*\s*[+\\]?\r?")
 _HEADER = re.compile(rf"{_LEAD.pattern}[A-Z][A-Za-z-]+: ")
 _RUN = re.compile(r"(\\[nr])|[A-Za-z0-9+/=]{4,}")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from sera.redaction.config import Mode, RedactionConfig
+from sera.redaction.config import RedactionConfig
 from sera.redaction.private_keys import MARK, hide_private_keys
 from sera.redaction.shapes import Shape, shapes
 from sera.redaction.values import known_values, spellings
@@ -16,6 +16,7 @@ _OPENING = "[redacted "
 _PLACEHOLDER = re.compile(r"(\[redacted [a-z][a-z-]*(?: [0-9a-f]{4})?\])")
 _KIND = re.compile(r"\[redacted ([a-z-]+)")
 _PRIVATE_KEY = "private-key"
+_SHORTEST_KEY = 8
 _TAG_DIGITS = 4
 """Hex digits of a tag: enough to tell a run's secrets apart, far too few to check a guess of a random one."""
 
@@ -70,17 +71,18 @@ OFF = Redactor()
 def make_redactor(
     config: RedactionConfig, keys: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> Redactor:
-    """The redactor that the settings describe. `keys` are further secrets, empty ones left out: the
-    teacher's, whatever their variables are called. Raises `ConfigError` as `known_values` does.
+    """The redactor that the settings describe. `keys` are further secrets: the teacher's, whatever their
+    variables are called; short ones are placeholders such as `EMPTY` and left out. Raises `ConfigError` as
+    `known_values` does.
     """
-    if config.mode == Mode.OFF:
+    if config.mode == "off":
         return OFF
-    found = {*known_values(config, environment), *spellings(key for key in keys if key)}
+    found = {*known_values(config, environment), *spellings(key for key in keys if len(key) >= _SHORTEST_KEY)}
     return Redactor(
         sorted(found, key=lambda value: (-len(value), value)),
         [shape for shape in shapes() if shape.kind not in config.ignore],
         _PRIVATE_KEY not in config.ignore,
-        config.mode == Mode.REFUSE,
+        config.mode == "refuse",
     )
 
 
