@@ -26,7 +26,7 @@ _INTERRUPTED = "interrupted"
 Examples:
   sera generate ./my-project --out run --functions 20
   sera generate project-1.0.tar.gz --out run --teacher http://localhost:8000/v1 --model glm-4.5-air
-  sera generate ./my-project --out run --set agent.step_limit=60 --set sandbox.memory_mb=4096
+  sera generate ./my-project --out run --set agent.step_limit=60 --max-usd 20
 The same command once more goes on where the last one stopped. A key for the teacher is read
 from the environment variable SERA_API_KEY."""
 )
@@ -57,13 +57,8 @@ def command(
     pairs: tuple[str, ...],
     teacher: str | None,
     model: str | None,
-    functions: int | None,
-    concurrency: int | None,
-    seed: int | None,
-    max_usd: float | None,
-    max_tokens: int | None,
-    max_hours: float | None,
     pilot: int | None,
+    **numbers: float | None,
 ) -> None:
     """Run the teacher over functions of REPO and record every rollout in RUN.
 
@@ -76,15 +71,8 @@ def command(
     from sera.runs import open_run
     from sera.settings import load_config
 
-    options = {
-        "functions": functions,
-        "concurrency": concurrency,
-        "seed": seed,
-        "limits.max_usd": max_usd,
-        "limits.max_tokens": max_tokens,
-        "limits.max_hours": max_hours,
-    }
-    config = load_config(GenerateConfig, file, pairs, teacher_settings(teacher, model) | options)
+    limits = {f"limits.{name}" if name.startswith("max_") else name: value for name, value in numbers.items()}
+    config = load_config(GenerateConfig, file, pairs, teacher_settings(teacher, model) | limits)
     wanted = config.functions
     job = plan_job(repo, out, msgspec.structs.replace(config, functions=min(pilot or wanted, wanted)))
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
