@@ -231,7 +231,7 @@ class Ledger:
         return (
             f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} "
             f"spent and ${now.uncertain.usd:.4f} uncertain, {used} tokens, {self._seconds() / 3600:.2f} "
-            f"hours; a higher limit lets it go on"
+            "hours; a higher limit lets it go on"
         )
 
 
