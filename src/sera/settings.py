@@ -133,8 +133,10 @@ def knobs(kind: type, prefix: str = "") -> Iterator[Knob]:
         inner = [
             t for t in _members(hints[field.name]) if isinstance(t, type) and issubclass(t, msgspec.Struct)
         ]
-        if not inner:
+        if field.name in texts or not inner:
             yield Knob(key, _type_name(hints[field.name]), _default(field), texts.get(field.name, ""))
+        if typing.get_origin(hints[field.name]) is tuple:
+            key += "[]"
         for member in inner:
             yield from _kind(member, key)
             yield from knobs(member, f"{key}.")
@@ -155,7 +157,8 @@ def _members(hint: Any) -> tuple[Any, ...]:
 def _type_name(hint: Any) -> str:
     if isinstance(hint, type) and not typing.get_args(hint):
         return "path" if hint is Path else hint.__name__
-    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", str(hint)).replace("Path", "path").replace(" |", " or")
+    name = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", str(hint)).replace("Path", "path")
+    return re.sub(r"Optional\[(.*)\]", r"\1 or None", name).replace(" |", " or")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

@@ -1,6 +1,7 @@
 """The main job on real packages: no untyped crash, and every sampled function accounted for."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ PACKAGES = Path(__file__).parent / "packages.txt"
 NAMES = [line.partition("==")[0] for line in PACKAGES.read_text().splitlines() if "==" in line]
 FUNCTIONS = 60
 SERA = Path(sys.executable).parent / "sera"
+TOKENIZER = Path(__file__).parents[2] / ".cache" / "tokenizer" / "tokenizer.json"
 
 pytestmark = pytest.mark.soak
 
@@ -27,7 +29,10 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def sera(*arguments: object, timeout: float = 900) -> str:
-    done = subprocess.run([SERA, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    environment = {"SERA_TOKENIZER": str(TOKENIZER)} | os.environ
+    done = subprocess.run(
+        [SERA, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
