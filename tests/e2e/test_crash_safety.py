@@ -1,7 +1,6 @@
 """A run killed at any moment goes on where it was, and ends in the very same dataset."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from conftest import SERA, Sera, environment
 
 KILLS = 12
 SEED = 20260
-ARGUMENTS = ["--functions", "40", "--concurrency", "4", "--set", "teacher.latency=0.02"]
+ARGUMENTS = ["--functions", "40", "--concurrency", "4", "--set", "teacher.latency=0.03"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,7 +47,7 @@ def sandbox_processes(session: int) -> list[int]:
 def kill_and_wait(process: "subprocess.Popen[bytes]") -> bool:
     """SIGKILL; whether the process was still at work. Everything it started must be gone soon."""
     alive = process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait(10)
     deadline = time.monotonic() + 5
     while sandbox_processes(process.pid) and time.monotonic() < deadline:

@@ -32,7 +32,7 @@ class Counting(RehearsalTeacher):
 @pytest.fixture
 def teacher() -> Iterator[tuple[Counting, str]]:
     """The teacher and its address."""
-    counting = Counting(RehearsalConfig(latency=0.03))
+    counting = Counting(RehearsalConfig(latency=0.06))
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(counting), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
@@ -58,7 +58,7 @@ def test_kills_repeat_at_most_the_calls_under_way(
         "--model",
         "rehearsal",
         "--functions",
-        "16",
+        "20",
         "--concurrency",
         str(CONCURRENCY),
     ]

@@ -98,6 +98,10 @@ def _show_rollout(out: "Console", rollout: "Rollout", lines: int | None) -> None
     about = f", category {rollout.category}" if rollout.category else ""
     out.rule(f"{rollout.stage}, attempt {rollout.attempt + 1}{about}: {rollout.end} after "
              f"{rollout.usage.calls} calls in {rollout.seconds:.1f} s", align="left")  # fmt: skip
+    for finding in rollout.findings:
+        out.print(
+            f"{finding.severity}: {finding.kind}, {finding.times} times: {finding.evidence}", markup=False
+        )
     for message in rollout.messages:
         out.print(message_text(message, lines))
     out.rule(f"patch of {rollout.stage}", align="left")

@@ -21,8 +21,7 @@ from sera.repositories.remotes import redacted
 from sera.runs import Manifest, SpendingLimits, read_run
 from sera.sandboxes import SandboxConfig
 from sera.settings import Config, Count, convert, to_tree
-from sera.teachers import RehearsalConfig, RemoteConfig, TeacherConfig, make_teacher
-from sera.teachers.remote.keys import read_key
+from sera.teachers import RehearsalConfig, TeacherConfig, keys_of, make_teacher
 
 
 class GenerateConfig(Config, frozen=True):
@@ -72,7 +71,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
     """
     profile = load_profile(config.profile)
-    redactor = make_redactor(config.redaction, _keys(config.teacher))
+    redactor = make_redactor(config.redaction, keys_of(config.teacher))
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
     snapshot = _begun_with(out, repository) or open_snapshot(repository, revision=config.revision or None)
     tasks = plan_tasks(
@@ -101,12 +100,6 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
         redactor=redactor,
         project=import_names(snapshot.tree, snapshot.name),
     )
-
-
-def _keys(teacher: TeacherConfig) -> tuple[str, ...]:
-    """The keys of a remote teacher, which are secret whatever their variables are called."""
-    addresses = teacher.addresses if isinstance(teacher, RemoteConfig) else ()
-    return tuple(read_key(endpoint).header() for endpoint in addresses)
 
 
 def _clean_task(task: Task, redactor: Redactor) -> Task:

@@ -6,6 +6,7 @@ from sera.teachers.metered import MeteredTeacher
 from sera.teachers.prices import FREE, Price
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
+from sera.teachers.remote.keys import read_key
 
 TeacherConfig = RehearsalConfig | RemoteConfig
 
@@ -30,6 +31,15 @@ def price_of(config: TeacherConfig) -> Price | None:
             return config.tariff
 
 
+def keys_of(config: TeacherConfig) -> tuple[str, ...]:
+    """The keys the teacher is reached with: secret, whatever their variables are called."""
+    match config:
+        case RehearsalConfig():
+            return ()
+        case RemoteConfig():
+            return tuple(read_key(endpoint).header() for endpoint in config.addresses)
+
+
 __all__ = [
     "ChatRequest",
     "Endpoint",
@@ -40,6 +50,7 @@ __all__ = [
     "Reply",
     "Teacher",
     "TeacherConfig",
+    "keys_of",
     "make_teacher",
     "price_of",
 ]
