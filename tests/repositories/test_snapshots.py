@@ -50,7 +50,7 @@ def test_plain_directory_leaves_out_what_is_never_source(tmp_path: Path, cache: 
 
 def test_working_tree_as_it_stands(tmp_path: Path, cache: Path) -> None:
     root = repository(
-        tmp_path / "work",
+        tmp_path / "project",
         {
             "a.py": "old\n",
             "gone.py": "",
@@ -69,7 +69,7 @@ def test_working_tree_as_it_stands(tmp_path: Path, cache: Path) -> None:
 
 
 def test_clean_checkout_is_not_dirty_and_a_commit_can_be_named(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {"a.py": "1\n", "b/run.sh": "#!/bin/sh\n"})
+    root = repository(tmp_path / "project", {"a.py": "1\n", "b/run.sh": "#!/bin/sh\n"})
     first = git(root, "rev-parse", "HEAD")
     (root / "b/run.sh").chmod(0o755)
     (root / "link").symlink_to("b/run.sh")
@@ -126,7 +126,7 @@ def test_other_forms_of_repository(tmp_path: Path, cache: Path, form: str) -> No
 
 
 def test_history_is_not_reachable(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {"a.py": "the answer\n"})
+    root = repository(tmp_path / "project", {"a.py": "the answer\n"})
     git(root, "tag", "v1")
     repository(root, {"a.py": "the question\n"}, "second")
     for revision in (None, "HEAD"):
@@ -145,7 +145,7 @@ def test_history_is_not_reachable(tmp_path: Path, cache: Path) -> None:
 
 def test_checkout_is_not_touched(tmp_path: Path, cache: Path) -> None:
     root = repository(
-        tmp_path / "work", {"a.py": "1\n", "b.py": "2\n", ".gitattributes": "*.py text eol=crlf\n"}
+        tmp_path / "project", {"a.py": "1\n", "b.py": "2\n", ".gitattributes": "*.py text eol=crlf\n"}
     )
     os.utime(root / "a.py", (1, 1))  # the index's time stamp no longer fits: a refresh would rewrite it
     write(root, {"b.py": "3\n", "new.py": ""})
@@ -168,7 +168,7 @@ def test_content_is_kept_byte_for_byte(tmp_path: Path, cache: Path, monkeypatch:
     }
     user = write(tmp_path, {"gitconfig": '[core]\n\tautocrlf = true\n[filter "up"]\n\tclean = tr a-z A-Z\n'})
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(user / "gitconfig"))
-    root = write(tmp_path / "work", files)
+    root = write(tmp_path / "project", files)
     git(root, "init", "--quiet")
     snapshot = open_snapshot(str(root), cache)
     for name, content in files.items():
@@ -241,7 +241,7 @@ def test_a_snapshot_owned_by_another_user_is_still_good(tmp_path: Path, cache: P
 def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
     sub = repository(tmp_path / "sub", {"s.py": ""})
     root = repository(
-        tmp_path / "work",
+        tmp_path / "project",
         {
             "a.py": "",
             "d/x.py": "",
@@ -253,7 +253,7 @@ def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
     for name, target in (
         ("inside", "d/x.py"),
         ("dangling", "d/none"),
-        ("up", "../work/a.py"),
+        ("up", "../project/a.py"),
         ("abs", "/etc/passwd"),
         ("d/deep", ".."),
         ("chain", "d/deep/.."),
@@ -297,7 +297,7 @@ def test_repository_without_commits(tmp_path: Path, cache: Path) -> None:
 
 
 def test_errors_name_the_thing_and_the_cure(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {"a.py": ""})
+    root = repository(tmp_path / "project", {"a.py": ""})
     plain = write(tmp_path / "plain", {"a.py": "", "b.py": ""})
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="does not exist"):
@@ -328,7 +328,7 @@ def test_the_caller_s_git_environment_is_ignored(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = repository(tmp_path / "other", {"wrong.py": ""})
-    root = repository(tmp_path / "work", {"a.py": ""})
+    root = repository(tmp_path / "project", {"a.py": ""})
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
@@ -379,7 +379,7 @@ def hostile(root: Path, trap: str) -> None:
 
 
 def test_nothing_in_a_hostile_configuration_runs(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {"a.py": "1\n", "b.py": "2\n"})
+    root = repository(tmp_path / "project", {"a.py": "1\n", "b.py": "2\n"})
     git(root, "clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
     mark = tmp_path / "mark"
     script = write(tmp_path, {"trap.sh": f"#!/bin/sh\ntouch {mark}\ncat\n"}) / "trap.sh"
@@ -405,7 +405,7 @@ def test_nothing_in_a_hostile_configuration_runs(tmp_path: Path, cache: Path) ->
 
 
 def test_a_missing_object_of_a_partial_clone_is_not_fetched(tmp_path: Path, cache: Path) -> None:
-    root = repository(tmp_path / "work", {"a.py": "1\n", "b.py": "2\n"})
+    root = repository(tmp_path / "project", {"a.py": "1\n", "b.py": "2\n"})
     mark = tmp_path / "mark"
     blob = git(root, "rev-parse", "HEAD:b.py")
     (root / ".git/objects" / blob[:2] / blob[2:]).unlink()

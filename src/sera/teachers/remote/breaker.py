@@ -19,11 +19,6 @@ class Breaker:
         self._open = False
         self._probing = False
 
-    @property
-    def failures(self) -> int:
-        """Failures in a row."""
-        return self._failures
-
     def allows(self, now: float) -> bool:
         """Whether a request may be sent."""
         return not self._open or (now >= self._until and not self._probing)
