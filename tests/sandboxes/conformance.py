@@ -42,6 +42,19 @@ MEMORY_HERD = (
     "    x=os.urandom(1<<20)*64\n    time.sleep(30)\ntime.sleep(30)"
 )
 
+STATE_COMMANDS = (
+    "echo one > new.txt",
+    "echo two > new.txt",
+    "chmod 700 new.txt",
+    "rm README.md",
+    "ln -s new.txt README.md",
+    "rm -r package && mkdir package",
+    "for n in $(seq 3000); do echo $n > package/$n; done",
+    "head -c 6000000 /dev/zero > large.bin",
+    "printf x >> large.bin",
+)
+"""Each leaves a tree unlike all before it; the last ones are more than process 1 looks at itself."""
+
 
 def python(code: str) -> str:
     return f"python -c {shlex.quote(code)}"
@@ -535,6 +548,28 @@ class Conformance:
         subprocess.run(["cp", "-a", layer.tree, copy], check=True)
         subprocess.run(["git", "-C", copy, "apply", "-"], input=patches[0], check=True, text=True)
         assert (copy / name).read_bytes() == b"caf\xe9\n"
+
+    def test_state_tells_trees_apart(self, make: Make, layer: Layer) -> None:
+        """Content, mode, kind and absence count, the same in every sandbox; times, `.git` and compiled
+        Python do not."""
+        no_change = "git commit -q --allow-empty -m x; mkdir __pycache__; echo x > __pycache__/a.pyc"
+
+        async def states(backend: Backend, *commands: str) -> list[str]:
+            async with backend.sandbox() as box:
+                found = [await box.state()]
+                for command in commands:
+                    assert (await box.run(command, 20)).exit_code == 0
+                    found.append(await box.state())
+                return found
+
+        async def scene() -> None:
+            async with make(layer, Limits()) as backend:
+                first = await states(backend, *STATE_COMMANDS)
+                assert len(set(first)) == 1 + len(STATE_COMMANDS)
+                assert await states(backend, *STATE_COMMANDS) == first
+                assert await states(backend, no_change) == [first[0], first[0]]
+
+        asyncio.run(asyncio.wait_for(scene(), SCENE_SECONDS))
 
     def test_the_same_commands_print_the_same(self, make: Make, layer: Layer) -> None:
         commands = [
