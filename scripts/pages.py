@@ -43,7 +43,8 @@ def configuration_page() -> str:
     return "\n".join(
         [
             f"# Settings\n\n{NOTE}",
-            "Given in a TOML file (`--config`) or one by one (`--set key=value`); unknown keys are refused.",
+            "Given in a TOML file, or another run's `run.json` (`--config`), or one by one "
+            "(`--set key=value`); unknown keys are refused.",
             "The resolved settings of a run are saved in its `run.json`.\n",
             section("sera generate", GenerateConfig),
             section("sera dataset", DatasetConfig),

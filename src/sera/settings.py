@@ -45,7 +45,7 @@ def load_config(
     is read as TOML, and taken as text if it is not TOML.
     Raises `ConfigError` that names the key and where it came from.
     """
-    tree = _read_toml(file) if file else {}
+    tree = _read_file(file) if file else {}
     for key, value in (given or {}).items():
         if value is not None:
             _put(tree, key.split("."), value)
@@ -78,8 +78,11 @@ def _read_path(kind: type, text: object) -> object:
     raise ValueError(f"expected {kind.__name__}")
 
 
-def _read_toml(file: Path) -> Tree:
-    with boundary(ConfigError, f"settings file {file}", OSError, tomllib.TOMLDecodeError):
+def _read_file(file: Path) -> Tree:
+    """A TOML file, or the `run.json` of a run, whose settings are taken."""
+    with boundary(ConfigError, f"settings file {file}", OSError, ValueError, msgspec.ValidationError):
+        if file.suffix == ".json":
+            return msgspec.json.decode(file.read_bytes(), type=_Recorded).config
         return tomllib.loads(file.read_text("utf-8"))
 
 
@@ -113,6 +116,12 @@ def _default_of(field: msgspec.structs.FieldInfo) -> object:
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
     return field.default
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    """The part of a `run.json` that settings are read from."""
+
+    config: Tree
 
 
 class Knob(msgspec.Struct, frozen=True):

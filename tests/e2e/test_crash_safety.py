@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from conftest import SERA, Sera, environment
+from user_shell import SERA, Sera, environment
 
 KILLS = 12
 SEED = 20260

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from user_shell import Sera
 
-from conftest import Sera
 from sera.analysis import Outlook, measure
 from sera.runs import read_run
 from sera.teachers import Price

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from user_shell import Sera
 
-from conftest import Sera
 from sera.records import State
 from sera.runs import read_run
 
@@ -206,8 +206,9 @@ def test_settings_come_from_a_file(sera: Sera, tiny_repo: Path, tmp_path: Path) 
     sera("generate", tiny_repo, "--out", tmp_path / "r", "--config", tmp_path / "c.toml", "--functions", 1)
     config = json.loads((tmp_path / "r" / "run.json").read_text())["config"]
     assert (config["functions"], config["teacher"]["seed"], config["agent"]["step_limit"]) == (1, 7, 60)
-    again = tmp_path / "again.json"
-    again.write_text(json.dumps(config))
+    sera("generate", tiny_repo, "--out", tmp_path / "again", "--config", tmp_path / "r" / "run.json")
+    again = json.loads((tmp_path / "again" / "run.json").read_text())["config"]
+    assert again == config
 
 
 def test_every_command_has_help_with_examples(sera: Sera) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 from test_crash_safety import dataset, kill_and_wait, start
+from user_shell import Sera
 
-from conftest import Sera
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
 from sera.teachers.rehearsal.server import make_app
 

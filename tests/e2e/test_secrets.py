@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
-from conftest import SERA, Sera, environment
+from user_shell import SERA, Sera, environment
 
 TOKEN = "ghp_" + "Qx7Lm2Zr9" * 4
 """Planted in a file of the repository, with a known shape."""

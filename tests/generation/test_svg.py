@@ -50,7 +50,7 @@ def work(tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     def run(teacher: Any, functions: int = 2, **given: Any) -> Run:
         config = load_config(GenerateConfig, given={"functions": functions, "concurrency": 4} | given)
         job = plan_job(str(tiny_repo), tmp_path / "run", config)
-        with open_run(job.manifest and tmp_path / "run", job.manifest, job.profile, job.tasks) as opened:
+        with open_run(tmp_path / "run", job.manifest, job.profile, job.tasks) as opened:
             asyncio.run(asyncio.wait_for(engage(job, opened, teacher), 90))
         return read_run(tmp_path / "run")
 

@@ -34,7 +34,7 @@ from the environment variable SERA_API_KEY."""
 @click.option(
     "--out", type=PATH, required=True, metavar="RUN", help="The run directory; made if it is missing."
 )
-@click.option("--config", "file", type=FILE, help="Settings in TOML; see docs/configuration.md.")
+@click.option("--config", "file", type=FILE, help="Settings in TOML, or another run's run.json.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @click.option("--teacher", metavar="rehearsal|URL", help="The built-in teacher (default), or a base URL.")
 @click.option("--model", metavar="NAME", help="The model's name at that URL.")
