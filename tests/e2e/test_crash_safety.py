@@ -43,6 +43,13 @@ def sandbox_processes(session: int) -> list[int]:
     return found
 
 
+def wait_for_rollouts(run: Path, size: int, seconds: float = 20) -> None:
+    """Until the file of rollouts is there and has that many bytes."""
+    path, deadline = run / "rollouts.jsonl", time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_size >= size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def kill_and_wait(process: "subprocess.Popen[bytes]") -> bool:
     """SIGKILL; whether the process was still at work. Everything it started must be gone soon."""
     alive = process.poll() is None
@@ -78,15 +85,16 @@ def test_kill_at_random_moments(sera: Sera, tiny_repo: Path, cache: Path, tmp_pa
     assert len(repeated) == len(set(repeated)), "a recorded rollout was done again"
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, 2, 20])
+@pytest.mark.parametrize("size", [0, 100_000], ids=["starting", "at work"])
 def test_interrupt_saves_and_says_so(
-    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, times: int
+    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, times: int, size: int
 ) -> None:
     command = [str(SERA), "generate", str(tiny_repo), "--out", str(tmp_path / "run"), *ARGUMENTS]
     process = subprocess.Popen(
         command, env=environment(cache), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    time.sleep(1.5)
+    wait_for_rollouts(tmp_path / "run", size)
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -103,9 +111,7 @@ def test_interrupt_saves_and_says_so(
 def test_two_writers_are_refused(sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path) -> None:
     process = start(tiny_repo, tmp_path / "run", cache, ARGUMENTS)
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "run" / "rollouts.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for_rollouts(tmp_path / "run", 0)
         assert json.loads(sera("status", tmp_path / "run", "--json").stdout)["running"]
         problem = sera("generate", tiny_repo, "--out", tmp_path / "run", *ARGUMENTS, code=1).stderr
         assert "another process is working on the run" in problem

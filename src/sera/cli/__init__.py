@@ -4,6 +4,7 @@ Commands are loaded when they are needed, so `sera --help` does not wait for any
 0 done, 1 the job failed or is not finished, 2 wrong use, 130 interrupted.
 """
 
+import signal
 import sys
 from importlib import import_module
 
@@ -71,7 +72,17 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point: every expected failure becomes one sentence and an exit code."""
+    """The entry point. An interrupt that comes while the process is on its way out changes nothing any more."""
+    try:
+        code = _outcome()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _outcome() -> int:
+    """Run the command: every expected failure becomes one sentence and an exit code."""
+    code: int | None
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -91,4 +102,4 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = EXIT_FAILED
-    sys.exit(code or 0)
+    return code or 0

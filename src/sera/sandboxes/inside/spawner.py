@@ -52,7 +52,10 @@ def main(descriptor: int) -> None:
         answer: dict[str, Any] = {"notice": COPIED if copied else ""}
     except OSError as error:
         answer = {"error": str(error), "errno": error.errno}
-    control.send(json.dumps(answer).encode())
+    try:
+        control.send(json.dumps(answer).encode())
+    except BrokenPipeError:
+        return  # interrupted before the first sandbox
     gc.collect()
     gc.freeze()
     gc.disable()
