@@ -27,7 +27,7 @@ system:
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"
-	$(PIP) install --editable ".[dataset]" --group dev
+	$(PIP) install --editable ".[full]" --group dev
 	@touch $@
 
 $(TOKENIZER): demo/tokenizer-requirements.txt | $(STAMP)
@@ -44,7 +44,7 @@ $(DEMO_SOURCE): demo/requirements.txt | $(STAMP)
 demo: setup $(DEMO_SOURCE)
 	$(BIN)/sera generate $(DEMO_SOURCE) --out demo-run/run --functions 40 --concurrency 4
 	$(BIN)/sera status demo-run/run
-	$(BIN)/sera dataset demo-run/run --out demo-run/dataset --min-recall 0
+	$(BIN)/sera dataset build demo-run/run --out demo-run/dataset --min-recall 0
 	@echo "One pair from prompt to patch:  $(BIN)/sera show demo-run/run 0"
 
 test: setup lint

@@ -33,7 +33,9 @@ def help_of(command: click.Command, name: str, parent: click.Context) -> list[st
     context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
     sections = [f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```"]
     if isinstance(command, click.Group):
-        for inner, member in command.commands.items():
+        for inner in command.list_commands(context):
+            member = command.get_command(context, inner)
+            assert member is not None
             sections += help_of(member, inner, context)
     return sections
 
@@ -47,7 +49,7 @@ def configuration_page() -> str:
             "(`--set key=value`); unknown keys are refused.",
             "The resolved settings of a run are saved in its `run.json`.\n",
             section("sera generate", GenerateConfig),
-            section("sera dataset", DatasetConfig),
+            section("sera dataset build", DatasetConfig),
         ]
     )
 

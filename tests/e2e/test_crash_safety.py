@@ -63,7 +63,7 @@ def kill_and_wait(process: "subprocess.Popen[bytes]") -> bool:
 
 
 def dataset(sera: Sera, run: Path, out: Path) -> dict[str, bytes]:
-    sera("dataset", run, "--out", out, "--min-recall", 0, "--stages", "t1", "--stages", "t2")
+    sera("dataset", "build", run, "--out", out, "--min-recall", 0, "--stages", "t1", "--stages", "t2")
     return contents(out)
 
 

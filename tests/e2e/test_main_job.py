@@ -109,6 +109,7 @@ def test_dataset(sera: Sera, finished: Path, tmp_path: Path, style: str) -> None
     out = tmp_path / "data"
     told = sera(
         "dataset",
+        "build",
         finished,
         "--out",
         out,
@@ -182,7 +183,7 @@ def test_users_repository_is_not_touched(sera: Sera, tmp_path: Path) -> None:
         (["generate", "{repo}", "--out", "/proc/none/r"], 1, "/proc/none/r"),
         (["status", "{tmp}"], 1, "no run.json"),
         (["show", "{tmp}"], 1, "no run.json"),
-        (["dataset", "{tmp}", "--out", "{tmp}/d"], 1, "no run.json"),
+        (["dataset", "build", "{tmp}", "--out", "{tmp}/d"], 1, "no run.json"),
         (["recall", "{tmp}/a", "{tmp}/b"], 2, "does not exist"),
         (["specialise"], 2, "No such command"),
     ],
@@ -221,6 +222,7 @@ def test_every_command_has_help_with_examples(sera: Sera) -> None:
         "show",
         "recall",
         "dataset",
+        "build",
         "rehearse",
     ):
         assert f"sera {name}" in sera(name, "--help").stdout.split("Examples:")[1]

@@ -91,6 +91,7 @@ def everything(sera: Sera, run: Path) -> list[str]:
     """Use all that reads a run; what was printed."""
     dataset = [
         "dataset",
+        "build",
         run,
         "--out",
         run.parent / "data",

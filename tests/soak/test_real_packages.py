@@ -47,5 +47,5 @@ def test_main_job(archives: dict[str, Path], tmp_path: Path, name: str) -> None:
     assert sum(status["states"].values()) == status["tasks"] == FUNCTIONS
     assert status["owed"] == 0
     assert status["states"]["complete"] >= 0.8 * FUNCTIONS
-    sera("dataset", run, "--out", data, "--min-recall", 0)
+    sera("dataset", "build", run, "--out", data, "--min-recall", 0)
     assert (data / "train.jsonl").stat().st_size > 0

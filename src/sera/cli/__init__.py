@@ -6,11 +6,11 @@ Commands are loaded when they are needed, so `sera --help` does not wait for any
 
 import signal
 import sys
-from importlib import import_module
 
 import click
 
 from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain
+from sera.cli.lazy import LazyGroup
 from sera.errors import SeraError, UsageError
 
 COMMANDS = {
@@ -25,7 +25,7 @@ COMMANDS = {
     "requeue": "Do some of a run's tasks anew.",
     "drop": "Give some of a run's tasks up.",
     "recall": "Compare two patches line by line.",
-    "dataset": "Build a training set from one or several runs.",
+    "dataset": "Build a training set from runs, and look at it.",
     "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
     "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
 }
@@ -33,33 +33,19 @@ _MODULES = dict.fromkeys(("pause", "resume", "stop", "requeue", "drop"), "contro
 """Commands that share a file."""
 
 
-class _Commands(click.Group):
-    """A group that knows its commands by name and imports each only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"sera.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, cmd_name, None) or module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands, in the order of the work"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 @click.command(
-    cls=_Commands,
+    cls=LazyGroup,
+    package=__name__,
+    members=COMMANDS,
+    modules=_MODULES,
+    heading="Commands, in the order of the work",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
   sera functions ./my-project
   sera generate ./my-project --out run --functions 20
   sera status run
-  sera dataset run --out data""",
+  sera dataset build run --out data""",
 )
 @click.version_option(package_name="sera")
 def cli() -> None:

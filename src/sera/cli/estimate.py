@@ -178,7 +178,9 @@ def print_forecast(out: "Console", made: "Forecast") -> None:
             (f"r ≥ {found.recall:g}", *pairs, " – ".join(part for part in share if part != "?"), f"[{note}]")
         )
     columns = ["T2 with", "low", "likely", "high", "of all tasks", "from"]
-    out.print(table("Yield, before the filters of sera dataset", columns, rows, columns[1:5]), markup=False)
+    out.print(
+        table("Yield, before the filters of sera dataset build", columns, rows, columns[1:5]), markup=False
+    )
     for source, note in notes.items():
         out.print(f"[{note}] {source}", markup=False)
 

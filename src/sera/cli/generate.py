@@ -89,7 +89,7 @@ def command(
     if pilot and pilot < wanted:
         _forecast(job, run, wanted)
     else:
-        console().print(f"done: {out}. Next: sera status {out}, sera dataset {out} --out DIR")
+        console().print(f"done: {out}. Next: sera status {out}, sera dataset build {out} --out DIR")
 
 
 def _forecast(job: "Job", run: "Run", wanted: int) -> None:

@@ -1,4 +1,4 @@
-"""`sera dataset`: build a training set from runs."""
+"""`sera dataset build`: build a training set from runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  sera dataset run --out data --tokenizer tokenizer.json
-  sera dataset run-1 run-2 --out data --format xml --min-recall 0.5
+  sera dataset build run --out data --tokenizer tokenizer.json
+  sera dataset build run-1 run-2 --out data --format xml --min-recall 0.5
 Without --tokenizer the file named in SERA_TOKENIZER is used, or Qwen3's if a package with it is
 installed."""
 )
