@@ -8,6 +8,7 @@ a key that none of them knows. What is filled can be saved and filled again: `to
 import ast
 import inspect
 import itertools
+import os
 import re
 import textwrap
 import tomllib
@@ -70,6 +71,15 @@ def to_tree(config: msgspec.Struct) -> Tree:
     """Settings as plain values, for a record or a file; `convert` reads them again."""
     tree: Tree = msgspec.to_builtins(config, enc_hook=str)
     return tree
+
+
+def default_cache() -> Path:
+    """Where what can be made again is kept: `$SERA_CACHE`, or `$XDG_CACHE_HOME/sera`, or `~/.cache/sera`."""
+    if own := os.environ.get("SERA_CACHE"):
+        return Path(own)
+    if general := os.environ.get("XDG_CACHE_HOME"):
+        return Path(general) / "sera"
+    return Path.home() / ".cache" / "sera"
 
 
 def _read_path(kind: type, text: object) -> object:

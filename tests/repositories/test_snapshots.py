@@ -12,8 +12,9 @@ import pytest
 from repository_support import git, image, names, repository, write
 
 from sera.errors import SourceError, UsageError
-from sera.repositories import SourceLimits, default_cache, open_snapshot
+from sera.repositories import SourceLimits, open_snapshot
 from sera.repositories import snapshots as snapshots_module
+from sera.settings import default_cache
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ source ── `open_snapshot` ──▶ `Snapshot` ── `index_functions` ─�
 
 from sera.repositories.functions import FunctionIndex, IndexRules, index_functions
 from sera.repositories.sampling import Weights, plan_tasks
-from sera.repositories.snapshots import Snapshot, default_cache, open_snapshot
+from sera.repositories.snapshots import Snapshot, open_snapshot
 from sera.repositories.staging import SourceLimits
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Snapshot",
     "SourceLimits",
     "Weights",
-    "default_cache",
     "index_functions",
     "open_snapshot",
     "plan_tasks",

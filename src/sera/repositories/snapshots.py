@@ -18,7 +18,6 @@ built beside its place and renamed into it, so an interrupted one leaves no half
 may make the same one. Submodules are left out and counted, as is all that `staging` refuses.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -34,6 +33,7 @@ from sera.records import Layer
 from sera.repositories.git import GitFailed, run, writing
 from sera.repositories.sources import Origin, read_source
 from sera.repositories.staging import SourceLimits
+from sera.settings import default_cache
 
 _ATTRIBUTES = "* -text !eol !crlf -filter -ident !working-tree-encoding !diff -export-ignore -export-subst\n"
 _CONFIG = """\
@@ -77,15 +77,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def layer(self) -> Layer:
         """The tree as a sandbox backend takes it."""
         return Layer(tree=self.tree, commit=self.commit)
-
-
-def default_cache() -> Path:
-    """`$SERA_CACHE`, or `$XDG_CACHE_HOME/sera`, or `~/.cache/sera`."""
-    if own := os.environ.get("SERA_CACHE"):
-        return Path(own)
-    if general := os.environ.get("XDG_CACHE_HOME"):
-        return Path(general) / "sera"
-    return Path.home() / ".cache" / "sera"
 
 
 def open_snapshot(
