@@ -10,6 +10,7 @@ import click
 
 from sera.cli import COMMANDS, cli
 from sera.datasets import DatasetConfig
+from sera.environments import PrepareConfig
 from sera.generation.job import GenerateConfig
 from sera.settings import knobs
 
@@ -49,6 +50,7 @@ def configuration_page() -> str:
             "(`--set key=value`); unknown keys are refused.",
             "The resolved settings of a run are saved in its `run.json`.\n",
             section("sera generate", GenerateConfig),
+            section("sera prepare", PrepareConfig),
             section("sera dataset build", DatasetConfig),
         ]
     )

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from sera.repositories import Snapshot, open_snapshot
-from sera.sandboxes import Sandbox, SandboxConfig, make_backend
+from sera.sandboxes import NamespacesConfig, Sandbox, make_backend
 
 T = TypeVar("T")
 InSandbox = Callable[[Callable[[Sandbox], Awaitable[T]]], T]
@@ -104,7 +104,7 @@ def in_sandbox(tiny_snapshot: Snapshot) -> InSandbox[object]:
     def run(work: Callable[[Sandbox], Awaitable[T]]) -> T:
         async def main() -> T:
             async with (
-                make_backend(SandboxConfig(), tiny_snapshot.layer) as backend,
+                make_backend(NamespacesConfig(), tiny_snapshot.layer) as backend,
                 backend.sandbox() as sandbox,
             ):
                 return await work(sandbox)

@@ -4,8 +4,10 @@
     ├── UsageError             the caller asked for something that cannot be: exit code 2
     │   └── ConfigError        a setting is unknown, malformed, or would mix unlike data in one run
     ├── SourceError            the repository cannot be read, cloned or unpacked
+    ├── PrepareError           the repository's environment cannot be built, or is gone
     ├── RunError               the run directory is locked, damaged or of another version
     ├── DatasetError           a dataset cannot be built from what is there
+    ├── ModelError             weights are not here, are not what they should be, or cannot be run
     ├── TeacherUnusable        no request can succeed (wrong key, model or address): ends the run
     ├── BudgetExhausted        the next request might cost more than is left: ends the run, nothing is lost
     ├── Halted                 somebody asked the run to stop; everything is saved
@@ -41,12 +43,20 @@ class SourceError(SeraError):
     """The repository cannot be read, cloned or unpacked."""
 
 
+class PrepareError(SeraError):
+    """The repository's environment cannot be built, or is gone."""
+
+
 class RunError(SeraError):
     """The run directory is locked, damaged or of another version."""
 
 
 class DatasetError(SeraError):
     """A dataset cannot be built from what is there."""
+
+
+class ModelError(SeraError):
+    """Weights are not on this machine, are not what they should be, or cannot be run."""
 
 
 class TeacherUnusable(SeraError):

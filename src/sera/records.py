@@ -71,6 +71,8 @@ class Function(Record, frozen=True):
     """Statements in the body, docstring excluded, nested ones counted."""
     callers: tuple[str, ...] = ()
     """`path:qualified name` of functions in the repository that call a function of this name."""
+    language: str = "python"
+    """`python`, `javascript`, `typescript`, `go`, `rust` or `java`."""
 
     @property
     def lines(self) -> int:
@@ -105,6 +107,8 @@ class ToolCall(Record, frozen=True):
     arguments: str
     malformed: bool = False
     """Whether `arguments` is not a JSON object; set by the agent that refused the call."""
+    repair: str = ""
+    """What a tolerant reader had to overlook to find the call in a text; empty if it was well formed."""
 
 
 class Message(Record, frozen=True):
@@ -285,6 +289,9 @@ class Agreement(Record, frozen=True):
     lines_a: int
     lines_b: int
     common: int
+    place_recall: float = 0.0
+    """As file recall, but a line counts only at its place in the tree that both started from. 0 in records
+    that are older than this measure."""
 
 
 class State(StrEnum):

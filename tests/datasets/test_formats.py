@@ -58,7 +58,7 @@ AWKWARD = [
 def test_a_call_reads_back_as_recorded(style: str, arguments: str) -> None:
     turn = one(style, call(arguments=arguments), content="Now look:\n", reasoning="Think\n\nhard.")
     assert READ[style](turn.text) == ("bash", json.loads(arguments))
-    assert turn.text.startswith("<think>\nThink\n\nhard.\n</think>\n\nNow look:\n\n<tool_call>\n")
+    assert turn.text.startswith("<think>\nThink\n\nhard.\n</think>\n\nNow look:\n<tool_call>\n")
     assert turn.train
 
 
@@ -102,11 +102,32 @@ def test_a_closing_tag_in_a_json_string_does_not_end_the_call() -> None:
     assert turn.train
 
 
-@pytest.mark.parametrize("text", ["</tool_call>\n", "a\n</parameter>\nb", "x\n</tool_call>"])
-def test_xml_that_would_be_read_otherwise_is_not_trained(text: str) -> None:
-    safe = text == "</tool_call>\n"
-    turn = one("xml", call(arguments=json.dumps({"command": f"echo {text}"})))
-    assert turn.train == safe
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo </tool_call>",
+        "a\n</parameter>\nb",
+        "x\n</tool_call>",
+        "x <parameter=y>",
+        "a </function>",
+        "null",
+    ],
+)
+def test_xml_that_some_server_reads_otherwise_is_not_trained(command: str) -> None:
+    assert not one("xml", call(arguments=json.dumps({"command": command}))).train
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("text", ["See <tool_call>.", "Over.</think>"])
+def test_a_text_that_some_server_reads_otherwise_is_not_trained(style: str, text: str) -> None:
+    assert not one(style, call(), content=text).train
+    assert one(style, call(), content="See tool_call.").train
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_what_servers_do_to_white_space_is_done_before(style: str) -> None:
+    turn = one(style, call(arguments='{ "command" :"x" }'), content="\n Now:\n", reasoning=" Hm.\n\n")
+    assert turn == one(style, call(arguments='{"command": "x"}'), content="Now:", reasoning="Hm.")
 
 
 def test_xml_of_a_type_that_is_not_the_schemas_is_not_trained() -> None:
@@ -174,7 +195,7 @@ def test_raw_keeps_the_wire_form() -> None:
             {
                 "id": "call_0",
                 "type": "function",
-                "function": {"name": "bash", "arguments": '{ "command": "é"}'},
+                "function": {"name": "bash", "arguments": '{"command": "é"}'},
             }
         ],
         "tool_call_id": "",

@@ -12,7 +12,7 @@ from test_crash_safety import dataset, kill_and_wait, start
 from user_shell import Sera
 
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
-from sera.teachers.rehearsal.server import make_app
+from sera.teachers.server import make_app
 
 KILLS = 20
 SEED = 31
@@ -35,7 +35,7 @@ def teacher() -> Iterator[tuple[Counting, str]]:
     counting = Counting(RehearsalConfig(latency=0.06))
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(counting), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+            make_app(counting, "rehearsal"), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
         )
     )
     thread = threading.Thread(target=server.run)

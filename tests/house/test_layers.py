@@ -13,7 +13,7 @@ LAYERS = [
     {"records", "errors"},
     {"settings", "harness"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},
-    {"agent"},
+    {"agent", "environments"},
     {"generation", "datasets", "analysis"},
     {"engines"},
     {"cli"},

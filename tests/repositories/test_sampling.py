@@ -173,7 +173,7 @@ def test_what_cannot_be_planned() -> None:
         files=1,
     )
     with pytest.raises(
-        UsageError, match=r"no function to start from: 1 Python files.*1 python 2.*2 too short"
+        UsageError, match=r"no function to start from: 1 source files.*1 python 2.*2 too short"
     ):
         plan_tasks(nothing, "s", ["c"], ["d"], 1, 0)
     with pytest.raises(UsageError, match="no category"):

@@ -27,13 +27,22 @@ def test_lease_of_a_process_that_ended() -> None:
 def test_same_number_is_not_the_same_process() -> None:
     own = own_lease()
     assert not own._replace(start=own.start + 1).held
-    assert not own._replace(boot="00000000").held
 
 
-@pytest.mark.parametrize("text", ["", "me", "12345678-x-1", "12345678-1", "123-1-1", "12345678-1-2-3"])
+def test_what_cannot_be_seen_from_here_counts_as_held() -> None:
+    own = own_lease()._replace(start=1)
+    assert not own.held
+    for lease in (own._replace(boot="00000000"), own._replace(namespace=own.namespace + 1)):
+        assert not lease.ours_to_judge
+        assert lease.held
+
+
+@pytest.mark.parametrize(
+    "text", ["", "me", "12345678-1-x-1", "12345678-1-2", "123-1-1-1", "12345678-1-2-3-4"]
+)
 def test_what_is_no_lease(text: str) -> None:
     assert read_lease(text) is None
 
 
 def test_text_form() -> None:
-    assert str(Lease("0123abcd", 7, 99)) == "0123abcd-7-99"
+    assert str(Lease("0123abcd", 42, 7, 99)) == "0123abcd-42-7-99"

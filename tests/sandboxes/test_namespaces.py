@@ -6,19 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from conformance import SMALL, Conformance, Make, gone_soon, make_layer
+from conformance import Conformance
+from ordinary import passes_as_an_ordinary_user
+from stage import SMALL, Make, gone_soon, make_layer
 
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Layer, Limits
 from sera.sandboxes.namespaces import Namespaces, NamespacesConfig
-
-_ORDINARY_USER = 54321
-_INNER = "SERA_TEST_ORDINARY_USER"
 
 
 class TestNamespaces(Conformance):
@@ -31,60 +29,9 @@ class TestNamespaces(Conformance):
         return make
 
 
-def _others_may_use(path: Path) -> bool:
-    return all(step.stat().st_mode & 0o001 for step in (path.resolve(), *path.resolve().parents))
-
-
-def _public_interpreter() -> Path | None:
-    """This version of Python where an ordinary user may run it."""
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    candidates = [Path(sys.executable), Path("/usr/bin") / name, Path("/usr/local/bin") / name]
-    return next((path for path in candidates if path.exists() and _others_may_use(path)), None)
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="these tests run as an ordinary user already")
 def test_as_an_ordinary_user() -> None:
-    interpreter = _public_interpreter()
-    if interpreter is None:
-        pytest.skip("no interpreter of this version outside of directories closed to ordinary users")
-    if not _others_may_use(Path(__file__)) and not _others_may_use(Path(__file__).parent):
-        pytest.skip("the tests lie in a directory closed to ordinary users")
-    with tempfile.TemporaryDirectory(prefix="sera-ordinary-") as home:
-        os.chown(home, _ORDINARY_USER, _ORDINARY_USER)
-        environment = {
-            "HOME": home,
-            "TMPDIR": home,
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "PYTHONPATH": os.pathsep.join(
-                path for path in sys.path if path.endswith(("site-packages", "/src"))
-            ),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            _INNER: "1",
-        }
-        command = [
-            str(interpreter),
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-x",
-            "-k",
-            "TestNamespaces",
-            __file__,
-        ]
-        done = subprocess.run(
-            command,
-            env=environment,
-            user=_ORDINARY_USER,
-            group=_ORDINARY_USER,
-            extra_groups=[],
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            timeout=150,
-        )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    print(done.stdout[-1500:])
+    passes_as_an_ordinary_user(__file__, "TestNamespaces")
 
 
 def test_a_killed_host_leaves_nothing(tmp_path: Path) -> None:

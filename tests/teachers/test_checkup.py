@@ -28,7 +28,7 @@ from sera.errors import ConfigError
 from sera.teachers import Endpoint
 from sera.teachers.checkup import Checkup, Examined, Finding, check_endpoint
 from sera.teachers.rehearsal import RehearsalTeacher
-from sera.teachers.rehearsal.server import make_app
+from sera.teachers.server import make_app
 
 
 def check(url: str, model: str = "m", **more: Any) -> Checkup:
@@ -49,7 +49,7 @@ def found(checkup: Checkup, name: str) -> Finding:
 @contextmanager
 def rehearsing() -> Iterator[str]:
     server = uvicorn.Server(
-        uvicorn.Config(make_app(RehearsalTeacher()), port=0, log_level="warning", lifespan="off")
+        uvicorn.Config(make_app(RehearsalTeacher(), "rehearsal"), port=0, log_level="warning", lifespan="off")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

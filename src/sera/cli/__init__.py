@@ -15,6 +15,7 @@ from sera.errors import SeraError, UsageError
 
 COMMANDS = {
     "functions": "What can be sampled from a repository, and why the rest is left out.",
+    "prepare": "Build a repository's environment, and try it out in a sandbox.",
     "estimate": "What a run will cost, take and yield, before anything is spent.",
     "generate": "Run the teacher over a repository's functions and record every rollout.",
     "status": "How far a run is: states, reasons, recall, tokens, time left.",
@@ -25,8 +26,11 @@ COMMANDS = {
     "requeue": "Do some of a run's tasks anew.",
     "drop": "Give some of a run's tasks up.",
     "recall": "Compare two patches line by line.",
+    "verify": "Recompute recall on two files of predictions.",
     "dataset": "Build a training set from runs, and look at it.",
     "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
+    "model": "Weights on this machine: what can be had, fetch them, serve them.",
+    "gc": "Remove what sandboxes of killed processes have left on this machine.",
     "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
 }
 _MODULES = dict.fromkeys(("pause", "resume", "stop", "requeue", "drop"), "control")
@@ -43,6 +47,7 @@ _MODULES = dict.fromkeys(("pause", "resume", "stop", "requeue", "drop"), "contro
     epilog="""\b
 Examples:
   sera functions ./my-project
+  sera prepare ./my-project
   sera generate ./my-project --out run --functions 20
   sera status run
   sera dataset build run --out data""",

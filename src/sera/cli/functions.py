@@ -20,7 +20,8 @@ Examples:
 def command(repo: str, revision: str | None, as_json: bool) -> None:
     """What can be sampled from REPO, and why the rest is left out.
 
-    REPO is a directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified.
+    Read are Python and, with the extra `languages`, JavaScript, TypeScript, Go, Rust and Java. REPO is a
+    directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified.
     """
     from sera.repositories import index_functions, open_snapshot
 
@@ -31,6 +32,7 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
             {
                 "snapshot": snapshot,
                 "functions": index.sampleable,
+                "languages": index.languages,
                 "left_out": index.left_out,
                 "skipped": index.skipped,
             }
@@ -41,8 +43,11 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
         modules[function.path] = modules.get(function.path, 0) + 1
     largest = sorted(modules.items(), key=lambda item: (-item[1], item[0]))
     out = console()
+    listed = ", ".join(f"{count} {name}" for name, count in index.languages.items())
     out.print(f"{snapshot.name}: {len(index.sampleable)} of {len(index.functions)} functions can be sampled, "
-              f"from {len(modules)} modules")  # fmt: skip
+              f"from {len(modules)} modules" + (f": {listed}" if len(index.languages) > 1 else ""))  # fmt: skip
+    if index.notice:
+        out.print(index.notice, markup=False)
     out.print(table("", ["functions", "module"], [(n, path) for path, n in largest[:_SHOWN]], ["functions"]))
     if len(largest) > _SHOWN:
         out.print(f"… and {len(largest) - _SHOWN} further modules; --json lists every function")

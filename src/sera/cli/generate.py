@@ -36,8 +36,13 @@ from the environment variable SERA_API_KEY."""
 )
 @click.option("--config", "file", type=FILE, help="Settings in TOML, or another run's run.json.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
-@click.option("--teacher", metavar="rehearsal|URL", help="The built-in teacher (default), or a base URL.")
-@click.option("--model", metavar="NAME", help="The model's name at that URL.")
+@click.option(
+    "--teacher",
+    metavar="rehearsal|local|URL",
+    help="The built-in teacher (default), weights on this machine, or a base URL.",
+)
+@click.option("--model", metavar="NAME", help="The model's name at that URL, or the weights' name or path.")
+@click.option("--environment", metavar="auto|none|PATH", help="What sera prepare has made (default), or not.")
 @click.option("--functions", type=click.IntRange(1), metavar="N", help="Functions to sample.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
@@ -57,6 +62,7 @@ def command(
     pairs: tuple[str, ...],
     teacher: str | None,
     model: str | None,
+    environment: str | None,
     pilot: int | None,
     **numbers: float | None,
 ) -> None:
@@ -72,9 +78,14 @@ def command(
     from sera.settings import load_config
 
     limits = {f"limits.{name}" if name.startswith("max_") else name: value for name, value in numbers.items()}
-    config = load_config(GenerateConfig, file, pairs, teacher_settings(teacher, model) | limits)
+    config = load_config(
+        GenerateConfig, file, pairs, teacher_settings(teacher, model) | limits | {"environment": environment}
+    )
     wanted = config.functions
     job = plan_job(repo, out, msgspec.structs.replace(config, functions=min(pilot or wanted, wanted)))
+    _say_environment(job, repo)
+    if job.notice:
+        complain(job.notice)
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         halted = _work(job, run)
         owed = len(run.owed())
@@ -90,6 +101,17 @@ def command(
         _forecast(job, run, wanted)
     else:
         console().print(f"done: {out}. Next: sera status {out}, sera dataset build {out} --out DIR")
+
+
+def _say_environment(job: "Job", repo: str) -> None:
+    from sera.sandboxes import NamespacesConfig
+
+    missing = job.environment is None and job.config.environment == "auto"
+    if missing and isinstance(job.config.sandbox, NamespacesConfig):
+        complain(
+            f"no environment is prepared for this snapshot: commands see the Python that runs sera, without the "
+            f"project's dependencies. `sera prepare {repo}` makes one, for new runs"
+        )
 
 
 def _forecast(job: "Job", run: "Run", wanted: int) -> None:
@@ -109,13 +131,19 @@ def teacher_settings(teacher: str | None, model: str | None) -> dict[str, object
         return {"teacher.model": model} if model else {}
     if teacher == "rehearsal":
         return {"teacher.kind": "rehearsal"}
-    if "://" not in teacher:
+    if teacher != "local" and "://" not in teacher:
         raise click.BadParameter(
-            f"{teacher!r} is neither 'rehearsal' nor a URL such as http://localhost:8000/v1",
+            f"{teacher!r} is neither 'rehearsal', 'local' nor a URL such as http://localhost:8000/v1",
             param_hint="--teacher",
         )
     if not model:
-        raise click.UsageError("--teacher URL needs --model NAME, the name the model is served under")
+        raise click.UsageError(
+            "--teacher local needs --model NAME, one that `sera model list` shows, or a path"
+            if teacher == "local"
+            else "--teacher URL needs --model NAME, the name the model is served under"
+        )
+    if teacher == "local":
+        return {"teacher.kind": "local", "teacher.model": model}
     return {"teacher.kind": "chat", "teacher.base_url": teacher, "teacher.model": model}
 
 
@@ -145,7 +173,7 @@ async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
     config = job.config
     with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher)) as ledger:
         teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None)
-        async with teacher, make_backend(config.sandbox, job.snapshot.layer) as backend:
+        async with teacher, make_backend(job.sandbox, job.layer) as backend:
             if backend.notice:
                 complain(backend.notice)
             shift = Shift(job, run, teacher, backend, finished)
@@ -155,11 +183,11 @@ async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
 
 
 def _is_metered(config: "GenerateConfig") -> bool:
-    """The rehearsal teacher costs nothing: its calls are counted only where a limit is to be tried."""
+    """Teachers on this machine cost nothing: their calls are counted only where a limit is to be tried."""
     from sera.runs import SpendingLimits
-    from sera.teachers import RehearsalConfig
+    from sera.teachers import RemoteConfig
 
-    return not isinstance(config.teacher, RehearsalConfig) or config.limits != SpendingLimits()
+    return isinstance(config.teacher, RemoteConfig) or config.limits != SpendingLimits()
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def agreement_text(agreement: Agreement) -> str:
     return (
         f"r = {agreement.recall:.3f} ({verification(agreement.recall)}): {agreement.common} of "
         f"{agreement.lines_a} changed lines are found again among {agreement.lines_b}; "
-        f"precision {agreement.precision:.3f}, F1 {agreement.f1:.3f}, by file {agreement.file_recall:.3f}"
+        f"precision {agreement.precision:.3f}, F1 {agreement.f1:.3f}, by file {agreement.file_recall:.3f}, "
+        f"by place {agreement.place_recall:.3f}"
     )
 
 

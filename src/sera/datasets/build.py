@@ -1,80 +1,211 @@
 """From samples to a dataset's folder, in one pass.
 
-    sample → filters → turns, cut → spool → duplicates out, ordered → train.jsonl
-                └────────────────────────────┴─→ rejected.jsonl
+    sample ─► decide (filters, turns, cut) ─► workspace ─► settle (duplicates, caps, recipe) ─► train.jsonl
+                     └───────────────────────────────────────────┴─► rejected.jsonl
 
-Conversations are never all in memory: a row that passes is written to a spool file at once, and only its
-figures are kept for the order. Equal samples, in whatever order, give the same bytes. While building,
-the disk holds the rows twice.
+Conversations are never all in memory: a row that passes is written to the workspace at once, and only its
+figures are kept. Equal samples, in whatever order, give the same bytes. A build that was killed goes on: the
+same call finds in the workspace what was decided before, and neither renders nor counts it again. While
+building, the disk holds the rows twice.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from sera.datasets.candidate import Figures
 from sera.datasets.card import render_card
 from sera.datasets.config import DatasetConfig
-from sera.datasets.folder import replacing
-from sera.datasets.manifest import CARD, REJECTED, ROWS, Count, Manifest, Tokens, sha256, write_manifest
+from sera.datasets.decide import Decision
+from sera.datasets.lines import json_line
+from sera.datasets.manifest import (
+    CARD,
+    REJECTED,
+    ROWS,
+    Count,
+    Manifest,
+    Mixed,
+    PartCount,
+    Tokens,
+    sha256,
+    write_manifest,
+)
+from sera.datasets.proof.check import StudentNames
+from sera.datasets.proof.gate import prove
+from sera.datasets.recipe import Part, find_recipe
+from sera.datasets.safety.planting import Planter
 from sera.datasets.sample import Sample, Source
-from sera.datasets.select import Reason
-from sera.datasets.sieve import Row, Sieve, json_line
-from sera.datasets.tokens import load_counter
-from sera.errors import DatasetError, boundary
+from sera.datasets.selection.reasons import Reason
+from sera.datasets.settle import Settled, settle
+from sera.datasets.tokens import TokenCounter
+from sera.datasets.workers import Batch, decide_all, encode_sample
+from sera.datasets.workspace import Workspace, open_workspace
+from sera.errors import ConfigError, DatasetError, boundary
+from sera.records import content_id
+
+_BATCH_SAMPLES, _BATCH_BYTES = 32, 2_000_000
+"""What is decided together: enough to keep a tokenizer busy, little enough to hold several batches."""
 
 
 def build_dataset(
-    samples: Iterable[Sample], out: Path, config: DatasetConfig, sources: Sequence[Source]
+    samples: Iterable[Sample],
+    out: Path,
+    config: DatasetConfig,
+    sources: Sequence[Source],
+    force: bool = False,
 ) -> Manifest:
     """Build a dataset in the folder `out`, which is replaced whole, or not touched.
 
     `samples` is read once and may be a generator; give the T1 samples also where only T2 is wanted, since
-    duplicates are found by them. `sources` are the runs they come from, each sample from one of these.
+    duplicates are found by them. `sources` are the runs they come from, each sample from one of these, in
+    the order in which a recipe numbers them. Every row is proven at the end, see `docs/proofs.md`; with
+    `force` a dataset that fails is written, and its manifest counts the faults.
 
-    Raises `DatasetError` if nothing is selected, if a sample comes twice, if the samples were made with
-    different harness profiles, if `out` holds something else, or if the disk fails; `UsageError` if there
-    is no tokenizer.
+    Raises `DatasetError` if nothing is selected, if a recipe asks for more than there is, if a sample comes
+    twice, if the samples were made with different harness profiles, if `out` holds something else, or if the
+    disk fails, or if a proof does; `UsageError` if there is no tokenizer or a setting cannot be followed.
     """
-    counter = load_counter(config.tokenizer)
-    with boundary(DatasetError, f"dataset {out}"), replacing(out) as workspace:
-        new = workspace / "new"
-        with (workspace / "spool").open("w+b") as spool:
-            sieve = Sieve(config, counter, sources, spool)
-            for sample in samples:
-                sieve.take(sample)
-            rows, rejected = sieve.settle()
-            if not rows:
-                raise DatasetError(f"no sample was selected for {out}: {_reasons(rejected)}")
-            _copy_rows(rows, spool, new / ROWS)
-        (new / REJECTED).write_bytes(b"".join(json_line(figures) for figures in rejected))
-        manifest = _describe(rows, rejected, sieve)
-        (new / CARD).write_text(render_card(manifest), "utf-8")
-        files = {name: sha256(new / name) for name in (ROWS, REJECTED, CARD)}
+    parts = find_recipe(config.recipe, sources)
+    names = StudentNames(student=config.student, tokenizer=config.tokenizer, template=config.template)
+    student = names.load()
+    counter = TokenCounter(student.tokenizer, student.tokenizer_sha256)
+    template = student.template.sha256
+    key = content_id(config.deciding(), _lists(config), counter.sha256, template, sources, _code())
+    with boundary(DatasetError, f"dataset {out}"), open_workspace(out, key) as workspace:
+        intake = _Intake(workspace, sources)
+        decisions = intake.decide(samples, config, parts)
+        settled = settle(decisions, config, parts, sources)
+        _refuse_short(settled, config, parts, out)
+        planter = Planter(config, counter, settled.rows)
+        settled = _write_rows(settled, workspace, planter)
+        manifest = _describe(settled, config, sources, parts)
+        manifest = msgspec.structs.replace(
+            manifest,
+            profile=intake.profile,
+            tokenizer=counter.sha256,
+            student=student.name,
+            template=template,
+            canaries=planter.canaries,
+            tallies=_tallies(decisions),
+            row_tallies=_tallies(settled.rows),
+        )
+        (workspace.new / CARD).write_text(render_card(manifest), "utf-8")
+        files = {name: sha256(workspace.new / name) for name in (ROWS, REJECTED, CARD)}
         manifest = msgspec.structs.replace(manifest, files=files)
-        write_manifest(manifest, new)
+        write_manifest(manifest, workspace.new)
+        manifest = prove(workspace.new, manifest, names, config.workers, force)
+        write_manifest(manifest, workspace.new)
     return manifest
 
 
-def _copy_rows(rows: Iterable[Row], spool: IO[bytes], file: Path) -> None:
-    with file.open("wb") as target:
-        for row in rows:
-            spool.seek(row.start)
-            target.write(spool.read(row.size))
+class _Intake:
+    """Takes samples in, in batches, and decides those that were not decided before."""
+
+    def __init__(self, workspace: Workspace, sources: Sequence[Source]) -> None:
+        self.profile = ""
+        self._workspace = workspace
+        self._sources = sources
+        self._seen: set[tuple[str, str]] = set()
+        self._decisions: list[Decision] = []
+
+    def decide(
+        self, samples: Iterable[Sample], config: DatasetConfig, parts: Sequence[Part]
+    ) -> list[Decision]:
+        """What became of every sample."""
+        keys: deque[list[str]] = deque()
+        batches = self._batches(samples, keys)
+        with closing(decide_all(batches, config, parts, self._sources)) as results:
+            for outcomes in results:
+                decided = zip(keys.popleft(), outcomes, strict=True)
+                self._decisions += self._workspace.add(decided)
+        return self._decisions
+
+    def _batches(self, samples: Iterable[Sample], keys: deque[list[str]]) -> Iterator[Batch]:
+        """Samples that are owed, encoded; `keys` gets the keys of every batch."""
+        batch: dict[str, bytes] = {}
+        size = 0
+        for sample in samples:
+            self._check(sample)
+            encoded = encode_sample(sample)
+            key = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+            if known := self._workspace.known(key):
+                self._decisions.append(known)
+                continue
+            batch[key] = encoded
+            size += len(encoded)
+            if len(batch) == _BATCH_SAMPLES or size >= _BATCH_BYTES:
+                keys.append(list(batch))
+                yield list(batch.values())
+                batch, size = {}, 0
+        if batch:
+            keys.append(list(batch))
+            yield list(batch.values())
+
+    def _check(self, sample: Sample) -> None:
+        if sample.source not in self._sources:
+            raise DatasetError(f"sample {sample.id} is of {sample.source}, which is not among the sources")
+        identity = sample.source.run, sample.id
+        if identity in self._seen:
+            raise DatasetError(
+                f"sample {sample.id} of run {sample.source.run} comes twice: give each run once"
+            )
+        self._seen.add(identity)
+        self.profile = self.profile or sample.profile
+        if sample.profile != self.profile:
+            first, second = sorted((self.profile, sample.profile))
+            raise DatasetError(
+                f"the runs were made with two harness profiles, {first} and {second}, and a student can be "
+                f"served with one only: build a dataset from each"
+            )
 
 
-def _describe(rows: Sequence[Row], rejected: Sequence[Figures], sieve: Sieve) -> Manifest:
+def _refuse_short(settled: Settled, config: DatasetConfig, parts: Sequence[Part], out: Path) -> None:
+    """A recipe is followed exactly, or with `allow_short` as far as it goes; nothing at all is an error."""
+    short = [
+        f"`{part}` gets {got:,}"
+        for part, got in zip(parts, settled.parts, strict=True)
+        if part.count is not None and got < part.count
+    ]
+    if short and not config.allow_short:
+        raise DatasetError(
+            f"there are too few samples for the recipe: {'; '.join(short)}. Left out: "
+            f"{_reasons(settled)}. Ask for fewer, give more runs, or take what there is with --allow-short"
+        )
+    if not settled.rows:
+        raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}")
+
+
+def _write_rows(settled: Settled, workspace: Workspace, planter: Planter) -> Settled:
+    """Write the files of rows; returns what is known of them now."""
+    written = []
+    with (workspace.new / ROWS).open("wb") as rows:
+        for decision in settled.rows:
+            final, line = planter.plant(decision, workspace.row(decision))
+            written.append(final)
+            rows.write(line)
+    with (workspace.new / REJECTED).open("wb") as rejected:
+        for figures in settled.rejected:
+            rejected.write(json_line(figures))
+    return settled._replace(rows=written)
+
+
+def _describe(
+    settled: Settled, config: DatasetConfig, sources: Sequence[Source], parts: Sequence[Part]
+) -> Manifest:
+    rows = settled.rows
     lengths = [row.tokens for row in rows]
     return Manifest(
-        sources=tuple(sorted(sieve.sources, key=msgspec.structs.astuple)),
-        profile=sieve.profile,
+        sources=tuple(sorted(sources, key=msgspec.structs.astuple)),
+        profile="",
         teachers=tuple(msgspec.json.decode(teacher) for teacher in sorted({row.teacher for row in rows})),
-        settings=sieve.config.recorded(),
-        tokenizer=sieve.counter.sha256,
-        counts=_counts(rows, rejected),
+        settings=config.recorded(),
+        tokenizer="",
+        lists=_lists(config),
+        recipe=_mixed(settled, config, sources, parts),
+        counts=_counts(settled),
         rows=len(rows),
         cut_rows=sum(row.figures.ratio != 1 for row in rows),
         untrained_turns=sum(row.untrained for row in rows),
@@ -83,9 +214,24 @@ def _describe(rows: Sequence[Row], rejected: Sequence[Figures], sieve: Sieve) ->
     )
 
 
-def _counts(rows: Sequence[Row], rejected: Sequence[Figures]) -> dict[str, Count]:
-    selected = Counter(str(row.figures.stage) for row in rows)
-    refused = Counter((str(figures.stage), figures.reason) for figures in rejected)
+def _mixed(
+    settled: Settled, config: DatasetConfig, sources: Sequence[Source], parts: Sequence[Part]
+) -> Mixed | None:
+    if not config.recipe:
+        return None
+    runs = [sources[part.run - 1].run if part.run else "" for part in parts]
+    return Mixed(
+        seed=config.seed,
+        parts=tuple(
+            PartCount(part=str(part), run=run, wanted=part.count, got=got)
+            for part, run, got in zip(parts, runs, settled.parts, strict=True)
+        ),
+    )
+
+
+def _counts(settled: Settled) -> dict[str, Count]:
+    selected = Counter(str(row.figures.stage) for row in settled.rows)
+    refused = Counter((str(figures.stage), figures.reason) for figures in settled.rejected)
     stages = sorted({*selected, *(stage for stage, _ in refused)})
     return {
         stage: Count(
@@ -96,6 +242,28 @@ def _counts(rows: Sequence[Row], rejected: Sequence[Figures]) -> dict[str, Count
     }
 
 
-def _reasons(rejected: Sequence[Figures]) -> str:
-    counts = Counter(figures.reason for figures in rejected)
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "there was none"
+def _tallies(decisions: Sequence[Decision]) -> dict[str, int]:
+    """What the steps counted in these samples."""
+    total: Counter[str] = Counter()
+    for decision in decisions:
+        total.update(decision.tallies)
+    return dict(sorted(total.items()))
+
+
+def _reasons(settled: Settled) -> str:
+    counts = Counter(figures.reason for figures in settled.rejected)
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items())) or "there was none"
+
+
+def _lists(config: DatasetConfig) -> dict[str, str]:
+    """SHA-256 of each list that samples were compared with, by its file's name."""
+    files = [file for file in (config.held_out, *config.benchmarks.files) if file]
+    with boundary(ConfigError, "a list of what must not be learnt cannot be read"):
+        return {Path(file).name: sha256(Path(file)) for file in files}
+
+
+def _code() -> str:
+    """Changes with the code that decides, so that nothing decided by other code is gone on with."""
+    here = Path(__file__).parent
+    files = sorted(file for file in here.rglob("*") if file.suffix in (".py", ".toml", ".jinja"))
+    return content_id(*(sha256(file) for file in files))

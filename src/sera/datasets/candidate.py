@@ -2,21 +2,24 @@
 that a sample refused by a cheap filter is neither rendered nor counted.
 """
 
+import sys
 from functools import cached_property
+from typing import Any
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchSet
+import msgspec
 
 from sera.datasets.config import DatasetConfig
 from sera.datasets.formats import Format, Turn
+from sera.datasets.formats.thinking import rethink
 from sera.datasets.sample import Sample
+from sera.datasets.selection.patches import read_patch
 from sera.datasets.tokens import TokenCounter
-from sera.datasets.truncation import Fit, fit
+from sera.datasets.truncation import Fit, fit, fit_at_random
 from sera.errors import DatasetError
-from sera.records import Record, Stage
+from sera.records import Record, Stage, content_id
 
 
-class Figures(Record, frozen=True, kw_only=True):
+class Figures(Record, frozen=True, kw_only=True, gc=False):
     """One sample in numbers; a line of `rejected.jsonl` when `reason` is set. Null: not measured."""
 
     id: str
@@ -27,11 +30,18 @@ class Figures(Record, frozen=True, kw_only=True):
     reason: str = ""
     recall: float
     patch_lines: int
+    patch_files: int
     tool_tokens: float | None = None
     """Mean length of a tool's answer."""
+    answer_tokens: int | None = None
+    """Length of the longest."""
     tokens: int | None = None
     """Length of the whole conversation."""
     ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("task", "run"):
+            msgspec.structs.force_setattr(self, name, sys.intern(getattr(self, name)))
 
     @property
     def sequence(self) -> tuple[int, str, str, str, str]:
@@ -46,21 +56,27 @@ class Candidate:
         self.sample = sample
         self._style = style
         self._counter = counter
-        self._limit = config.max_tokens
+        self._config = config
 
     @property
     def recall(self) -> float:
         """Recall of the task, 0 if there is none: no second rollout has confirmed it."""
         return self.sample.agreement.recall if self.sample.agreement else 0.0
 
-    @cached_property
+    @property
     def patch_lines(self) -> int:
-        """Added and removed lines, blank ones included; by their sign alone if the diff is malformed."""
-        try:
-            parsed = PatchSet(self.sample.patch, metadata_only=True)
-        except UnidiffParseError:
-            return sum(line.startswith(("+", "-")) for line in self.sample.patch.split("\n"))
-        return parsed.added + parsed.removed
+        """Added and removed lines."""
+        return read_patch(self.sample.patch).lines
+
+    @property
+    def patch_files(self) -> int:
+        """Files changed; a renamed one counts twice."""
+        return len(read_patch(self.sample.patch).files)
+
+    @property
+    def steps(self) -> int:
+        """Replies of the assistant."""
+        return sum(message.role == "assistant" for message in self.sample.messages)
 
     @cached_property
     def turns(self) -> list[Turn]:
@@ -71,7 +87,14 @@ class Candidate:
                 f"sample {self.sample.id} does not begin with a system prompt, so the tools have no place "
                 f"in it: build from the run's whole conversations"
             )
-        return self._style.render(messages, self.sample.tools)
+        thought = [rethink(message, self._config.think) for message in messages]
+        return self._style.render(thought, self.sample.tools)
+
+    @property
+    def conversation(self) -> dict[str, Any]:
+        """The whole of it as a row: what a template is given."""
+        tools = {"tools": self.sample.tools} if self._style.tools_column else {}
+        return {"id": self.sample.id, "messages": [turn.row for turn in self.turns], **tools}
 
     @cached_property
     def lengths(self) -> list[int]:
@@ -81,14 +104,29 @@ class Candidate:
     @cached_property
     def tool_tokens(self) -> float:
         """Mean tokens of the turns in which tools answer, tags and template included."""
-        pairs = zip(self.turns, self.lengths, strict=True)
-        answers = [length for turn, length in pairs if turn.origin == "tool"]
+        answers = self._answers()
         return round(sum(answers) / len(answers), 1) if answers else 0.0
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of the longest turn in which tools answer."""
+        return max(self._answers(), default=0)
 
     @cached_property
     def fit(self) -> Fit:
         """What is left of the conversation within the limit."""
-        return fit(self.lengths, [turn.origin == "assistant" for turn in self.turns], self._limit)
+        ends = [turn.origin == "assistant" for turn in self.turns]
+        if self._config.truncation == "random":
+            return fit_at_random(self.lengths, ends, self._config.max_tokens, self._draw())
+        return fit(self.lengths, ends, self._config.max_tokens)
+
+    def _draw(self) -> float:
+        """0 ≤ x < 1, by the sample and the seed."""
+        return int(content_id(self.sample.source.run, self.sample.id, self._config.seed), 16) / 16**16
+
+    def _answers(self) -> list[int]:
+        pairs = zip(self.turns, self.lengths, strict=True)
+        return [length for turn, length in pairs if turn.origin == "tool"]
 
     @property
     def kept(self) -> list[Turn]:
@@ -107,7 +145,9 @@ class Candidate:
             reason=reason,
             recall=self.recall,
             patch_lines=self.patch_lines,
+            patch_files=self.patch_files,
             tool_tokens=self.tool_tokens if counted else None,
+            answer_tokens=self.answer_tokens if counted else None,
             tokens=sum(self.lengths) if counted else None,
             ratio=self.fit.ratio if counted else None,
         )

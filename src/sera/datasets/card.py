@@ -75,7 +75,9 @@ def render_card(manifest: Manifest) -> str:
         title=f"Training data for {', '.join(repositories)}",
         rows=manifest.rows,
         repositories=", ".join(repositories),
-        sources=_table(("repository", "commit", "run"), (_cells(source) for source in manifest.sources)),
+        sources=_table(
+            ("repository", "commit", "run", "licence"), (_cells(source) for source in manifest.sources)
+        ),
         teachers=", ".join(models),
         profile=manifest.profile,
         max_tokens=manifest.settings["max_tokens"],

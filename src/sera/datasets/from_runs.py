@@ -1,7 +1,11 @@
 """Runs as samples: every rollout of every task that has ended, in the order of the plan."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import msgspec
+
+from sera.datasets.exchange.licences import UNKNOWN, read_licence
 from sera.datasets.sample import Sample, Source
 from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id
 from sera.runs import Run
@@ -14,7 +18,13 @@ def source_of(run: Run) -> Source:
         repository=snapshot["name"],
         commit=snapshot["origin_commit"] or snapshot["tree_hash"],
         run=content_id(run.manifest.identity),
+        licence=_licence(snapshot.get("tree", "")),
     )
+
+
+def _licence(tree: str) -> str:
+    """By the cached files of the repository; `unknown` once they have been removed."""
+    return read_licence(Path(tree)).id if tree and Path(tree).is_dir() else UNKNOWN
 
 
 def read_samples(runs: Sequence[Run]) -> Iterator[Sample]:
@@ -35,7 +45,9 @@ def _task_samples(run: Run, source: Source, task: Task, pair: Pair) -> Iterator[
             agreement = pair.agreement if t1.id == pair.t1 else None
             yield _sample(run, source, task, t1, category, agreement, bool(verdict and verdict.accepted))
     if t2 := run.rollouts.get(run.rollout_id(task, Stage.T2, 0)):
-        yield _sample(run, source, task, t2, category, pair.agreement, True)
+        request = run.pull_requests.get(pair.t1)
+        sample = _sample(run, source, task, t2, category, pair.agreement, True)
+        yield msgspec.structs.replace(sample, issue=request.text if request else "")
 
 
 def _sample(

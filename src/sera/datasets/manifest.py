@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sera.datasets.safety.canaries import Canary
 from sera.datasets.sample import Source
 from sera.records import Record
 
@@ -17,7 +18,6 @@ MANIFEST = "manifest.json"
 ROWS = "train.jsonl"
 REJECTED = "rejected.jsonl"
 CARD = "README.md"
-FILES = frozenset({MANIFEST, ROWS, REJECTED, CARD})
 
 
 class Count(Record, frozen=True, kw_only=True):
@@ -36,6 +36,24 @@ class Tokens(Record, frozen=True, kw_only=True):
     mean: float
 
 
+class PartCount(Record, frozen=True, kw_only=True):
+    """What one part of a recipe asked for and got."""
+
+    part: str
+    run: str = ""
+    """Identity of the run it takes from; empty: any."""
+    wanted: int | None
+    """None: all there are."""
+    got: int
+
+
+class Mixed(Record, frozen=True, kw_only=True):
+    """How a recipe was followed."""
+
+    seed: int
+    parts: tuple[PartCount, ...]
+
+
 class Manifest(Record, frozen=True, kw_only=True):
     """Origin, settings and figures of one dataset."""
 
@@ -47,9 +65,25 @@ class Manifest(Record, frozen=True, kw_only=True):
     teachers: tuple[dict[str, Any], ...]
     """The different settings of the teachers whose rollouts were selected."""
     settings: dict[str, Any]
-    """`DatasetConfig`, without the tokenizer's path."""
+    """`DatasetConfig`, without paths and what does not change the data."""
     tokenizer: str
     """SHA-256 of the `tokenizer.json` the tokens were counted with."""
+    student: str = ""
+    """Family of the student it was built for, e.g. `qwen3`; `another` if it is none that is known."""
+    template: str = ""
+    """SHA-256 of the chat template it was rendered with: train and serve with the same one."""
+    faults: dict[str, int] = msgspec.field(default_factory=dict)
+    """What the proofs found in a dataset that was written all the same: kind → times."""
+    lists: dict[str, str] = msgspec.field(default_factory=dict)
+    """Lists that samples were compared with, such as benchmarks: name → SHA-256."""
+    recipe: Mixed | None = None
+    """How the recipe was followed, if there was one."""
+    tallies: dict[str, int] = msgspec.field(default_factory=dict)
+    """What was counted on the way, over all samples, rejected ones too: name → times."""
+    row_tallies: dict[str, int] = msgspec.field(default_factory=dict)
+    """The same over the samples that became rows."""
+    canaries: tuple[Canary, ...] = ()
+    """What was planted to measure memorisation."""
     counts: dict[str, Count]
     """Stage → what became of its samples."""
     rows: int
@@ -69,15 +103,15 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether the folder is a dataset that sera wrote, and holds nothing else."""
-    names = {path.name for path in folder.iterdir()}
-    if MANIFEST not in names or not names <= FILES:
+    """Whether the folder is a dataset that sera wrote, and holds nothing that its manifest does not name."""
+    if not (folder / MANIFEST).is_file():
         return False
     try:
         found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError:
         return False
-    return found.get("kind") == KIND
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    return found.get("kind") == KIND and names <= {MANIFEST, *found.get("files", ())}
 
 
 def sha256(file: Path) -> str:

@@ -13,6 +13,8 @@ class Source(Record, frozen=True, kw_only=True):
     commit: str
     run: str
     """Identity of the run, the same wherever its directory lies."""
+    licence: str = "unknown"
+    """SPDX identifier of the repository's licence, as far as its files tell."""
 
 
 class Sample(Record, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Sample(Record, frozen=True, kw_only=True):
     """How far T2 of the task repeats its T1, for both of them; None if the task has no finished T2."""
     category: str
     """The change category of the task's T1, for both of them."""
+    issue: str = ""
+    """T2: the issue text it worked from, without what the harness says around it."""
     function: str
     """Qualified name of the function the task started from."""
     path: str
@@ -49,3 +53,8 @@ class Sample(Record, frozen=True, kw_only=True):
     """Tool definitions in the chat-completions form."""
     teacher: dict[str, Any]
     """Model and sampling settings, without any key."""
+    unsafe: bool = False
+    """Whether the scan found what the settings want out of the dataset altogether."""
+    unknown: tuple[str, ...] = ()
+    """Of a sample that another project recorded: what it did not tell, e.g. `patch`. Such a field is empty
+    here, and means nothing."""

@@ -49,8 +49,14 @@ class TokenCounter:
 
 
 def load_counter(path: str = "") -> TokenCounter:
+    """A counter with the tokenizer that `read_tokenizer` finds."""
+    return TokenCounter(*read_tokenizer(path))
+
+
+def read_tokenizer(path: str = "") -> "tuple[Tokenizer, str]":
     """Read a `tokenizer.json`: the one given, else `$SERA_TOKENIZER`, else an installed package's.
 
+    Gives the tokenizer, without limits that are stored in it, and the SHA-256 of the file.
     Raises `UsageError` if the `tokenizers` library or the file is not there, and `DatasetError` if the
     file is not a tokenizer.
     """
@@ -66,7 +72,7 @@ def load_counter(path: str = "") -> TokenCounter:
         tokenizer = Tokenizer.from_buffer(data)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TokenCounter(tokenizer, hashlib.sha256(data).hexdigest())
+    return tokenizer, hashlib.sha256(data).hexdigest()
 
 
 def _installed() -> Path:

@@ -3,7 +3,9 @@
 A conversation that fits is kept whole. A longer one is cut back to its last assistant turn that still
 ends inside the limit, so that a row never ends on a tool's answer or on half a call. Its ratio is the
 share of turns that are left. Ordered truncation, which the paper found better than a random one, takes
-whole conversations first and then those of the highest ratio, down to a least one.
+whole conversations first and then those of the highest ratio, down to a least one: what is left of these
+is a slice, always from the beginning. A slice from the middle would begin without the system prompt and the
+task, which no student ever meets when it is served.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,17 @@ class Fit(NamedTuple):
     tokens: int
     ratio: float
     """Kept turns as a share of all, 0…1; 1 means whole."""
+
+
+def fit_at_random(tokens: Sequence[int], assistant: Sequence[bool], limit: int, draw: float) -> Fit:
+    """As `fit`, but a conversation that is too long ends on any assistant turn inside the limit, all of
+    them equally likely: the one that `draw`, 0 ≤ draw < 1, falls on."""
+    latest = fit(tokens, assistant, limit)
+    if latest.turns == len(tokens) or not latest.turns:
+        return latest
+    ends = [n for n in range(latest.turns) if assistant[n]]
+    last = ends[int(draw * len(ends))]
+    return Fit(last + 1, sum(tokens[: last + 1]), (last + 1) / len(tokens))
 
 
 def fit(tokens: Sequence[int], assistant: Sequence[bool], limit: int) -> Fit:

@@ -4,22 +4,25 @@ repository ─► snapshot ─► functions ─► tasks ─┐
 profile, demonstrations, settings ────────────┴─► Job ─► (engines) ─► run directory
 """
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
 from sera.agent import AgentConfig
+from sera.environments import Environment
+from sera.environments.choosing import choose_environment
 from sera.errors import RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
-from sera.harness import Profile, load_profile
-from sera.records import Record, Task, content_id
+from sera.harness import AUTO, Profile, load_profile, profile_for
+from sera.records import Layer, Record, Task, content_id
 from sera.redaction import RedactionConfig, Redactor, make_redactor
 from sera.repositories import IndexRules, Snapshot, Weights, index_functions, open_snapshot, plan_tasks
 from sera.repositories.names import import_names
 from sera.repositories.remotes import redacted
 from sera.runs import Manifest, SpendingLimits, read_run
-from sera.sandboxes import SandboxConfig
+from sera.sandboxes import NamespacesConfig, SandboxConfig
 from sera.settings import Config, Count, convert, to_tree
 from sera.teachers import RehearsalConfig, TeacherConfig, keys_of, make_teacher
 
@@ -37,15 +40,19 @@ class GenerateConfig(Config, frozen=True):
     """Rollouts T1 that a task may take until the self-check accepts one."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
+    environment: str = "auto"
+    """What commands run in: `auto` for what `sera prepare` has made of this very snapshot, if it has;
+    `none` for the Python that runs sera; or the path of a prepared environment."""
     demonstrations: str = ""
     """Directory or JSONL file of issue texts whose style is followed. Empty: the set that ships with sera."""
-    profile: str = "sera-1"
-    """Harness profile: a name that ships with sera, or a folder."""
+    profile: str = AUTO
+    """Harness profile: a name that ships with sera, or a folder; `auto` for `sera-1` where at least half of
+    the functions are Python, and else for `sera-1-any`, whose words suit every language."""
     index: IndexRules = msgspec.field(default_factory=IndexRules)
     sampling: Weights = msgspec.field(default_factory=Weights)
     teacher: TeacherConfig = msgspec.field(default_factory=RehearsalConfig)
     agent: AgentConfig = msgspec.field(default_factory=AgentConfig)
-    sandbox: SandboxConfig = msgspec.field(default_factory=SandboxConfig)
+    sandbox: SandboxConfig = msgspec.field(default_factory=NamespacesConfig)
     limits: SpendingLimits = msgspec.field(default_factory=SpendingLimits)
     redaction: RedactionConfig = msgspec.field(default_factory=RedactionConfig)
 
@@ -62,6 +69,20 @@ class Job(Record, frozen=True):
     redactor: Redactor
     project: tuple[str, ...]
     """Names under which the project would be installed."""
+    environment: Environment | None = None
+    """What `sera prepare` has made of the snapshot, if it is used."""
+    notice: str = ""
+    """What the person who started it should know about the plan, or nothing."""
+
+    @property
+    def layer(self) -> Layer:
+        """The tree that sandboxes share."""
+        return self.environment.layer if self.environment else self.snapshot.layer
+
+    @property
+    def sandbox(self) -> SandboxConfig:
+        """Settings of the sandboxes, with the environment in use."""
+        return self.environment.sandbox(self.config.sandbox) if self.environment else self.config.sandbox
 
 
 def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
@@ -70,12 +91,16 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     A run that was begun before goes on with the snapshot it began with, whatever has happened to the
     repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
     """
-    profile = load_profile(config.profile)
     redactor = make_redactor(config.redaction, keys_of(config.teacher))
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
-    snapshot = _begun_with(out, repository) or open_snapshot(repository, revision=config.revision or None)
+    begun = _begun_with(out, repository)
+    snapshot = _recorded_snapshot(begun) or open_snapshot(repository, revision=config.revision or None)
+    used = begun.identity.get("environment", "") if begun else None
+    environment = choose_environment(config.environment, snapshot, config.sandbox, used)
+    index = index_functions(snapshot.tree, config.index)
+    profile = load_profile(profile_for(index.languages) if config.profile == AUTO else config.profile)
     tasks = plan_tasks(
-        index_functions(snapshot.tree, config.index),
+        index,
         snapshot.tree_hash,
         categories=tuple(profile.categories),
         demonstrations=tuple(text.name for text in demonstrations),
@@ -87,7 +112,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     manifest = Manifest(
         version=version("sera"),
         config=to_tree(config),
-        identity=_identity(config, profile, snapshot, demonstrations),
+        identity=_identity(config, profile, snapshot, demonstrations, environment, index.languages),
         source={"repository": redacted(repository), **to_tree(snapshot)},
     )
     return Job(
@@ -99,6 +124,8 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
         tasks=[_clean_task(task, redactor) for task in tasks],
         redactor=redactor,
         project=import_names(snapshot.tree, snapshot.name),
+        environment=environment,
+        notice=index.notice,
     )
 
 
@@ -112,22 +139,39 @@ def _clean_task(task: Task, redactor: Redactor) -> Task:
     return msgspec.structs.replace(task, function=function)
 
 
-def _begun_with(out: Path | None, repository: str) -> Snapshot | None:
-    """The snapshot of the run in `out`, if there is one and its files are still cached."""
+def _begun_with(out: Path | None, repository: str) -> Manifest | None:
+    """What the run in `out` was begun with, if there is one."""
     if out is None or not (out / "run.json").exists():
         return None
-    source = dict(read_run(out).manifest.source)
-    if source.pop("repository") != redacted(repository):
+    manifest = read_run(out).manifest
+    if manifest.source["repository"] != redacted(repository):
         raise RunError(f"the run {out} belongs to another repository: choose another --out")
-    snapshot = convert(source, Snapshot, f"the source recorded in {out / 'run.json'}")
+    return manifest
+
+
+def _recorded_snapshot(begun: Manifest | None) -> Snapshot | None:
+    """The snapshot of a run that was begun before, if its files are still cached."""
+    if begun is None:
+        return None
+    facts = {key: value for key, value in begun.source.items() if key != "repository"}
+    snapshot = convert(facts, Snapshot, "the source recorded in the run's run.json")
     return snapshot if snapshot.tree.is_dir() else None
 
 
 def _identity(
-    config: GenerateConfig, profile: Profile, snapshot: Snapshot, demonstrations: tuple[Demonstration, ...]
+    config: GenerateConfig,
+    profile: Profile,
+    snapshot: Snapshot,
+    demonstrations: tuple[Demonstration, ...],
+    environment: Environment | None,
+    languages: Iterable[str],
 ) -> dict[str, object]:
-    """What decides what the data are like. The number of functions is not part of it: plans only grow."""
-    return {
+    """What decides what the data are like. The number of functions is not part of it: plans only grow.
+    An environment and languages other than Python are only named where there are any."""
+    own: dict[str, object] = {"environment": environment.digest} if environment else {}
+    if (found := sorted(languages)) != ["python"]:
+        own["languages"] = found
+    return own | {
         "snapshot": snapshot.tree_hash,
         "seed": config.seed,
         "attempts": config.attempts,
@@ -135,7 +179,7 @@ def _identity(
         "demonstrations": content_id(demonstrations),
         "teacher": make_teacher(config.teacher).settings,
         "agent": to_tree(config.agent),
-        "index": to_tree(config.index),
+        "index": {key: value for key, value in to_tree(config.index).items() if key != "languages"},
         "sampling": to_tree(config.sampling),
         "workdir": config.sandbox.workdir,
         "redaction": config.redaction.identity,

@@ -13,12 +13,18 @@ SQL comment `-- x` reads `--- x` and is lost, and renames, mode changes and bina
 
 `file_recall` is the same ratio over what a diff parser finds. A line belongs to its file, under the path
 after a rename; a rename, a change of mode, a change of a binary file, and the creation or deletion of an
-empty file are one item each. Binary content is not compared. A diff the parser refuses has no items, so a
-`file_recall` with one is 0; it never raises.
+empty file are one item each. Binary content is not compared.
+
+`place_recall` asks for the place too. Both patches start from one tree, so that a removed line is told by
+its file and number there, and an added one by the line it follows: code that both moved, but to different
+places, is the same to the other two figures and not to this one.
+
+A diff the parser refuses has no items, so that these two are 0 with one; they never raise.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -48,6 +54,8 @@ class _Item(NamedTuple):
     kind: str
     path: str
     text: str = ""
+    place: int = 0
+    """Line of the file before the change: the one removed, or the one that the added follows."""
 
 
 def compare(a: str, b: str) -> Agreement:
@@ -56,12 +64,13 @@ def compare(a: str, b: str) -> Agreement:
     lines_b = Counter(line for _, line in _changed_lines(b))
     common = (lines_a & lines_b).total()
     total_a, total_b = lines_a.total(), lines_b.total()
-    items_a, items_b = _items(a), _items(b)
+    files_a, files_b = _parse(a), _parse(b)
     return Agreement(
         recall=_ratio(common, total_a),
         precision=_ratio(common, total_b),
         f1=_ratio(2 * common, total_a + total_b),
-        file_recall=_ratio((items_a & items_b).total(), items_a.total()),
+        file_recall=_share(_in_files(files_a), _in_files(files_b)),
+        place_recall=_share(_in_places(files_a), _in_places(files_b)),
         lines_a=total_a,
         lines_b=total_b,
         common=common,
@@ -105,11 +114,21 @@ def _parse(diff: str) -> list[PatchedFile]:
         return []
 
 
-def _items(diff: str) -> Counter[_Item]:
-    return Counter(item for file in _parse(diff) for item in _file_items(file))
+def _in_files(files: list[PatchedFile]) -> Counter[_Item]:
+    lines = (item._replace(place=0) for file in files for item in _lines(file, file.path))
+    return Counter(chain(lines, *map(_whole, files)))
 
 
-def _file_items(file: PatchedFile) -> Iterator[_Item]:
+def _in_places(files: list[PatchedFile]) -> Counter[_Item]:
+    return Counter(chain(*(_lines(file, _path_before(file)) for file in files), *map(_whole, files)))
+
+
+def _path_before(file: PatchedFile) -> str:
+    return file.source_file.removeprefix("a/") if file.is_rename else file.path
+
+
+def _whole(file: PatchedFile) -> Iterator[_Item]:
+    """Changes of a file that have no lines."""
     source, target, path = file.source_file, file.target_file, file.path
     if file.is_rename:
         yield _Item("rename", path, source)
@@ -119,11 +138,20 @@ def _file_items(file: PatchedFile) -> Iterator[_Item]:
         yield _Item("binary", path)
     elif not file and _NOWHERE in (source, target):
         yield _Item("created" if source == _NOWHERE else "deleted", path)
+
+
+def _lines(file: PatchedFile, path: str) -> Iterator[_Item]:
     for hunk in file:
+        place = hunk.source_start - bool(hunk.source_length)
         for line in hunk:
+            place += line.line_type in " -"
             text = line.value.removesuffix("\n")
             if line.line_type in "+-" and text.strip():
-                yield _Item(line.line_type, path, text)
+                yield _Item(line.line_type, path, text, place)
+
+
+def _share(items: Counter[_Item], others: Counter[_Item]) -> float:
+    return _ratio((items & others).total(), items.total())
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -10,11 +10,15 @@ a hash. A folder holds:
     tools.json        OpenAI tool definitions                 observations.toml  all answers of the tools
     categories.toml   the concern that each change category raises, for change.md
 
+A folder may leave out files: if it has a file `base` with the name of a profile that ships with sera,
+they are taken from there.
+
 Placeholders are written `{{name}}`. Rendering refuses a missing and an unused name.
 """
 
 import re
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +32,9 @@ from sera.records import Record, content_id
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PROMPTS = ("system", "task", "change", "review", "self_check", "pull_request")
 DEFAULT_PROFILE = "sera-1"
+NEUTRAL_PROFILE = "sera-1-any"
+"""The same words but for `python`, which stands nowhere in it."""
+AUTO = "auto"
 
 
 class Profile(Record, frozen=True, dict=True):
@@ -76,13 +83,28 @@ def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
 
     Raises `ConfigError` if a file of it is missing or malformed.
     """
-    shipped = files("sera.harness") / "profiles" / source
-    folder = Path(str(shipped)) if shipped.is_dir() else Path(source)
+    folder = _folder(source)
     with boundary(ConfigError, f"harness profile {source}", OSError, ValueError):
+        base = _folder((folder / "base").read_text("utf-8").strip()) if (folder / "base").exists() else folder
+
+        def file(name: str) -> Path:
+            return folder / name if (folder / name).exists() else base / name
+
         return Profile(
             name=folder.name,
-            prompts={name: (folder / f"{name}.md").read_text("utf-8").rstrip("\n") for name in _PROMPTS},
-            observations=_read_table(folder / "observations.toml"),
-            categories=_read_table(folder / "categories.toml"),
-            tools=msgspec.json.decode((folder / "tools.json").read_bytes(), type=list[dict[str, Any]]),
+            prompts={name: file(f"{name}.md").read_text("utf-8").rstrip("\n") for name in _PROMPTS},
+            observations=_read_table(file("observations.toml")),
+            categories=_read_table(file("categories.toml")),
+            tools=msgspec.json.decode(file("tools.json").read_bytes(), type=list[dict[str, Any]]),
         )
+
+
+def profile_for(languages: Mapping[str, int]) -> str:
+    """Name of the profile that ships with sera for a repository with so many functions per language: the
+    default where at least half are Python."""
+    return DEFAULT_PROFILE if 2 * languages.get("python", 0) >= sum(languages.values()) else NEUTRAL_PROFILE
+
+
+def _folder(source: str) -> Path:
+    shipped = files("sera.harness") / "profiles" / source
+    return Path(str(shipped)) if shipped.is_dir() else Path(source)

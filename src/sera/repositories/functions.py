@@ -1,37 +1,36 @@
 """All functions of a tree, and which of them a task may start from.
 
-Every `def` at any depth is in `FunctionIndex.functions`; lambdas are not. A file that cannot or
-should not be read is in `skipped` with its reason (see `modules`), a function that makes no good
-start is in `refused` with one of these:
+Which files hold source, how their functions are found and what speaks against one is the matter of
+its language (`languages/`, chosen by suffix). In Python every `def` at any depth is found, and lambdas
+are not. A file that cannot or should not be read is in `skipped` with its reason (see `modules`, and
+`languages.grammar` for the other languages), a function that makes no good start is in `refused`. The
+reasons in Python:
 
     test        by path (`tests/`, `testing/`, a top-level `test/`, test_*.py, *_test.py, tests.py,
                 conftest.py), or by name in a file that imports pytest or unittest
     stub        does nothing but `pass`, `...` or `raise NotImplementedError`
     overload, abstract   by decorator
     dunder      a special method without any control flow, such as an `__init__` that only assigns
-    too short, too long  by `IndexRules`
+    too short, too long  by `IndexRules`, in every language
 """
 
 import gc
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from sera.errors import SourceError
-from sera.records import Function, content_id
-from sera.repositories.callers import find_callers
-from sera.repositories.modules import Module, RawFunction, read_module, skip_by_name
+from sera.records import Function
+from sera.repositories.languages import LANGUAGES, MISSING, Language, language_of
 from sera.repositories.staging import read_regular
 from sera.settings import Config, Count
 
-_TEST_DIRECTORIES = frozenset({"tests", "testing"})
-_TEST_FILE = re.compile(r"(test_.*|.*_test|tests|conftest)\.py")
-_TEST_NAME = re.compile(r"(^|\.)(test_\w*|Test[A-Z]\w*|\w+Tests?|\w+TestCase)(\.|$)")
+LanguageName = Literal["python", "javascript", "typescript", "go", "rust", "java"]
 
 
 class IndexRules(Config, frozen=True):
@@ -43,6 +42,8 @@ class IndexRules(Config, frozen=True):
     """Lines a sampled function has at most."""
     max_file_bytes: Count = 1_000_000
     """A larger file is not read."""
+    languages: tuple[LanguageName, ...] = ()
+    """Languages to sample from. Empty: all; those but Python need the extra `languages`."""
 
 
 class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +53,9 @@ class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, str]
     """Function id → why it is not sampled."""
     skipped: dict[str, tuple[str, ...]]
-    """Reason → paths of Python files that were not read."""
+    """Reason → paths of source files that were not read."""
     files: int
-    """Python files that were read."""
+    """Source files that were read."""
 
     @property
     def sampleable(self) -> tuple[Function, ...]:
@@ -66,97 +67,81 @@ class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
         """Reason → number of functions not sampled, commonest first."""
         return dict(Counter(self.refused.values()).most_common())
 
+    @property
+    def languages(self) -> dict[str, int]:
+        """Language → number of functions a task may start from, commonest first."""
+        return dict(Counter(function.language for function in self.sampleable).most_common())
+
+    @property
+    def notice(self) -> str:
+        """One sentence about the languages that could not be read, or empty."""
+        known = map(language_of, self.skipped.get(MISSING, ()))
+        counts = Counter(language.name for language in known if language)
+        if not counts:
+            return ""
+        listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        return f'source files that were not read: {listed}. To read them: pip install "sera[languages]"'
+
 
 def index_functions(tree: Path, rules: IndexRules = IndexRules()) -> FunctionIndex:  # noqa: B008  (frozen)
-    """Read every Python file below `tree`. Raises `SourceError` only if `tree` is no directory."""
+    """Read every source file below `tree`. Raises `SourceError` only if `tree` is no directory."""
     if not tree.is_dir():
         raise SourceError(f"{tree} is not a directory: functions are read from a snapshot's tree")
-    modules: list[Module] = []
+    read: dict[str, list[Any]] = {language.name: [] for language in LANGUAGES}
+    order: dict[str, int] = {}
     skipped: dict[str, list[str]] = {}
     with _without_collector():
-        for path in _python_files(tree):
-            found = _read(tree, path, rules)
-            if isinstance(found, Module):
-                modules.append(found)
-            else:
+        for path, language in _source_files(tree, rules):
+            found = _read(tree, path, language, rules)
+            if isinstance(found, str):
                 skipped.setdefault(found, []).append(path.encode(errors="replace").decode())
-        functions, refused = _records(modules, rules)
+            else:
+                order[path] = len(order)
+                read[language.name].append(found)
+        functions, refused = _judged(read, rules)
     return FunctionIndex(
-        functions=tuple(functions),
+        functions=tuple(sorted(functions, key=lambda function: order[function.path])),
         refused=refused,
         skipped={reason: tuple(paths) for reason, paths in sorted(skipped.items())},
-        files=len(modules),
+        files=len(order),
     )
 
 
-def _records(modules: list[Module], rules: IndexRules) -> tuple[list[Function], dict[str, str]]:
-    tests = {function for module in modules for function in module.functions if _is_test(module, function)}
-    callers = find_callers(modules, tests)
+def _judged(read: dict[str, list[Any]], rules: IndexRules) -> tuple[list[Function], dict[str, str]]:
+    """Every function once, and the reasons against those that are not sampled."""
     functions: dict[str, Function] = {}
     refused: dict[str, str] = {}
-    for module in modules:
-        for raw in module.functions:
-            function = _record(module.path, raw, raw in tests, callers.get((module.path, raw.qualname), ()))
+    for language in LANGUAGES:
+        for function, reason in language.functions(read[language.name]):
             functions[function.id] = function
-            if reason := _refusal(raw, function, rules):
+            if reason := reason or _length(function, rules):
                 refused[function.id] = reason
     return list(functions.values()), refused
 
 
-def _record(path: str, raw: RawFunction, is_test: bool, callers: tuple[str, ...]) -> Function:
-    return Function(
-        id=content_id(path, raw.qualname, raw.line),
-        name=raw.qualname,
-        path=path,
-        line=raw.line,
-        end_line=raw.end_line,
-        kind=raw.kind,
-        is_async=raw.is_async,
-        is_test=is_test,
-        docstring=raw.docstring,
-        decorators=raw.decorators,
-        statements=max(raw.statements, 0),
-        callers=callers,
-    )
+def _length(function: Function, rules: IndexRules) -> str:
+    """What its length says against a function, or empty."""
+    if function.statements < rules.min_statements:
+        return "too short"
+    return "too long" if function.lines > rules.max_lines else ""
 
 
-def _refusal(raw: RawFunction, function: Function, rules: IndexRules) -> str:
-    """Why a function is not sampled, or empty."""
-    decorators = {text.partition("(")[0].rpartition(".")[2] for text in raw.decorators}
-    name = raw.qualname.rpartition(".")[2]
-    reasons = {
-        "test": function.is_test,
-        "overload": "overload" in decorators,
-        "abstract": bool(decorators & {"abstractmethod", "abstractproperty"}),
-        "stub": raw.stub,
-        "dunder": name.startswith("__") and name.endswith("__") and not raw.branches,
-        "too short": function.statements < rules.min_statements,
-        "too long": function.lines > rules.max_lines,
-    }
-    return next((reason for reason, applies in reasons.items() if applies), "")
-
-
-def _is_test(module: Module, function: RawFunction) -> bool:
-    path = PurePosixPath(module.path)
-    in_tests = bool(_TEST_DIRECTORIES.intersection(path.parts[:-1])) or path.parts[:-1][:1] == ("test",)
-    if in_tests or _TEST_FILE.fullmatch(path.name):
-        return True
-    return module.tests_inside and bool(_TEST_NAME.search(function.qualname))
-
-
-def _python_files(tree: Path) -> Iterator[str]:
-    """Paths of the tree's own Python files, sorted directory by directory; links are not followed."""
+def _source_files(tree: Path, rules: IndexRules) -> Iterator[tuple[str, Language]]:
+    """The tree's own source files, sorted directory by directory; links are not followed."""
     for directory, below, names in os.walk(tree):
         below[:] = sorted(name for name in below if name != ".git")
         relative = Path(directory).relative_to(tree)
         for name in sorted(names):
-            if name.endswith(".py"):
-                yield (relative / name).as_posix()
+            language = language_of(name)
+            if language and (not rules.languages or language.name in rules.languages):
+                yield (relative / name).as_posix(), language
 
 
-def _read(tree: Path, path: str, rules: IndexRules) -> Module | str:
-    if reason := skip_by_name(path):
+def _read(tree: Path, path: str, language: Language, rules: IndexRules) -> Any | str:
+    if reason := language.skip(path):
         return reason
+    if not language.available():
+        return MISSING
     try:
         facts = (tree / path).lstat()
     except OSError:
@@ -164,7 +149,7 @@ def _read(tree: Path, path: str, rules: IndexRules) -> Module | str:
     if facts.st_size > rules.max_file_bytes:
         return "too large"
     content = read_regular(tree / path)
-    return "link or unreadable" if content is None else read_module(path, content)
+    return "link or unreadable" if content is None else language.read(path, content)
 
 
 @contextmanager

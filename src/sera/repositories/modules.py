@@ -154,11 +154,16 @@ def skip_by_name(path: str) -> str:
     return "generated" if _GENERATED_NAME.search(path) else ""
 
 
+def is_minified(content: bytes) -> bool:
+    """Whether its lines are too long, on average, to have been written."""
+    return len(content) > _MEAN_LINE * (content.count(b"\n") + 1) and len(content) > 4096
+
+
 def read_module(path: str, content: bytes) -> Module | str:
     """The module, or the reason why it is not to be had."""
     if _GENERATED.search(content[:_HEAD_BYTES]):
         return "generated"
-    if len(content) > _MEAN_LINE * (content.count(b"\n") + 1) and len(content) > 4096:
+    if is_minified(content):
         return "minified"
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)

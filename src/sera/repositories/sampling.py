@@ -180,9 +180,10 @@ def _nothing(index: FunctionIndex) -> str:
     """Why there is no function to start from, with the counts."""
     skipped = {reason: len(paths) for reason, paths in index.skipped.items()}
     return (
-        f"no function to start from: {index.files} Python files were read "
+        f"no function to start from: {index.files} source files were read "
         f"(not read: {_listed(skipped)}) with {len(index.functions)} functions "
-        f"(left out: {_listed(index.left_out)}). Name a repository with Python code, or relax the rules"
+        f"(left out: {_listed(index.left_out)}). "
+        + (index.notice or "Name a repository with code in a language that sera reads, or relax the rules")
     )
 
 

@@ -111,7 +111,7 @@ def _read_archive(path: Path, revision: str | None, staging: Staging, limits: So
 
 def _read_directory(source: str, path: Path, revision: str | None, staging: Staging) -> Origin:
     path = path.resolve()
-    local = _repository(path)
+    local = find_repository(path)
     name = _plain_name(str(path))
     is_url = source.startswith("file://")
     whole = local is not None and (local.work_tree is None or is_url)
@@ -135,7 +135,7 @@ def _read_directory(source: str, path: Path, revision: str | None, staging: Stag
 # ── a repository on this machine ──────────────────────────────────────────────────────────────────
 
 
-def _repository(path: Path) -> Local | None:
+def find_repository(path: Path) -> Local | None:
     """The repository that `path` is, or that it lies in; None for a directory without git."""
     if (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir():
         return Local(path)

@@ -16,7 +16,7 @@ and everything it wrote is gone. If this process itself is killed, the same hold
 """
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -50,6 +50,9 @@ class Limits(Config, frozen=True):
     """Resident memory of all its processes together."""
     processes: Count = 256
     """Processes and threads alive at once."""
+    cpus: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Processors' worth of time it may take, e.g. 1.5; kept where the machine has control groups. None:
+    all that is free, and an equal share with its neighbours of what is not."""
     disk_bytes: Count = 1 << 30
     """Everything it writes, in the tree and in /tmp."""
     files: Count = 200_000

@@ -1,33 +1,43 @@
 """Who holds what a sandbox leaves outside of this process: a container, a control group, a folder.
 
 Each carries a *lease* in its name or label: the process that made it, told apart from a later one of the
-same number by its start, and from one before a reboot by the boot. Whatever bears the lease of a process
-that is gone can be removed, and nothing else may be.
+same number by its start, from one before a reboot by the boot, and from one of another container by the
+namespace its number counts in. Whatever bears the lease of a process that is gone can be removed, and nothing
+else may be: what another machine or namespace holds (an engine's socket may be shared) cannot be judged here.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_FORM = re.compile(r"([0-9a-f]{8})-([0-9]+)-([0-9]+)-([0-9]+)")
 
 
 class Lease(NamedTuple):
-    """One process of this machine, in the text form `boot-pid-start`."""
+    """One process, in the text form `boot-namespace-pid-start`."""
 
     boot: str
-    """First eight digits of the boot's id."""
+    """First eight digits of the boot's id, another one on every machine."""
+    namespace: int
+    """The pid namespace, by its inode."""
     pid: int
     start: int
     """Clock ticks from boot to the start of the process."""
 
     def __str__(self) -> str:
-        return f"{self.boot}-{self.pid}-{self.start}"
+        return f"{self.boot}-{self.namespace}-{self.pid}-{self.start}"
+
+    @property
+    def ours_to_judge(self) -> bool:
+        """Whether that process would be seen from here, if it lived."""
+        return (self.boot, self.namespace) == (_boot(), _namespace())
 
     @property
     def held(self) -> bool:
-        """Whether that process still lives."""
-        return self.boot == _boot() and self.start == _start(self.pid)
+        """Whether that process still lives, or may live where we cannot see it."""
+        return not self.ours_to_judge or self.start == _start(self.pid)
 
 
 def own_lease() -> Lease:
@@ -35,20 +45,21 @@ def own_lease() -> Lease:
     pid = os.getpid()
     start = _start(pid)
     assert start is not None
-    return Lease(_boot(), pid, start)
+    return Lease(_boot(), _namespace(), pid, start)
 
 
 def read_lease(text: str) -> Lease | None:
     """A lease from its text, or None if it is none: then it is not ours to remove."""
-    boot, _, rest = text.partition("-")
-    pid, _, start = rest.partition("-")
-    if len(boot) != 8 or not pid.isdecimal() or not start.isdecimal():
-        return None
-    return Lease(boot, int(pid), int(start))
+    found = _FORM.fullmatch(text)
+    return Lease(found[1], *map(int, found.groups()[1:])) if found else None
 
 
 def _boot() -> str:
     return _BOOT.read_text("ascii")[:8]
+
+
+def _namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
 
 
 def _start(pid: int) -> int | None:

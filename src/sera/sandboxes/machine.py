@@ -19,7 +19,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 PATCH_SECONDS = 60.0
 """How long one step of git may take for a patch."""
-_ENVIRONMENT = {
+COMMON_ENVIRONMENT = {
     "HOME": HOME,
     "USER": "user",
     "LOGNAME": "user",
@@ -52,8 +52,16 @@ class NamespacesConfig(Config, frozen=True, tag_field="backend", tag="namespaces
     one this process runs on, without this process's virtual environment."""
     mounts: tuple[Path, ...] = ()
     """Further host directories, seen read-only at their own path."""
+    hidden: tuple[Path, ...] = ()
+    """Directories below those, or of the system, that are seen empty: packages of other environments, say."""
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     """Further variables for commands."""
+    cgroups: bool = True
+    """Give each sandbox a control group where this machine allows it: bounds memory that no process
+    shows, and shares the processors fairly. False: limits are kept without, as far as they can be."""
+    require: str = ""
+    """Protections to refuse to work without, by their names in `sera doctor`, with commas between them, e.g.
+    `cgroups,seccomp`. They are tried before anything else is done."""
     share_layer: bool = True
     """False: every sandbox copies the tree, as it must where the kernel refuses an overlay."""
 
@@ -62,15 +70,15 @@ def make_spec(layer: Layer, config: NamespacesConfig) -> Spec:
     tree = layer.tree.resolve()
     if not (tree / ".git").is_dir():
         raise SandboxError(f"{layer.tree} is no layer: it has no .git directory")
-    prefixes = _prefixes(config.python or Path(sys.base_prefix))
+    prefixes = prefixes_of(config.python or Path(sys.base_prefix))
     limits = config.limits
     return Spec(
         tree=str(tree),
         commit=layer.commit,
         workdir=config.workdir,
-        prefixes=_mounted([*prefixes, *config.mounts]),
+        prefixes=outside_system([*prefixes, *config.mounts]),
         python=_interpreter(prefixes),
-        environment=_ENVIRONMENT | {"PATH": _path(prefixes)} | config.environment,
+        environment=COMMON_ENVIRONMENT | {"PATH": _path(prefixes)} | config.environment,
         privileged=os.geteuid() == 0,
         shared=config.share_layer,
         user=tree.stat().st_uid or _COMMAND_USER,
@@ -81,10 +89,11 @@ def make_spec(layer: Layer, config: NamespacesConfig) -> Spec:
         output_bytes=limits.output_bytes,
         read_bytes=limits.read_bytes,
         patch_seconds=PATCH_SECONDS,
+        hidden=tuple(map(str, config.hidden)),
     )
 
 
-def _prefixes(prefix: Path) -> list[Path]:
+def prefixes_of(prefix: Path) -> list[Path]:
     """The prefix, and for a virtual environment the installation it was made from."""
     found = [prefix]
     settings = prefix / "pyvenv.cfg"
@@ -106,7 +115,7 @@ def _is_system(path: Path) -> bool:
     return any(path == top or top in path.parents for top in map(Path, _SYSTEM))
 
 
-def _mounted(paths: list[Path]) -> list[str]:
+def outside_system(paths: list[Path]) -> list[str]:
     """Each path and what it resolves to, unless the system's directories hold it already."""
     both = [candidate for path in paths for candidate in (path, path.resolve())]
     return list(dict.fromkeys(str(path) for path in both if not _is_system(path)))

@@ -11,10 +11,12 @@ the kernel refuses an overlay, each sandbox copies the tree, and `notice` says s
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Any
 import msgspec
 
 from sera.errors import SandboxError, boundary
+from sera.sandboxes.cgroups import Groups, find_place
 from sera.sandboxes.connection import Connection, Reply
 from sera.sandboxes.contract import CommandResult, Entry, Layer, Sandbox
 from sera.sandboxes.inside.spec import COMMAND_LIMIT, Spec
@@ -35,6 +38,7 @@ _CLOSE_SECONDS = 5.0
 _GRACE_SECONDS = 60.0
 """How much later than promised an answer may come before the sandbox counts as gone."""
 _PATH_LIMIT = 4096
+_PAGE = 4096
 _ARGUMENTS_LIMIT = 2 << 20
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside.spawner import main; main(int(sys.argv[2]))"
 _decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
@@ -130,6 +134,7 @@ class Namespaces:
         self._spawner: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._notice = ""
+        self._groups: Groups | None = None
         self._sending = asyncio.Lock()
 
     @property
@@ -155,6 +160,7 @@ class Namespaces:
         ours.setblocking(False)
         try:
             await self._introduce(ours, spec)
+            self._groups = self._find_groups()
         except BaseException:
             await self.__aexit__()
             raise
@@ -175,6 +181,13 @@ class Namespaces:
             raise SandboxError(f"cannot make a sandbox: {reply['error']}. {cure()}")
         self._notice = reply["notice"]
 
+    def _find_groups(self) -> Groups | None:
+        place = find_place() if self._config.cgroups else None
+        if place is None or not place.parents:
+            return None
+        copied = _size_of(self._layer.tree) if self._notice else 0
+        return Groups(place, self._config.limits, copied)
+
     async def __aexit__(self, *exc: object) -> None:
         if self._control:
             self._control.close()
@@ -186,13 +199,35 @@ class Namespaces:
             except subprocess.TimeoutExpired:
                 spawner.kill()
                 spawner.wait()
+        await self._remove_groups()
+
+    async def _remove_groups(self) -> None:
+        """Wait, not for ever, until the kernel has let go of the last group."""
+        until = time.monotonic() + _CLOSE_SECONDS
+        while self._groups and self._groups.ending and time.monotonic() < until:
+            self._groups.remove(())
+            await asyncio.sleep(0.002)
 
     def sandbox(self) -> AbstractAsyncContextManager[Sandbox]:
         return self._open()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Sandbox]:
-        connection = await self._connect()
+        group = self._make_group()
+        try:
+            async with self._opened(group) as box:
+                yield box
+        finally:
+            if self._groups:
+                self._groups.remove(group)
+
+    def _make_group(self) -> list[Path]:
+        with boundary(SandboxError, "cannot make a control group (sandbox.cgroups=false goes without)"):
+            return self._groups.create() if self._groups else []
+
+    @asynccontextmanager
+    async def _opened(self, group: list[Path]) -> AsyncIterator[Sandbox]:
+        connection = await self._connect(group)
         try:
             reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
             if reply.error:
@@ -201,7 +236,7 @@ class Namespaces:
         finally:
             await _close(connection)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, group: list[Path]) -> Connection:
         if self._control is None:
             raise SandboxError("the backend is not open")
         ours, theirs = socket.socketpair()
@@ -209,7 +244,9 @@ class Namespaces:
             try:
                 ours.setblocking(False)
                 async with self._sending:
-                    await _send_descriptor(self._control, theirs.fileno())
+                    await _send_descriptor(
+                        self._control, json.dumps([*map(str, group)]).encode(), theirs.fileno()
+                    )
                 limit = max(self._config.limits.read_bytes, self._config.limits.output_bytes, 65 << 20)
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(lambda: Connection(limit), sock=ours)
@@ -219,10 +256,15 @@ class Namespaces:
         return connection
 
 
-async def _send_descriptor(control: socket.socket, descriptor: int) -> None:
+def _size_of(tree: Path) -> int:
+    """Bytes that a copy of the tree takes in memory."""
+    return sum(path.lstat().st_size + _PAGE for path in tree.rglob("*"))
+
+
+async def _send_descriptor(control: socket.socket, message: bytes, descriptor: int) -> None:
     while True:
         try:
-            socket.send_fds(control, [b"1"], [descriptor])
+            socket.send_fds(control, [message], [descriptor])
             return
         except BlockingIOError:
             await asyncio.sleep(0.001)

@@ -2,13 +2,14 @@
 place where a kind is chosen."""
 
 from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
+from sera.teachers.local import LocalConfig, LocalTeacher
 from sera.teachers.metered import MeteredTeacher
 from sera.teachers.prices import FREE, Price
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
 from sera.teachers.remote.keys import read_key
 
-TeacherConfig = RehearsalConfig | RemoteConfig
+TeacherConfig = RehearsalConfig | RemoteConfig | LocalConfig
 
 
 def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
@@ -16,16 +17,21 @@ def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
     is entered."""
     match config:
         case RehearsalConfig():
-            teacher = RehearsalTeacher(config)
-            return MeteredTeacher(teacher, meter) if meter else teacher
+            return _counted(RehearsalTeacher(config), meter)
+        case LocalConfig():
+            return _counted(LocalTeacher(config), meter)
         case RemoteConfig():
             return RemoteTeacher(config, meter)
+
+
+def _counted(teacher: Teacher, meter: Meter | None) -> Teacher:
+    return MeteredTeacher(teacher, meter) if meter else teacher
 
 
 def price_of(config: TeacherConfig) -> Price | None:
     """What the teacher's tokens cost; None if neither the settings nor the shipped table say it."""
     match config:
-        case RehearsalConfig():
+        case RehearsalConfig() | LocalConfig():
             return FREE
         case RemoteConfig():
             return config.tariff
@@ -34,7 +40,7 @@ def price_of(config: TeacherConfig) -> Price | None:
 def keys_of(config: TeacherConfig) -> tuple[str, ...]:
     """The keys the teacher is reached with: secret, whatever their variables are called."""
     match config:
-        case RehearsalConfig():
+        case RehearsalConfig() | LocalConfig():
             return ()
         case RemoteConfig():
             return tuple(read_key(endpoint).header() for endpoint in config.addresses)
@@ -43,6 +49,7 @@ def keys_of(config: TeacherConfig) -> tuple[str, ...]:
 __all__ = [
     "ChatRequest",
     "Endpoint",
+    "LocalConfig",
     "Meter",
     "Price",
     "RehearsalConfig",

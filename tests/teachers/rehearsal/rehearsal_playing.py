@@ -10,7 +10,7 @@ from sera.agent import Agent, AgentConfig, Outcome, run_rollout
 from sera.generation.answers import read_block, read_verdict
 from sera.harness import load_profile
 from sera.records import Message
-from sera.sandboxes import Layer, SandboxConfig, make_backend
+from sera.sandboxes import Layer, NamespacesConfig, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.rehearsal import RehearsalTeacher
 
@@ -67,7 +67,7 @@ def ask(teacher: RehearsalTeacher | Watched, first: Outcome, question: str, seed
 def roll_out(teacher: RehearsalTeacher | Watched, layer: Layer, request: str, seed: int) -> Outcome:
     async def run() -> Outcome:
         agent = Agent(teacher=teacher, profile=PROFILE, config=AgentConfig())
-        async with make_backend(SandboxConfig(), layer) as backend, backend.sandbox() as sandbox:
+        async with make_backend(NamespacesConfig(), layer) as backend, backend.sandbox() as sandbox:
             return await run_rollout(agent, sandbox, request, seed)
 
     return asyncio.run(run())

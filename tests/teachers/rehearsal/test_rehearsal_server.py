@@ -15,7 +15,7 @@ from sera.records import Message
 from sera.teachers.chat_wire import encode_request
 from sera.teachers.contract import ChatRequest
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
-from sera.teachers.rehearsal.server import make_app
+from sera.teachers.server import make_app
 from sera.teachers.remote import RemoteConfig, RemoteTeacher
 
 REQUEST = ChatRequest(
@@ -30,7 +30,7 @@ COMPLETIONS = "/v1/chat/completions"
 
 def call(method: str, path: str, config: RehearsalConfig | None = None, **given: Any) -> httpx2.Response:
     async def send() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=make_app(RehearsalTeacher(config)))
+        transport = httpx2.ASGITransport(app=make_app(RehearsalTeacher(config), "rehearsal"))
         async with httpx2.AsyncClient(transport=transport, base_url="http://rehearsal") as client:
             return await client.request(method, path, **given)
 
@@ -101,9 +101,9 @@ def test_a_failure_on_purpose_is_a_500() -> None:
 
 def test_served_over_loopback_to_our_own_client_until_it_is_told_to_stop() -> None:
     code = (
-        "from sera.teachers.rehearsal import RehearsalConfig\n"
-        "from sera.teachers.rehearsal.server import serve\n"
-        "serve(RehearsalConfig(stall_rate=0.3, fail_rate=0.2), port=0)"
+        "from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher\n"
+        "from sera.teachers.server import serve\n"
+        "serve(RehearsalTeacher(RehearsalConfig(stall_rate=0.3, fail_rate=0.2)), 'rehearsal')"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:

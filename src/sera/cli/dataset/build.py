@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Examples:
   sera dataset build run --out data --tokenizer tokenizer.json
   sera dataset build run-1 run-2 --out data --format xml --min-recall 0.5
+  sera dataset build run --out data --recipe "3000 T2 r>=0.5 + 5000 T1" --seed 7
+  sera dataset build run --out data --recipe sera-32b --allow-short
+  sera dataset build run --out data --benchmark swe-bench.jsonl --set near.patches=0.8
+A build that was interrupted goes on where it was with the same command.
 Without --tokenizer the file named in SERA_TOKENIZER is used, or Qwen3's if a package with it is
 installed."""
 )
@@ -24,6 +28,13 @@ installed."""
 @click.option(
     "--format", "format_", type=click.Choice(["hermes", "xml", "raw"]), help="How calls are written."
 )
+@click.option(
+    "--recipe", metavar="RECIPE", help="How many of which, e.g. '3000 T2 r>=0.5 + 5000 T1', or a name."
+)
+@click.option(
+    "--allow-short", is_flag=True, default=None, help="Take what there is if a recipe asks for more."
+)
+@click.option("--seed", type=int, metavar="S", help="Seed of every choice between samples.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Context of the student, template included.")
 @click.option("--min-recall", type=click.FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
 @click.option("--max-patch-lines", type=click.IntRange(1), help="Most changed lines of a patch.")
@@ -32,33 +43,70 @@ installed."""
 @click.option(
     "--stages", multiple=True, type=click.Choice(["t1", "t2"]), help="Rollouts to take; may be repeated."
 )
+@click.option(
+    "--benchmark",
+    "benchmarks",
+    multiple=True,
+    type=FILE,
+    metavar="JSONL",
+    help="Instances that must not be learnt; may be repeated.",
+)
+@click.option("--held-out", type=FILE, metavar="LIST", help="Modules and functions that must not be learnt.")
+@click.option(
+    "--canaries",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Sentences to plant, to measure what is memorised.",
+)
+@click.option("--canary-seed", type=int, metavar="S", help="Decides where they stand and what they say.")
+@click.option("--student", metavar="NAME|DIR", help="qwen3, qwen2.5, smollm2, or a model's folder.")
 @click.option("--tokenizer", type=FILE, help="The student's tokenizer.json.")
+@click.option("--template", metavar="FILE", help="Its chat template, or chatml.")
+@click.option(
+    "--think", type=click.Choice(["keep", "drop", "only", "wrap"]), help="What becomes of reasoning."
+)
+@click.option("--force", is_flag=True, help="Write a dataset also if it does not pass its proofs.")
+@click.option(
+    "--workers", type=click.IntRange(0), metavar="N", help="Processes at work; default: one for each core."
+)
+@click.option("--config", "file", type=FILE, help="Settings in TOML.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 def command(
     runs: tuple[Path, ...],
     out: Path,
     format_: str | None,
     stages: tuple[str, ...],
+    benchmarks: tuple[Path, ...],
+    held_out: Path | None,
+    canaries: int | None,
+    canary_seed: int | None,
     tokenizer: Path | None,
-    **options: int | float | None,
+    force: bool,
+    file: Path | None,
+    pairs: tuple[str, ...],
+    **options: int | float | str | None,
 ) -> None:
     """Build a training set in DIR from the pairs of one or several runs.
 
     Every sample that is left out is counted under a reason and listed in rejected.jsonl.
     """
     from sera.datasets import DatasetConfig, build_dataset
-    from sera.datasets.from_runs import read_samples, source_of
-    from sera.runs import read_run
+    from sera.datasets.inputs import open_inputs
     from sera.settings import load_config
 
     given = {
         **options,
         "format": format_,
         "stages": stages or None,
+        "safety.canaries": canaries,
+        "safety.canary_seed": canary_seed,
+        "benchmarks.files": [str(path) for path in benchmarks] or None,
+        "held_out": held_out and str(held_out),
         "tokenizer": tokenizer and str(tokenizer),
     }
-    config = load_config(DatasetConfig, given=given)
-    opened = [read_run(run) for run in runs]
-    manifest = build_dataset(read_samples(opened), out, config, [source_of(run) for run in opened])
+    config = load_config(DatasetConfig, file, pairs, given)
+    samples, sources = open_inputs(runs)
+    manifest = build_dataset(samples, out, config, sources, force)
     _print(out, manifest)
 
 
@@ -69,6 +117,8 @@ def _print(out: Path, manifest: "Manifest") -> None:
         rows += [(number, stage, reason) for reason, number in count.rejected.items()]
     page = console()
     page.print(table("Samples", ["count", "stage", ""], rows, ["count"]))
+    for part in manifest.recipe.parts if manifest.recipe else ():
+        page.print(f"recipe: {part.part}: {part.got}")
     page.print(
         f"{out}: {manifest.rows} rows, {manifest.tokens.total:,} tokens, "
         f"the longest {manifest.tokens.max:,}, {manifest.cut_rows} cut"

@@ -7,6 +7,7 @@ from sera.datasets.formats.hermes import Hermes
 from sera.datasets.formats.raw import RawFormat
 from sera.datasets.formats.text import TextFormat
 from sera.datasets.formats.xml import Xml
+from sera.datasets.servers import Tools
 from sera.errors import ConfigError
 
 FORMATS: Mapping[str, Format] = {
@@ -23,4 +24,9 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-__all__ = ["FORMATS", "Format", "Turn", "find_format"]
+def tools_in(name: str, prompt: str) -> Tools:
+    """The tools that a system prompt of that format describes; of `xml`, names and types only."""
+    return (Xml() if name == "xml" else Hermes()).defined(prompt)
+
+
+__all__ = ["FORMATS", "Format", "Turn", "find_format", "tools_in"]

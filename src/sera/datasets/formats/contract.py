@@ -1,25 +1,26 @@
 """What a format promises: a recorded conversation as the turns a student reads and writes.
 
 - Nothing recorded is lost or reworded: text, reasoning, names and arguments are in the turn, arguments
-  with their keys in order and characters unescaped.
-- A turn is trained if it is an assistant's and legible: whoever parses it by the format's rules reads the
-  very calls that were recorded. A call whose arguments are no JSON object is not legible, nor is one with
-  a closing tag in the wrong place. Such turns stay, as context for what follows, with `train` false.
+  with their keys in order and characters unescaped. Two things are brought to one spelling, because a
+  server does so with every reply before it comes back as history: the white space around text and
+  reasoning, which is dropped, and that between the JSON of arguments. See `canonical`.
+- A turn is trained if it is an assistant's and legible: every server of `sera.datasets.servers` reads from
+  it the very calls, text and reasoning that were recorded. A call whose arguments are no JSON object is
+  not legible, nor is one with a closing tag in the wrong place. Such turns stay, as context for what
+  follows, with `train` false.
 - The same conversation gives the same turns, in training and in serving.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from sera.datasets.servers import Tools
 from sera.records import Message, ToolCall
 
 Arguments = dict[str, Any]
-Call = tuple[str, Arguments]
-"""Name and arguments."""
-Tools = Sequence[dict[str, Any]]
-"""Tool definitions in the chat-completions form."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,3 +56,22 @@ def arguments_of(call: ToolCall) -> Arguments | None:
         return msgspec.json.decode(call.arguments, type=Arguments)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
+
+
+def canonical(message: Message) -> Message:
+    """An assistant's message as it comes back from any server; others are as they are."""
+    if message.role != "assistant":
+        return message
+    return msgspec.structs.replace(
+        message,
+        content=message.content.strip(),
+        reasoning=message.reasoning.strip(),
+        tool_calls=tuple(
+            msgspec.structs.replace(call, arguments=_respelt(call)) for call in message.tool_calls
+        ),
+    )
+
+
+def _respelt(call: ToolCall) -> str:
+    arguments = arguments_of(call)
+    return call.arguments if arguments is None else json.dumps(arguments, ensure_ascii=False)

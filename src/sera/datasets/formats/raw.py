@@ -11,8 +11,9 @@ judged, as the Hermes text of the same message.
 from collections.abc import Sequence
 from typing import Any
 
-from sera.datasets.formats.contract import Tools, Turn
+from sera.datasets.formats.contract import Turn, canonical
 from sera.datasets.formats.text import TextFormat
+from sera.datasets.servers import Tools
 from sera.records import Message
 from sera.teachers.chat_wire import encode_message
 
@@ -32,5 +33,5 @@ class RawFormat:
 
     def _turn(self, message: Message, tools: Tools) -> Turn:
         read = self._text.turn([message], tools)
-        row = {"role": message.role, **_EMPTY, **encode_message(message), "train": read.train}
+        row = {"role": message.role, **_EMPTY, **encode_message(canonical(message)), "train": read.train}
         return Turn(origin=message.role, role=read.role, text=read.text, train=read.train, row=row)

@@ -9,31 +9,33 @@ between the tags is the dialect's. A `<think>` block is written only if there wa
 every turn: a server must not strip the earlier ones.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from sera.datasets.formats.contract import Call, Tools, Turn, arguments_of
+from sera.datasets.formats.contract import Turn, arguments_of, canonical
+from sera.datasets.servers import OPEN, Parser, Tools, nulls, read_turn
 from sera.records import Message, ToolCall
-from sera.teachers.chat_wire import split_reasoning
-
-_CALL = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
 
 
 class Dialect(Protocol):
     """How one family of models spells tools and calls."""
 
+    @property
+    def parsers(self) -> Mapping[str, Parser]:
+        """How servers read it, by the server's name."""
+        ...
+
     def describe(self, tools: Tools) -> str:
         """The part of the system prompt that defines the tools and says how to call them."""
         ...
 
-    def write(self, call: ToolCall) -> str:
-        """A call as it stands between its tags; one with malformed arguments as near as can be."""
+    def defined(self, prompt: str) -> Tools:
+        """The tools that a system prompt describes, as far as a parser needs them."""
         ...
 
-    def read(self, body: str, tools: Tools) -> Call | None:
-        """The call between two tags, or None if it is malformed."""
+    def write(self, call: ToolCall) -> str:
+        """A call as it stands between its tags; one with malformed arguments as near as can be."""
         ...
 
 
@@ -51,6 +53,7 @@ class TextFormat:
 
     def turn(self, group: Sequence[Message], tools: Tools) -> Turn:
         """One turn from one message, or from tool messages that follow each other."""
+        group = [canonical(message) for message in group]
         first = group[0]
         role = "user" if first.role == "tool" else first.role
         text = self._text(group, tools)
@@ -74,7 +77,13 @@ class TextFormat:
         return thought + "\n".join([message.content, *calls] if message.content else calls)
 
     def _legible(self, message: Message, text: str, tools: Tools) -> bool:
-        _, spoken = split_reasoning(text)
-        read = [self.dialect.read(body, tools) for body in _CALL.findall(spoken)]
-        recorded = [(call.name, arguments_of(call)) for call in message.tool_calls]
-        return None not in read and read == recorded
+        calls = [(call.name, arguments_of(call)) for call in message.tool_calls]
+        if OPEN in message.content or any(call[1] is None or nulls(call, tools) for call in calls):
+            return False
+        wanted = _said(message)
+        return all(_said(read_turn(text, parse, tools)) == wanted for parse in self.dialect.parsers.values())
+
+
+def _said(message: Message) -> tuple[str, str, list[tuple[str, str]]]:
+    """All but the ids of the calls, which no text holds."""
+    return message.reasoning, message.content, [(call.name, call.arguments) for call in message.tool_calls]

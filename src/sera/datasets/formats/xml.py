@@ -14,9 +14,8 @@ import json
 import re
 from typing import Any
 
-import msgspec
-
-from sera.datasets.formats.contract import Arguments, Call, Tools, arguments_of
+from sera.datasets.formats.contract import arguments_of
+from sera.datasets.servers import XML, Tools
 from sera.records import ToolCall
 
 _BEFORE = "You can call these tools. Each function element between the tags defines one:"
@@ -25,14 +24,22 @@ _AFTER = (
     "<tool_call>\n<function=name_of_the_tool>\n<parameter=name_of_the_parameter>\nvalue\n</parameter>\n"
     "</function>\n</tool_call>"
 )
-_FUNCTION = re.compile(r"\A<function=([^>\n]+)>\n(.*)</function>\Z", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n(.*?)\n</parameter>\n", re.DOTALL)
+
+_FUNCTION = re.compile(r"<function>\n(.*?)\n</function>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter>\n<name>(.*?)</name>(.*?)</parameter>", re.DOTALL)
+_TYPE = re.compile(r"<type>(.*?)</type>")
 
 
 class Xml:
+    parsers = XML
+
     def describe(self, tools: Tools) -> str:
         lines = "\n".join(_definition(tool["function"]) for tool in tools)
         return f"# Tools\n\n{_BEFORE}\n<tools>\n{lines}\n</tools>\n\n{_AFTER}"
+
+    def defined(self, prompt: str) -> Tools:
+        _, _, text = prompt.rpartition(f"{_BEFORE}\n<tools>\n")
+        return [_tool(body) for body in _FUNCTION.findall(text.partition("\n</tools>")[0])]
 
     def write(self, call: ToolCall) -> str:
         arguments = arguments_of(call)
@@ -41,31 +48,9 @@ class Xml:
         parts = (f"<parameter={key}>\n{_value(value)}\n</parameter>\n" for key, value in arguments.items())
         return f"<function={call.name}>\n{''.join(parts)}</function>"
 
-    def read(self, body: str, tools: Tools) -> Call | None:
-        function = _FUNCTION.match(body)
-        if not function or _PARAMETER.sub("", function[2]):
-            return None
-        schema = _schemas(tools).get(function[1], {})
-        texts = _PARAMETER.findall(function[2])
-        arguments: Arguments = {key: _typed(text, schema.get(key, {})) for key, text in texts}
-        return function[1], arguments
-
 
 def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _typed(text: str, schema: dict[str, Any]) -> object:
-    if schema.get("type", "string") == "string":
-        return text
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
-
-
-def _schemas(tools: Tools) -> dict[str, dict[str, Any]]:
-    return {tool["function"]["name"]: _properties(tool["function"]) for tool in tools}
 
 
 def _properties(function: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +68,20 @@ def _definition(function: dict[str, Any]) -> str:
     head = _elements({key: value for key, value in function.items() if key != "parameters"})
     body = "\n".join([*parameters, _elements({"required": required})])
     return f"<function>\n{head}\n<parameters>\n{body}\n</parameters>\n</function>"
+
+
+def _tool(text: str) -> dict[str, Any]:
+    """Names and types of one tool, read back."""
+    properties = {name: _kind(schema) for name, schema in _PARAMETER.findall(text)}
+    name = text.partition("<name>")[2].partition("</name>")[0]
+    return {"type": "function", "function": {"name": name, "parameters": {"properties": properties}}}
+
+
+def _kind(schema: str) -> dict[str, Any]:
+    found = _TYPE.search(schema)
+    if not found:
+        return {}
+    return {"type": json.loads(found[1]) if found[1].startswith("[") else found[1]}
 
 
 def _elements(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What runs on the far side of the namespace backend: the spawner, and process 1 of each sandbox.
+"""What runs on the far side of a backend: process 1 of each sandbox, and its spawner.
 
     spawner.py    one process per backend; forks once per sandbox and imports nothing afterwards
     root.py       builds the file system that a sandbox sees
@@ -9,6 +9,8 @@
     processes.py  finding, killing and starting processes; the rights they run with
     files.py      read, write and list with the rights of the commands
     patch.py      the diff of the tree against the layer's commit
+    views.py      what git sees while that diff is taken
+    contained.py  process 1 of a container, where an engine has put up the walls
     wire.py       the frames on the socket, used by the host too
     calls.py      the system calls a sandbox goes without
     kernel.py     system calls that Python does not offer

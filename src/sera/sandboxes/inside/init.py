@@ -12,33 +12,46 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 from . import calls, files, kernel, patch, processes, programs, root, state, wire
 from .shell import Shell
-from .spec import COMMAND_LIMIT, Spec
+from .spec import COMMAND_LIMIT, PROCESSES, Spec
+from .views import Changes, Mounted, View
 from .watch import HostGone, Watch
 
 _SETTLE_SECONDS = 5.0
 _MOST = {
-    "max_user_namespaces": 0,  # in one inside this one, commands would have rights again
-    "max_inotify_instances": 16,  # of 128 that the user who runs the host process has in all
-    "max_inotify_watches": 8192,
-    "max_fanotify_groups": 16,
-    "max_fanotify_marks": 8192,
+    "user/max_user_namespaces": "0",  # in one inside this one, commands would have rights again
+    "user/max_inotify_instances": "16",  # of 128 that the user who runs the host process has in all
+    "user/max_inotify_watches": "8192",
+    "kernel/msgmni": "64",  # queues and semaphores are the kernel's own memory
+    "kernel/sem": "1000 32000 100 64",
 }
-"""What one sandbox may have of what the kernel counts by user."""
+"""What one sandbox may have of what the kernel counts by user or by IPC namespace."""
+
+
+class Walls(NamedTuple):
+    """The sandbox around process 1, as far as its requests need it."""
+
+    messages: int
+    """Descriptor of the directory that commands see, read-only, as /run/sandbox."""
+    changes: Changes
+    view: View
+    kills: int
+    """Descriptor of the file in which the kernel counts what it killed for memory; -1: there is none."""
 
 
 class Init:
     """The requests, by name."""
 
-    def __init__(self, connection: socket.socket, spec: Spec, built: root.Root) -> None:
+    def __init__(self, connection: wire.Channel, spec: Spec, walls: Walls) -> None:
         self._connection = connection
         self._spec = spec
-        self._root = built
-        self._watch = Watch(connection.fileno(), spec.memory_bytes)
-        self._shell = Shell(spec, self._watch, built.messages)
+        self._walls = walls
+        self._watch = Watch(connection.fileno(), spec.memory_bytes, walls.kills)
+        self._shell = Shell(spec, self._watch, walls.messages)
 
     def serve(self) -> None:
         """Answer until the host hangs up."""
@@ -98,15 +111,17 @@ class Init:
         return files.serve(operation, self._spec, self._watch)
 
     def _patch(self, _: dict[str, Any], __: bytes) -> files.Reply:
-        return {}, patch.take(self._spec, self._root, self._watch, self._shell.pid)
+        taking = patch.Taking(self._spec, self._walls.view, self._watch, self._shell.pid)
+        return {}, patch.take(taking, self._walls.changes)
 
     def _state(self, _: dict[str, Any], __: bytes) -> files.Reply:
-        store = self._root.store
+        changes = self._walls.changes
         try:
-            return {}, state.digest(store).encode()
+            return {}, state.digest(changes).encode()
         except state.TooMuch:
-            whole = math.inf
-            return files.serve(lambda: ({}, state.digest(store, whole).encode()), self._spec, self._watch)
+            return files.serve(
+                lambda: ({}, state.digest(changes, math.inf).encode()), self._spec, self._watch
+            )
 
 
 def _report(outcome: programs.Outcome) -> files.Reply:
@@ -119,13 +134,25 @@ def _report(outcome: programs.Outcome) -> files.Reply:
     return header, outcome.output
 
 
-def main(connection: socket.socket, spec: Spec, copied: bool, status: int, spawner: int) -> NoReturn:
-    """Be process 1. `status` is a descriptor of this process's status in the host's /proc."""
-    try:
+def main(
+    connection: socket.socket, spec: Spec, copied: bool, status: int, spawner: int, kills: int
+) -> NoReturn:
+    """Be process 1 of new namespaces. `status` is a descriptor of this process's status in the host's
+    /proc; `kills` as in `Walls`."""
+
+    def build() -> Walls:
         built = root.build(spec, copied)
-        _isolate()
+        _isolate(spec)
         _follow_spawner(status, spawner)
-        init = Init(connection, spec, built)
+        return Walls(built.messages, Changes(built.store, "changed", whole=copied), Mounted(), kills)
+
+    live(connection, spec, build)
+
+
+def live(connection: wire.Channel, spec: Spec, build: Callable[[], Walls]) -> NoReturn:
+    """Be process 1: put up the walls, say so, answer until the host hangs up, take everything along."""
+    try:
+        init = Init(connection, spec, build())
         connection.sendall(wire.pack({"ready": True}))
         init.serve()
     except (wire.Closed, HostGone, ConnectionError):
@@ -139,21 +166,29 @@ def main(connection: socket.socket, spec: Spec, copied: bool, status: int, spawn
         os._exit(0)
 
 
-def _isolate() -> None:
+def _isolate(spec: Spec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     socket.sethostname("sandbox")
     kernel.raise_loopback()
     kernel.hide_arguments(b"sandbox")
     kernel.forbid_new_privileges()
     kernel.drop_bounding_set(keep=(kernel.CAP_DAC_READ_SEARCH,))
-    for name, most in _MOST.items():
-        try:
-            with open(f"/proc/sys/user/{name}", "w") as limit:
-                limit.write(str(most))
-        except FileNotFoundError:
-            continue  # a kernel without that kind
+    pages = str(spec.memory_bytes // os.sysconf("SC_PAGE_SIZE"))
+    for name, most in {**_MOST, "kernel/shmall": pages}.items():
+        _limit(name, most)
     calls.refuse_calls()
     kernel.forbid_inspection()
+
+
+def _limit(name: str, most: str) -> None:
+    try:
+        with open(f"{PROCESSES}/sys/{name}", "w") as limit:
+            limit.write(most)
+    except FileNotFoundError:
+        return  # a kernel without that kind
+    except PermissionError:
+        if not name.startswith("kernel/"):  # which a kernel before 5.19 leaves to root alone
+            raise
 
 
 def _follow_spawner(status: int, spawner: int) -> None:

@@ -20,6 +20,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
@@ -47,12 +48,14 @@ _CLOEXEC = os.O_CLOEXEC
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
 _PR_SET_SECCOMP = 22
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -106,9 +109,9 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def forbid_inspection() -> None:
-    """Let no process without capabilities trace this one or read its memory."""
-    _prctl(_PR_SET_DUMPABLE, 0)
+def forbid_inspection(forbidden: bool = True) -> None:
+    """Let no process without this one's capabilities trace it or read its memory."""
+    _prctl(_PR_SET_DUMPABLE, int(not forbidden))
 
 
 def forbid_new_privileges() -> None:
@@ -153,12 +156,14 @@ def set_capabilities(keep: Iterable[int] = ()) -> None:
 
 
 def hide_arguments(name: bytes) -> None:
-    """Overwrite this process's command line, which shows host paths, with `name`."""
+    """Overwrite this process's command line, which shows host paths, and its name with `name`."""
     with open("/proc/self/stat", "rb") as stat:
         fields = stat.read().rpartition(b") ")[2].split()
     start, end = int(fields[45]), int(fields[46])
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, name, min(len(name), end - start - 1))
+    called = ctypes.create_string_buffer(name)
+    _prctl(_PR_SET_NAME, ctypes.addressof(called))
 
 
 def raise_loopback() -> None:

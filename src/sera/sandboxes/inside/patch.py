@@ -12,24 +12,24 @@ hidden from git instead, so that its files count as what they are.
 Renames are not looked for: the same change gives the same text, whatever else changed.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import islice
+from typing import NamedTuple
 
-from . import kernel, processes
+from . import processes
 from .programs import Outcome, Program, run
-from .root import Root
-from .spec import BASE, CLOSED, EXCLUDES, SCRATCH, USER, Spec
+from .spec import BASE, EXCLUDES, Spec
+from .views import Changes, View
 from .watch import Watch
 
 _PATCH_BYTES = 64 << 20
 _FATAL = 128
 _SETTINGS = (".gitignore", ".gitattributes")
-_HELD = f"{CLOSED}/{os.path.basename(SCRATCH)}"
-_GIT = f"{_HELD}/git"
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
     "core.bare": "false",
@@ -57,36 +57,47 @@ class PatchFailed(Exception):
     """git could not take the patch; the message says why."""
 
 
-def take(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
+class Taking(NamedTuple):
+    """What every step of taking one patch needs."""
+
+    spec: Spec
+    view: View
+    watch: Watch
+    shell: int
+
+    @property
+    def folder(self) -> str:
+        """git's directory, as process 1 sees it."""
+        return f"{self.view.place}/git"
+
+
+def take(taking: Taking, changes: Changes) -> bytes:
     """The patch; empty if nothing changed."""
-    options = {"size": str(2 * spec.disk_bytes), "mode": "0755"}
-    kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), _HELD)
+    taking.view.open(taking.spec)
     processes.send(-1, signal.SIGSTOP)
     try:
-        return _with_scratch(spec, root, watch, shell)
+        taking.view.hide(_misleading(taking.spec, changes))
+        return _patch(taking)
     finally:
+        taking.view.close()
         processes.send(-1, signal.SIGCONT)
-        kernel.unmount(_HELD)
 
 
-def _with_scratch(spec: Spec, root: Root, watch: Watch, shell: int) -> bytes:
-    hidden = _misleading(spec, root)
-
-    def git(arguments: Sequence[str], tolerate: bool = False) -> Outcome:
-        return _git(arguments, spec, watch, shell, hidden, tolerate)
-
-    if not _make_git_directory(spec):
-        git(["read-tree", spec.commit])
+def _patch(taking: Taking) -> bytes:
+    commit = taking.spec.commit
+    if not _make_git_directory(taking):
+        _git(taking, ["read-tree", commit])
     add = ["add", "--all", "--ignore-errors", "."]
-    if git(add, tolerate=True).exit_code == _FATAL:  # an encoding in .gitattributes that the files are not in
-        _add_attributes("* -working-tree-encoding")
-        git(add, tolerate=True)
-    patch = git([*_DIFF, "--patch", spec.commit]).output
+    if _git(taking, add, tolerate=True).exit_code == _FATAL:
+        # an encoding in .gitattributes that the files are not in
+        _add_attributes(taking, "* -working-tree-encoding")
+        _git(taking, add, tolerate=True)
+    patch = _git(taking, [*_DIFF, "--patch", commit]).output
     if _is_text(patch):
         return patch
-    statuses = git([*_DIFF, "--name-status", "-z", spec.commit]).output
-    _add_attributes(*_binary_attributes(patch, statuses))
-    return git([*_DIFF, "--patch", spec.commit]).output
+    statuses = _git(taking, [*_DIFF, "--name-status", "-z", commit]).output
+    _add_attributes(taking, *_binary_attributes(patch, statuses))
+    return _git(taking, [*_DIFF, "--patch", commit]).output
 
 
 def _is_text(patch: bytes) -> bool:
@@ -115,29 +126,37 @@ def _quoted(name: bytes) -> str:
     return '"' + "".join(f"\\{byte:03o}" for byte in pattern) + '"'
 
 
-def _add_attributes(*lines: str) -> None:
-    with open(f"{_GIT}/info/attributes", "a") as file:
+def _add_attributes(taking: Taking, *lines: str) -> None:
+    with open(f"{taking.folder}/info/attributes", "a") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _make_git_directory(spec: Spec) -> bool:
+def _take_over_excludes(folder: str) -> None:
+    """What the layer itself excludes: files that a build made before there was a sandbox."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(f"{BASE}/info/exclude", f"{folder}/info/exclude")
+
+
+def _make_git_directory(taking: Taking) -> bool:
     """A bare minimum of a `.git` over the layer's objects; whether there was an index to start from."""
+    folder, user = taking.folder, taking.view.user
     for name in ("", "/objects", "/refs", "/info"):
-        os.mkdir(_GIT + name)
-    wide = len(spec.commit) == 64
+        os.mkdir(folder + name)
+    wide = len(taking.spec.commit) == 64
     extension = "[extensions]\n\tobjectFormat = sha256\n" if wide else ""
-    _add_attributes("* !diff")  # the tree's own may hide text, or name programs
-    _write(f"{_GIT}/HEAD", "ref: refs/heads/main\n")
-    _write(f"{_GIT}/config", f"[core]\n\trepositoryFormatVersion = {int(wide)}\n{extension}")
+    _add_attributes(taking, "* !diff")  # the tree's own may hide text, or name programs
+    _take_over_excludes(folder)
+    _write(f"{folder}/HEAD", "ref: refs/heads/main\n")
+    _write(f"{folder}/config", f"[core]\n\trepositoryFormatVersion = {int(wide)}\n{extension}")
     try:
-        shutil.copyfile(f"{BASE}/index", f"{_GIT}/index")
+        shutil.copyfile(f"{BASE}/index", f"{folder}/index")
         found = True
     except FileNotFoundError:
         found = False
-    if spec.privileged:
-        for path, _, names in os.walk(_GIT):
+    if taking.spec.privileged:
+        for path, _, names in os.walk(folder):
             for name in (".", *names):
-                os.chown(os.path.join(path, name), USER, USER)
+                os.chown(os.path.join(path, name), user, user)
     return found
 
 
@@ -146,19 +165,13 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _git(
-    arguments: Sequence[str],
-    spec: Spec,
-    watch: Watch,
-    shell: int,
-    hidden: Collection[str],
-    tolerate: bool,
-) -> Outcome:
+def _git(taking: Taking, arguments: Sequence[str], tolerate: bool = False) -> Outcome:
+    spec, view = taking.spec, taking.view
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         "LC_ALL": "C.UTF-8",
-        "GIT_DIR": f"{SCRATCH}/git",
+        "GIT_DIR": f"{view.seen}/git",
         "GIT_WORK_TREE": spec.workdir,
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{BASE}/objects",
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -171,15 +184,15 @@ def _git(
         environment[f"GIT_CONFIG_KEY_{index}"] = key
         environment[f"GIT_CONFIG_VALUE_{index}"] = value
     program = Program(
-        argv=["git", "--no-pager", "--literal-pathspecs", *arguments],
+        argv=[*view.git, "--no-pager", "--literal-pathspecs", *arguments],
         environment=environment,
         directory=spec.workdir,
         seconds=spec.patch_seconds,
         output_bytes=_PATCH_BYTES,
-        keep=(kernel.CAP_DAC_READ_SEARCH,),
-        prepare=lambda: _arrange_view(hidden),
+        keep=view.rights,
+        prepare=view.enter,
     )
-    outcome = run(program, spec, watch, shell)
+    outcome = run(program, spec._replace(inside_user=view.user), taking.watch, taking.shell)
     if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
         raise PatchFailed(_reason(arguments[0], outcome))
     return outcome
@@ -193,14 +206,14 @@ def _reason(command: str, outcome: Outcome) -> str:
     return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
 
 
-def _misleading(spec: Spec, root: Root) -> list[str]:
+def _misleading(spec: Spec, changes: Changes) -> list[str]:
     """Absolute paths of what would lead git astray: every `.git` below the tree's own, and what has
     the name of a settings file but would never end. An overlay's store has all new ones."""
-    found, waiting = [], ["changed"]
+    found, waiting = [], [changes.top]
     while waiting:
         folder = waiting.pop()
         try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.store)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=changes.folder)
         except OSError:  # deeper than a path can say: out of git's reach too
             continue
         for entry in os.scandir(descriptor):
@@ -209,24 +222,10 @@ def _misleading(spec: Spec, root: Root) -> list[str]:
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(f"{folder}/{entry.name}")
         os.close(descriptor)
-    return [spec.workdir + path.removeprefix("changed") for path in found if path != "changed/.git"]
+    return [spec.workdir + path.removeprefix(changes.top) for path in found if path != f"{changes.top}/.git"]
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
     return not (
         entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
     )
-
-
-def _arrange_view(hidden: Collection[str]) -> None:
-    """In git's process to be: mounts of its own, with the scratch directory and without `hidden`."""
-    kernel.unshare(kernel.CLONE_NEWNS)
-    kernel.attach(kernel.clone_tree(_HELD, 0), SCRATCH)
-    for path in hidden:
-        try:
-            if os.path.isdir(path) and not os.path.islink(path):
-                kernel.attach(kernel.tmpfs({"mode": "0755"}, kernel.RDONLY), path)
-            elif not os.path.islink(path):
-                kernel.attach(kernel.clone_tree("/dev/null", kernel.RDONLY), path)
-        except OSError:
-            continue

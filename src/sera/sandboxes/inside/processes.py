@@ -10,11 +10,12 @@ import signal
 import time
 from collections.abc import Collection, Iterable
 
-from . import kernel
-from .spec import PROCESSES, USER, Spec
+from . import calls, kernel
+from .spec import PROCESSES, Spec
 
 _OPEN_FILES = 4096
 _NICE = 5
+_STANDING = 600
 _DYING_SECONDS = 1.0
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,12 +47,38 @@ def become_command(spec: Spec, keep: Iterable[int] = ()) -> None:
     for number in (*_IGNORED_BY_PYTHON, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
+    _die_before_process_1()
     if spec.privileged:
         kernel.keep_capabilities_across_user_change(bool(keep))
         os.setgroups([])
-        os.setresgid(USER, USER, USER)
-        os.setresuid(USER, USER, USER)
+        os.setresgid(spec.inside_user, spec.inside_user, spec.inside_user)
+        os.setresuid(spec.inside_user, spec.inside_user, spec.inside_user)
     kernel.set_capabilities(keep)
+    calls.refuse_calls_to_commands()
+
+
+def make_pipe(spec: Spec) -> tuple[int, int]:
+    """A pipe for what commands print; theirs, so that they can also open it as `/dev/stdout`."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    if spec.privileged:
+        os.fchown(writer, spec.inside_user, spec.inside_user)
+    return reader, writer
+
+
+def _die_before_process_1() -> None:
+    """Have the kernel, when memory runs out, choose this one and what it starts before process 1.
+
+    To an ordinary user the file is only its own while the process may be inspected. By whom is another
+    matter: commands have none of the capabilities that this child still has, so they may not.
+    """
+    kernel.forbid_inspection(False)
+    try:
+        with open(f"{PROCESSES}/self/oom_score_adj", "w") as file:
+            file.write(str(_STANDING))
+    except OSError:
+        pass  # stands lower already, by the host's own setting
+    finally:
+        kernel.forbid_inspection()
 
 
 # ── who is alive ──────────────────────────────────────────────────────────────────────────────────

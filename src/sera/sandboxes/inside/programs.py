@@ -42,7 +42,7 @@ def run(program: Program, spec: Spec, watch: Watch, shell: int) -> Outcome:
     """Run to the end or to its time; every process it started is dead when this returns."""
     before = processes.alive() | {shell: 1}
     watch.begin()
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    reader, writer = processes.make_pipe(spec)
     pid = os.fork()
     if pid == 0:
         _become(program, spec, writer)

@@ -13,6 +13,7 @@ the skeleton covers /tmp, as they may lie there.
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import kernel
@@ -20,6 +21,7 @@ from .spec import BASE, CLOSED, COMMAND, EXCLUDES, HOME, LINKS, PROCESSES, SCRAT
 
 _NEW = "/tmp"  # any directory that every host has: the new root is put together on top of it
 _STORE = "/mnt"
+_EMPTY = "var/empty"
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr")
 _ETC = (
@@ -50,7 +52,7 @@ _WRITTEN = {
     "etc/hostname": "sandbox\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n",
 }
-_DIRECTORIES = ("etc", "dev/pts", "dev/shm", "proc", "run/sandbox", "tmp", "var/tmp", "mnt", "root")
+_DIRECTORIES = ("etc", "dev/pts", "dev/shm", "proc", "run/sandbox", "tmp", "var/tmp", _EMPTY, "mnt", "root")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
@@ -59,7 +61,24 @@ _DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
-_HIDDEN = ("keys", "key-users")  # in /proc: what is there is of the machine's users
+_HIDDEN_FILES = (
+    "cmdline",
+    "config.gz",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "modules",
+    "sched_debug",
+    "timer_list",
+)
+"""In /proc: what tells of the machine, its users or its kernel, and what programs do without."""
+_HIDDEN_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "scsi")
+_TERMINALS = 64
+"""Pseudo-terminals of one sandbox; all of the machine share 4,096."""
 _EXCLUDED = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 
 _READ_ONLY = kernel.RDONLY | kernel.NOSUID | kernel.NODEV
@@ -149,6 +168,14 @@ def _attach_all(binds: list[_Bind]) -> None:
         kernel.attach(bind.tree, bind.target)
 
 
+def _hide(paths: Iterable[str]) -> None:
+    """Cover directories of the host, so that they are seen empty."""
+    for path in paths:
+        place = os.path.realpath(path).lstrip("/")  # as on the host, whose links the skeleton repeats
+        if os.path.isdir(place):
+            kernel.attach(kernel.tmpfs({"size": "4k", "mode": "0755"}, _READ_ONLY), place)
+
+
 def _make_messages() -> int:
     """The directory only process 1 can write: commands get a read-only view of the same files."""
     place = "run/sandbox"
@@ -207,7 +234,7 @@ def _measure(layer: int) -> tuple[int, int]:
     return size, files
 
 
-def _copy_tree(layer: int, target: str, spec: Spec) -> None:
+def copy_tree(layer: int, target: str, spec: Spec) -> None:
     for path, directories, names, descriptor in os.fwalk(".", dir_fd=layer):
         for name in (".", *directories, *names):
             copy = os.path.join(target, path, name)
@@ -220,7 +247,7 @@ def _copy_tree(layer: int, target: str, spec: Spec) -> None:
             elif stat.S_ISREG(state.st_mode):
                 _copy_file(os.open(name, os.O_RDONLY, dir_fd=descriptor), copy, state.st_mode & 0o777)
             if spec.privileged:
-                os.lchown(copy, USER, USER)
+                os.lchown(copy, spec.inside_user, spec.inside_user)
             if not stat.S_ISDIR(state.st_mode):
                 os.utime(copy, ns=(state.st_atime_ns, state.st_mtime_ns), follow_symlinks=False)
 
@@ -246,10 +273,11 @@ def build(spec: Spec, copied: bool) -> Root:
     messages = _make_messages()
     _make_store(spec, *(_measure(readable) if copied else (0, 0)))
     _attach_all(binds)
+    _hide(spec.hidden)
     tree = f"{_NEW}{spec.workdir}"
     os.makedirs(tree, exist_ok=True)
     if copied:
-        _copy_tree(readable, f"{_NEW}{_STORE}/changed", spec)
+        copy_tree(readable, f"{_NEW}{_STORE}/changed", spec)
         kernel.attach(kernel.clone_tree(f"{_NEW}{_STORE}/changed", _WRITABLE), tree)
         os.close(readable)
     else:
@@ -264,13 +292,14 @@ def build(spec: Spec, copied: bool) -> Root:
 def _enter() -> None:
     os.chdir(_NEW)
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount("proc", "proc", "proc", flags, "hidepid=2")
+    kernel.mount("proc", "proc", "proc", flags | kernel.MS_RDONLY, "hidepid=2")
     kernel.mount("proc", PROCESSES.lstrip("/"), "proc", flags)
-    for name in _HIDDEN:
-        if os.path.exists(f"proc/{name}"):
-            kernel.attach(kernel.clone_tree("dev/null", kernel.RDONLY), f"proc/{name}")
+    for names, cover in ((_HIDDEN_FILES, "dev/null"), (_HIDDEN_FOLDERS, _EMPTY)):
+        for name in names:
+            if os.path.exists(f"proc/{name}"):
+                kernel.attach(kernel.clone_tree(cover, kernel.RDONLY), f"proc/{name}")
     pts = kernel.MS_NOSUID | kernel.MS_NOEXEC
-    kernel.mount("devpts", "dev/pts", "devpts", pts, "newinstance,ptmxmode=0666,mode=620")
+    kernel.mount("devpts", "dev/pts", "devpts", pts, f"newinstance,ptmxmode=0666,mode=620,max={_TERMINALS}")
     root = os.open(".", os.O_PATH)
     kernel.set_attributes(root, kernel.RDONLY, recursive=False)
     os.close(root)

@@ -46,7 +46,7 @@ class Shell:
         self._messages = messages
         self._directory = spec.workdir
         self._sequence = 0
-        self._output, self._output_writer = os.pipe2(os.O_CLOEXEC)
+        self._output, self._output_writer = processes.make_pipe(spec)
         os.set_blocking(self._output, False)
         self._start()
 

@@ -55,3 +55,7 @@ class Spec(NamedTuple):
     output_bytes: int
     read_bytes: int
     patch_seconds: float
+    inside_user: int = USER
+    """User and group number of every command, as seen inside."""
+    hidden: tuple[str, ...] = ()
+    """Directories of the host that are seen empty."""

@@ -15,6 +15,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+from .views import Changes
+
 _IGNORED = frozenset({".git", "__pycache__", ".pytest_cache"})
 _WHOLE = 4 << 20
 _PART = 64 << 10
@@ -29,13 +31,12 @@ class TooMuch(Exception):
     """More was changed than process 1 should look at."""
 
 
-def digest(store: int, most: float = _QUICK) -> str:
-    """Sixteen hex digits. `store` is the descriptor of the store that holds `changed`; `TooMuch` if
-    looking costs more than `most`."""
+def digest(changes: Changes, most: float = _QUICK) -> str:
+    """Sixteen hex digits; `TooMuch` if looking costs more than `most`."""
     summary = hashlib.sha256()
-    os.fchdir(store)
+    os.fchdir(changes.folder)
     try:
-        for path, status in _entries("changed"):
+        for path, status in _entries(changes.top):
             most -= _ENTRY + min(status.st_size, _WHOLE)
             if most < 0:
                 raise TooMuch

@@ -2,7 +2,8 @@
 memory. Every wait of process 1 goes through here, so that it never sleeps past any of them.
 
 Memory is looked at only while something besides the idle shell is alive: a sandbox at rest never
-wakes up.
+wakes up. Where the sandbox has a control group, the kernel kills too, for memory that no process shows;
+it counts those kills in a file of the group, which is read at both ends of a command.
 """
 
 import os
@@ -24,13 +25,15 @@ class HostGone(Exception):
 class Watch:
     """Waits on behalf of process 1; there is one."""
 
-    def __init__(self, control: int, memory_bytes: int) -> None:
+    def __init__(self, control: int, memory_bytes: int, kills: int = -1) -> None:
+        """`kills`: descriptor of the group's file, -1 without a group."""
         self._control = control
         self._memory_bytes = memory_bytes
+        self._kills = kills
+        self._kills_before = b""
+        self._killed = False
         self._ended: dict[int, int | None] = {}
         self._next_look = 0.0
-        self.over_memory = False
-        """Set when processes were killed for their memory; cleared by `begin`."""
         self._wake, wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         # A handler for this signal only: any other with a handler could be sent to process 1 by a command.
@@ -38,8 +41,19 @@ class Watch:
 
     def begin(self) -> None:
         """A command starts: its memory is its own account."""
-        self.over_memory = False
+        self._killed = False
+        self._kills_before = self._count_kills()
         self._next_look = time.monotonic() + _BUSY_SECONDS
+
+    @property
+    def over_memory(self) -> bool:
+        """Whether processes were killed for their memory since `begin`."""
+        return self._killed or self._count_kills() != self._kills_before
+
+    def _count_kills(self) -> bytes:
+        """The group's count of kills, as it stands in its file."""
+        text = os.pread(self._kills, 4096, 0) if self._kills >= 0 else b""
+        return text.partition(b"oom_kill ")[2].partition(b"\n")[0]
 
     def follow(self, pid: int) -> None:
         """Remember how the child `pid` ends, for `ended`."""
@@ -112,5 +126,5 @@ class Watch:
         while sum(exact.values()) > self._memory_bytes:
             largest = max(exact, key=lambda pid: exact[pid])
             processes.send(largest, signal.SIGKILL)
-            self.over_memory = True
+            self._killed = True
             del exact[largest]

@@ -5,9 +5,9 @@ bounds they are given, so that neither can be made to buffer without end.
 """
 
 import json
-import socket
+import os
 import struct
-from typing import Any
+from typing import Any, Protocol
 
 LENGTHS = struct.Struct("!II")
 HEADER_LIMIT = 16 << 20
@@ -23,7 +23,42 @@ def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
     return LENGTHS.pack(len(text), len(body)) + text + body
 
 
-def receive(connection: socket.socket, body_limit: int) -> tuple[dict[str, Any], bytes]:
+class Channel(Protocol):
+    """One end of what frames travel on: a socket, or `Pipes`."""
+
+    def fileno(self) -> int:
+        """The descriptor whose end is the other side's end."""
+        ...
+
+    def recv(self, most: int, /) -> bytes:
+        """Some bytes; none at the end."""
+        ...
+
+    def sendall(self, data: bytes, /) -> None:
+        """Every byte, however long it takes."""
+        ...
+
+
+class Pipes:
+    """A channel of two pipes."""
+
+    def __init__(self, reader: int, writer: int) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def recv(self, most: int, /) -> bytes:
+        return os.read(self._reader, most)
+
+    def sendall(self, data: bytes, /) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._writer, rest) :]
+
+
+def receive(connection: Channel, body_limit: int) -> tuple[dict[str, Any], bytes]:
     """The next frame of a blocking socket; `Closed` at its end."""
     header_length, body_length = LENGTHS.unpack(_exactly(connection, LENGTHS.size))
     if header_length > HEADER_LIMIT or body_length > body_limit:
@@ -32,7 +67,7 @@ def receive(connection: socket.socket, body_limit: int) -> tuple[dict[str, Any],
     return header, _exactly(connection, body_length)
 
 
-def _exactly(connection: socket.socket, length: int) -> bytes:
+def _exactly(connection: Channel, length: int) -> bytes:
     parts = []
     while length:
         part = connection.recv(min(length, 1 << 20))

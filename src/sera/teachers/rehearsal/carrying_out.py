@@ -9,7 +9,7 @@ from sera.teachers.rehearsal.edits import Alteration
 from sera.teachers.rehearsal.reproduction import script_for
 from sera.teachers.rehearsal.scouting import Scene
 from sera.teachers.rehearsal.sight import Outline, read_listing
-from sera.teachers.rehearsal.source import Code, Hunk
+from sera.teachers.rehearsal.source import Hunk, Piece
 from sera.teachers.rehearsal.steps import (
     Script,
     Step,
@@ -22,6 +22,7 @@ from sera.teachers.rehearsal.steps import (
     undo,
     view,
 )
+from sera.teachers.rehearsal.tongues import tongue_of
 
 _CONTEXT = 1
 """Unchanged lines on both sides of a replacement, so that it is found once."""
@@ -46,7 +47,8 @@ def carry_out(scene: Scene, works: Sequence[Work], reasoning: str) -> Script[Non
     main = works[0]
     script = _script_path(scene, main)
     source = script_for(main.alteration.code, main.owner, scene.at(main.alteration.code.path))
-    run = f"cd {quote(scene.workdir)} && PYTHONHASHSEED=0 timeout 30 python -B -W ignore {quote(script)}"
+    runs = "timeout 30 sh" if script.endswith(".sh") else "PYTHONHASHSEED=0 timeout 30 python -B -W ignore"
+    run = f"cd {quote(scene.workdir)} && {runs} {quote(script)}"
     yield create(script, source, reasoning, scene.say("work.script"))
     yield bash(run, scene.say("work.first_run"))
     for number, work in enumerate(works):
@@ -63,19 +65,22 @@ def carry_out(scene: Scene, works: Sequence[Work], reasoning: str) -> Script[Non
 
 def _script_path(scene: Scene, work: Work) -> str:
     folder = "/tmp" if scene.dice.chance(0.25, "script folder") else scene.workdir
+    ending = ".sh" if tongue_of(work.alteration.code.path) else ".py"
     stem = scene.dice.pick(("reproduce", "show", "try"), "script name")
-    return posixpath.join(folder, f"{stem}_{work.alteration.code.name.strip('_')}.py")
+    return posixpath.join(folder, f"{stem}_{work.alteration.code.name.strip('_')}{ending}")
 
 
 def _check_command(scene: Scene, works: Sequence[Work]) -> str:
     paths = sorted({work.alteration.code.path for work in works})
+    if tongue_of(paths[0]):
+        return f"cd {quote(scene.workdir)} && git diff --check && git diff --stat -- {quote(*paths)}"
     code = "import ast, sys; [ast.parse(open(p, 'rb').read(), p) for p in sys.argv[1:]]; print('parses')"
     command = f"cd {quote(scene.workdir)} && python -B -c {quote(code)} {quote(*paths)}"
     return f"{command} && git status --short" if scene.dice.chance(0.5, "status") else command
 
 
 def _last_thoughts(scene: Scene, work: Work) -> str:
-    check = scene.say("work.check")
+    check = scene.say("work.check_plain" if tongue_of(work.alteration.code.path) else "work.check")
     if scene.dice.chance(0.5, "edge"):
         return f"{check} {scene.say('work.edge', name=work.alteration.code.name)}"
     return check
@@ -113,7 +118,7 @@ def _change(scene: Scene, work: Work, number: int) -> Script[None]:
         yield insert(path, line, f"import {alteration.imports}", why)
 
 
-def _versions(code: Code, lines: list[str], after: list[str], hunk: Hunk) -> list[tuple[str, str]]:
+def _versions(code: Piece, lines: list[str], after: list[str], hunk: Hunk) -> list[tuple[str, str]]:
     """One replacement with ever more lines around it, until it is the only place of its kind."""
     whole = "\n".join(lines), "\n".join(after)
     between = (

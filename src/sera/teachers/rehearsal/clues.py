@@ -9,18 +9,19 @@ from functools import lru_cache
 
 import msgspec
 
-from sera.teachers.rehearsal.edits import kinds
+from sera.teachers.rehearsal.edits import every_kind, kinds
 from sera.teachers.rehearsal.issues import issue_phrases, plain_text
+from sera.teachers.rehearsal.tongues import SUFFIX
 
 _GROUPS = {
     "name": r"(?P<name>\w+)",
     "target": r"(?P<target>.{1,80}?)",
     "qualified": r"(?P<qualified>\w+(?:\.\w+)*)",
-    "path": r"(?P<path>[\w./+-]+\.py)",
+    "path": rf"(?P<path>[\w./+-]+\.{SUFFIX})",
     "line": r"(?P<line>\d+)",
 }
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_PATH = re.compile(r"[\w./+-]+\.py\b")
+_PATH = re.compile(rf"[\w./+-]+\.{SUFFIX}\b")
 _TICKED = re.compile(r"`([A-Za-z_][\w.]*)(?:\(.*?\))?`")
 _CODE_NAME = re.compile(r"\b([A-Za-z]\w*(?:\.\w+)+|\w+_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\(\)))")
 _MOST_NAMES = 6
@@ -72,7 +73,7 @@ def _symptom_patterns() -> list[tuple[str, str, re.Pattern[str]]]:
     """(kind, longest literal part in lower case, pattern): the literal is looked for first."""
     return [
         (name, max(_PLACEHOLDER.split(symptom)[::2], key=len).lower(), _compiled(symptom))
-        for name, kind in kinds().items()
+        for name, kind in every_kind().items()
         for symptom in kind.symptom
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sera.harness import Profile
+from sera.harness import NEUTRAL_PROFILE, Profile, load_profile
 from sera.records import Message, ToolCall
 from sera.teachers.rehearsal.steps import BASH, EDITOR, SUBMIT
 
@@ -33,10 +33,13 @@ def template_pattern(template: str) -> re.Pattern[str]:
 
 
 class Wording:
-    """The patterns of one profile: how its prompts and observations are recognised."""
+    """The patterns of one profile: how its prompts and observations are recognised. Opened as well are
+    rollouts in the words of the profile for any language."""
 
     def __init__(self, profile: Profile) -> None:
-        self.task = template_pattern(profile.prompts["task"])
+        self.tasks = [
+            template_pattern(one.prompts["task"]) for one in (profile, load_profile(NEUTRAL_PROFILE))
+        ]
         self.change = template_pattern(profile.prompts["change"])
         self.self_check = template_pattern(profile.prompts["self_check"])
         self.pull_request = template_pattern(profile.prompts["pull_request"])
@@ -69,7 +72,7 @@ class Conversation(msgspec.Struct, frozen=True):
 def read_conversation(messages: Sequence[Message], wording: Wording) -> Conversation:
     """Understand a conversation; one that no profile wrote becomes a request in free words."""
     opening = next((message.content for message in messages if message.role == "user"), "")
-    task = wording.task.search(opening)
+    task = next(filter(None, (task.search(opening) for task in wording.tasks)), None)
     fields = task.groupdict() if task else {}
     return Conversation(
         opening=opening,

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import msgspec
 
 from sera.teachers.rehearsal.conversation import Turn
-from sera.teachers.rehearsal.edits import Alteration, kinds, make
+from sera.teachers.rehearsal.edits import Alteration, every_kind, make
 from sera.teachers.rehearsal.sight import OUTLINE, Definition, Outline, read_listing, read_outline
-from sera.teachers.rehearsal.source import Code, read_code
+from sera.teachers.rehearsal.source import Piece, read_code
 from sera.teachers.rehearsal.steps import BASH, EDITOR
+from sera.teachers.rehearsal.tongues import OUTLINE as PLAIN_OUTLINE
 
 _MEASURED = re.compile(r"wc -l (\S+)")
 
@@ -55,7 +56,7 @@ def find_changes(turns: Sequence[Turn], workdir: str) -> list[Finding]:
     findings = []
     for path, file in files.items():
         if file.replaced and file.seen:
-            findings += _in_file(path, file, outlines.get(path) or _outline(file.seen))
+            findings += _in_file(path, file, outlines.get(path) or _outline(path, file.seen))
     return findings
 
 
@@ -64,9 +65,9 @@ def _gather(turns: Sequence[Turn], workdir: str) -> tuple[dict[str, _File], dict
     outlines: dict[str, Outline] = {}
     order: dict[str, _File] = {}
     for turn in turns:
-        if turn.tool == BASH and OUTLINE in str(turn.arguments["command"]):
+        if turn.tool == BASH and any(o in str(turn.arguments["command"]) for o in (OUTLINE, PLAIN_OUTLINE)):
             if named := _MEASURED.search(turn.arguments["command"]):
-                outlines[named[1]] = read_outline(turn.observation)
+                outlines[named[1]] = read_outline(turn.observation, named[1])
         elif turn.tool == EDITOR:
             path = str(turn.arguments["path"]).removeprefix(workdir).lstrip("/")
             file = files.setdefault(path, _File({}, []))
@@ -80,8 +81,8 @@ def _gather(turns: Sequence[Turn], workdir: str) -> tuple[dict[str, _File], dict
     return order, outlines
 
 
-def _outline(seen: dict[int, str]) -> Outline:
-    return read_outline("\n".join(f"{number}:{text}" for number, text in sorted(seen.items())))
+def _outline(path: str, seen: dict[int, str]) -> Outline:
+    return read_outline("\n".join(f"{number}:{text}" for number, text in sorted(seen.items())), path)
 
 
 def _in_file(path: str, file: _File, outline: Outline) -> list[Finding]:
@@ -103,11 +104,11 @@ def _finding(alteration: Alteration, path: str, outline: Outline, definition: De
     )
 
 
-def _recover(code: Code, replaced: list[tuple[str, str]]) -> Alteration | None:
+def _recover(code: Piece, replaced: list[tuple[str, str]]) -> Alteration | None:
     """The kind whose every changed run of lines was put into the file, the largest such."""
     if not any(old in code.text or code.lines[0] in old for old, _ in replaced):
         return None
-    made = [m for kind in kinds() if (m := make(kind, code)) and _was_made(m, replaced)]
+    made = [m for kind in every_kind() if (m := make(kind, code)) and _was_made(m, replaced)]
     return max(made, key=lambda m: sum(len(hunk.new) for hunk in m.hunks), default=None)
 
 

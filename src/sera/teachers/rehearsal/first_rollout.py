@@ -5,7 +5,7 @@ import posixpath
 import msgspec
 
 from sera.teachers.rehearsal.carrying_out import Work, carry_out, importable
-from sera.teachers.rehearsal.edits import Alteration, candidates, kinds, make
+from sera.teachers.rehearsal.edits import Alteration, candidates, every_kind, make
 from sera.teachers.rehearsal.scouting import (
     Scene,
     find_definitions,
@@ -15,8 +15,9 @@ from sera.teachers.rehearsal.scouting import (
     read_function,
 )
 from sera.teachers.rehearsal.sight import Definition, Hit, Outline
-from sera.teachers.rehearsal.source import Code
+from sera.teachers.rehearsal.source import Piece
 from sera.teachers.rehearsal.steps import Script, bash, quote, submit, view_directory
+from sera.teachers.rehearsal.tongues import named_by, tongue_of
 from sera.teachers.rehearsal.voice import sentence
 
 _TWO_PLACES = 0.35
@@ -54,7 +55,7 @@ def first_rollout(brief: Brief, scene: Scene) -> Script[None]:
         return
     main = works[0].alteration
     why = sentence(
-        scene.dice.pick(kinds()[main.kind].why, "why").format(name=main.code.name, target=main.target)
+        scene.dice.pick(every_kind()[main.kind].why, "why").format(name=main.code.name, target=main.target)
     )
     yield from carry_out(scene, works, scene.say("t1.decide", name=main.code.name, why=why))
 
@@ -74,20 +75,20 @@ def _locate(brief: Brief, scene: Scene) -> Script[tuple[str, Outline, Definition
     outline = yield from outline_of(scene, brief.path, begin)
     if definition := outline.find(brief.name, brief.line):
         return brief.path, outline, definition
-    hits = yield from find_definitions(scene, [brief.name], scene.say("t1.lost", name=brief.name))
-    for hit in [hit for hit in hits if " def " in f" {hit.text}"][:1]:
+    hits = yield from find_definitions(scene, [brief.name], scene.say("t1.lost", name=brief.name), brief.path)
+    for hit in [hit for hit in hits if defines(hit, brief.name)][:1]:
         outline = yield from outline_of(scene, hit.path, "")
         return hit.path, outline, outline.find(brief.name, hit.line)
     return brief.path, outline, None
 
 
 def _decide(
-    brief: Brief, scene: Scene, outline: Outline, definition: Definition, code: Code | None
+    brief: Brief, scene: Scene, outline: Outline, definition: Definition, code: Piece | None
 ) -> Script[list[Work]]:
     uses: list[Hit] = []
     if code and scene.dice.chance(0.85, "uses"):
-        uses = yield from find_uses(scene, brief.name, scene.say("t1.callers", name=brief.name))
-    order = candidates(brief.category, scene.dice)
+        uses = yield from find_uses(scene, brief.name, scene.say("t1.callers", name=brief.name), brief.path)
+    order = candidates(brief.category, scene.dice, brief.path)
     main = first_that_applies(order, code, outline) if code else None
     if main is None:
         return (yield from _nearby(brief, scene, outline, definition, order))
@@ -97,12 +98,19 @@ def _decide(
     return works
 
 
-def first_that_applies(order: list[str], code: Code, outline: Outline) -> Alteration | None:
+def first_that_applies(order: list[str], code: Piece, outline: Outline) -> Alteration | None:
     """The first kind of `order` that can be made."""
     for kind in order:
         if (made := make(kind, code)) and importable(outline, made.imports):
             return made
     return None
+
+
+def defines(hit: Hit, name: str) -> bool:
+    """Whether a line that was found defines the function `name`."""
+    if tongue_of(hit.path):
+        return named_by(hit.text) == ("def", name)
+    return f"def {name}" in hit.text
 
 
 def _nearby(
@@ -134,8 +142,12 @@ def _second(scene: Scene, main: Work, definition: Definition, uses: list[Hit]) -
     """A second place that the same change makes sense in: a caller in another file, or a neighbour."""
     code = main.alteration.code
     kind = main.alteration.kind
-    order = [kind, *(k for k in candidates("", scene.dice) if k != "remark")]
-    elsewhere = [h for h in uses if h.path != code.path and not is_test(h.path) and "def " not in h.text]
+    order = [kind, *(k for k in candidates("", scene.dice, code.path) if k != "remark")]
+    elsewhere = [
+        h
+        for h in uses
+        if h.path != code.path and not is_test(h.path) and "def " not in h.text and not defines(h, code.name)
+    ]
     if elsewhere and scene.dice.chance(0.5, "caller"):
         hit = scene.dice.pick(elsewhere, "which caller")
         reasoning = scene.say("t1.second", name=code.name, other=posixpath.basename(hit.path))

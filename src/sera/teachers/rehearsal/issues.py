@@ -12,9 +12,10 @@ from importlib.resources import files
 import msgspec
 
 from sera.teachers.rehearsal.dice import Dice
-from sera.teachers.rehearsal.edits import kinds
+from sera.teachers.rehearsal.edits import every_kind
 from sera.teachers.rehearsal.evidence import Finding
 from sera.teachers.rehearsal.style import Style, measure
+from sera.teachers.rehearsal.tongues import tongue_of
 from sera.teachers.rehearsal.voice import sentence
 
 _TARGET = 60
@@ -77,7 +78,7 @@ class _Writer:
         """What is wrong with it, without a full stop; another `turn` words it differently."""
         alteration = finding.alteration
         target = " ".join(alteration.target.split())[:_TARGET]
-        variants = kinds()[alteration.kind].symptom
+        variants = every_kind()[alteration.kind].symptom
         variant = self._dice.pick([*variants[turn:], *variants[:turn]], "symptom", finding.name)
         return variant.format(name=self._tick(finding.name), target=self._tick(target))
 
@@ -86,7 +87,7 @@ class _Writer:
 
     def _wish(self, finding: Finding) -> str:
         target = " ".join(finding.alteration.target.split())[:_TARGET]
-        variant = self._dice.pick(kinds()[finding.alteration.kind].wish, "wish", finding.name)
+        variant = self._dice.pick(every_kind()[finding.alteration.kind].wish, "wish", finding.name)
         return self._case(variant.format(name=self._tick(finding.name), target=self._tick(target)))
 
     def _place(self, finding: Finding) -> str:
@@ -151,7 +152,8 @@ class _Writer:
             if room < len(lead) + 16 and lines:
                 break
             lines.append(line.removeprefix(code.indent))
-        return f"{lead}\n\n```python\n" + "\n".join(lines) + "\n```"
+        tongue = tongue_of(code.path)
+        return f"{lead}\n\n```{tongue.fence if tongue else 'python'}\n" + "\n".join(lines) + "\n```"
 
     def _heading(self, name: str) -> str:
         text = self._pick(name)

@@ -4,7 +4,8 @@ import ast
 from functools import lru_cache
 from importlib.resources import files
 
-from sera.teachers.rehearsal.source import Code
+from sera.teachers.rehearsal.source import Code, Piece
+from sera.teachers.rehearsal.steps import quote
 
 _RISKY = {
     "open", "os", "sys", "subprocess", "shutil", "socket", "input", "print", "time", "random", "threading",
@@ -15,14 +16,17 @@ _RISKY = {
 """Names that a function which is tried out must not mention."""
 _PROBES: tuple[object, ...] = (None, "", "a b", 0, 3, [], [2, 1])
 _MOST_PARAMETERS = 3
+_SHOWN = 25
 
 
-def script_for(code: Code, owner: str, absolute: str) -> str:
+def script_for(code: Piece, owner: str, absolute: str) -> str:
     """Source of the script. Its output is the same in every run on the same code.
 
     A free function that takes few arguments and seems to touch nothing outside is called with simple
-    values; of any other, only the source is looked at.
+    values; of any other, only the source is looked at. What is not Python is looked at with a shell script.
     """
+    if not isinstance(code, Code):
+        return _shell_script(code, absolute)
     name = f"{owner}{code.name}"
     text = _template()
     filled = {
@@ -34,6 +38,18 @@ def script_for(code: Code, owner: str, absolute: str) -> str:
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     return text
+
+
+def _shell_script(code: Piece, absolute: str) -> str:
+    file, pattern = quote(absolute), quote(rf"\b{code.name}\b")
+    return (
+        f"# What {code.name} looks like, and who in its file mentions it.\n"
+        f"file={file}\n"
+        'printf "%s: %s lines\\n" "$(basename "$file")" "$(grep -c "" "$file")"\n'
+        f'grep -nE {pattern} "$file" | head -n 12\n'
+        f'start=$(grep -nF {quote(code.lines[0].strip())} "$file" | head -n 1 | cut -d : -f 1)\n'
+        f'test -n "$start" && tail -n "+$start" "$file" | head -n {min(len(code.lines) + 2, _SHOWN)}\n'
+    )
 
 
 @lru_cache(maxsize=1)

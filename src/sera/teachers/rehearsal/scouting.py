@@ -1,9 +1,11 @@
 """Finding and reading code: the parts that the scripts of both rollouts share."""
 
 import posixpath
+import re
 
 import msgspec
 
+from sera.teachers.rehearsal import tongues
 from sera.teachers.rehearsal.dice import Dice
 from sera.teachers.rehearsal.sight import (
     OUTLINE,
@@ -14,8 +16,9 @@ from sera.teachers.rehearsal.sight import (
     read_listing,
     read_outline,
 )
-from sera.teachers.rehearsal.source import Code, read_code
+from sera.teachers.rehearsal.source import Piece, read_code
 from sera.teachers.rehearsal.steps import Script, bash, quote, view
+from sera.teachers.rehearsal.tongues import globs, tongue_of
 from sera.teachers.rehearsal.voice import say
 
 _PAGE = 150
@@ -25,6 +28,7 @@ _LONGEST = 300
 _AROUND = 3
 _SHOWN = 40
 _OUTLINED = 250
+_TEST_FILE = re.compile(r"^(test_|conftest)|_test\.go$|\.(test|spec)\.\w+$|Tests?\.java$")
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -44,20 +48,21 @@ class Scene(msgspec.Struct, frozen=True):
 
 def outline_command(workdir: str, path: str) -> str:
     """Prints the length of a file and the lines that `read_outline` reads."""
+    pattern = tongues.OUTLINE if tongue_of(path) else OUTLINE
     return (
-        f"cd {quote(workdir)} && wc -l {quote(path)} && grep -nE {quote(OUTLINE)} {quote(path)}"
+        f"cd {quote(workdir)} && wc -l {quote(path)} && grep -nE {quote(pattern)} {quote(path)}"
         f" | head -n {_OUTLINED}"
     )
 
 
 def outline_of(scene: Scene, path: str, reasoning: str) -> Script[Outline]:
     """What a file holds."""
-    return read_outline((yield bash(outline_command(scene.workdir, path), reasoning)))
+    return read_outline((yield bash(outline_command(scene.workdir, path), reasoning)), path)
 
 
 def read_function(
     scene: Scene, path: str, outline: Outline, definition: Definition, reasoning: str = ""
-) -> Script[Code | None]:
+) -> Script[Piece | None]:
     """View a function, in as many pieces as it needs, and cut it out."""
     first = max(1, definition.line - _AROUND)
     end = min(outline.after(definition) + 1, definition.line + _LONGEST, max(outline.length, definition.line))
@@ -75,25 +80,28 @@ def read_function(
     return read_code(path, seen, definition.line, definition.name, outline.length)
 
 
-def find_definitions(scene: Scene, names: list[str], reasoning: str) -> Script[list[Hit]]:
-    """Where functions or classes of these names are defined, sorted by path."""
-    command = _search(scene, rf"(def|class) +({'|'.join(names)})\b")
+def find_definitions(scene: Scene, names: list[str], reasoning: str, like: str = "") -> Script[list[Hit]]:
+    """Where functions or classes of these names are defined, in files like `like`, sorted by path."""
+    either = f"({'|'.join(names)})"
+    pattern = rf"\b{either}\b.*\{{ *$" if tongue_of(like) else rf"(def|class) +{either}\b"
+    command = _search(scene, pattern, like)
     return read_hits((yield bash(command, reasoning)))
 
 
-def find_uses(scene: Scene, name: str, reasoning: str) -> Script[list[Hit]]:
-    """Lines that seem to call `name`, sorted by path."""
-    return read_hits((yield bash(_search(scene, rf"\b{name}\("), reasoning)))
+def find_uses(scene: Scene, name: str, reasoning: str, like: str = "") -> Script[list[Hit]]:
+    """Lines that seem to call `name`, in files like `like`, sorted by path."""
+    return read_hits((yield bash(_search(scene, rf"\b{name}\(", like), reasoning)))
 
 
-def _search(scene: Scene, pattern: str) -> str:
-    grep = f"grep -rnE {quote(pattern)} --include='*.py' ."
+def _search(scene: Scene, pattern: str, like: str) -> str:
+    included = " ".join(f"--include='{glob}'" for glob in globs(like))
+    grep = f"grep -rnE {quote(pattern)} {included} ."
     return f"cd {quote(scene.workdir)} && {grep} | sort | head -n {_SHOWN}"
 
 
 def is_test(path: str) -> bool:
     """Whether a path looks like a test's."""
     parts = path.split("/")
-    return any(part in ("test", "tests", "testing") for part in parts[:-1]) or parts[-1].startswith(
-        ("test_", "conftest")
+    return any(part in ("test", "tests", "testing", "__tests__") for part in parts[:-1]) or bool(
+        _TEST_FILE.search(parts[-1])
     )

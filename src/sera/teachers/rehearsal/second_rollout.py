@@ -12,8 +12,8 @@ import msgspec
 
 from sera.teachers.rehearsal.carrying_out import Work, carry_out, importable
 from sera.teachers.rehearsal.clues import Clues, Place, read_clues
-from sera.teachers.rehearsal.edits import Alteration, candidates, kinds, make
-from sera.teachers.rehearsal.first_rollout import first_that_applies, neighbours
+from sera.teachers.rehearsal.edits import Alteration, candidates, every_kind, make
+from sera.teachers.rehearsal.first_rollout import defines, first_that_applies, neighbours
 from sera.teachers.rehearsal.scouting import (
     Scene,
     find_definitions,
@@ -23,7 +23,7 @@ from sera.teachers.rehearsal.scouting import (
     read_function,
 )
 from sera.teachers.rehearsal.sight import Definition, Hit, Outline
-from sera.teachers.rehearsal.source import Code, Hunk, parse_module
+from sera.teachers.rehearsal.source import Code, Hunk, Piece, parse_module
 from sera.teachers.rehearsal.steps import Script, bash, quote, submit
 from sera.teachers.rehearsal.voice import sentence
 
@@ -42,7 +42,7 @@ class Fidelity(StrEnum):
 class _Spot(msgspec.Struct, frozen=True):
     """A function that was found and read."""
 
-    code: Code
+    code: Piece
     outline: Outline
     definition: Definition
 
@@ -55,7 +55,8 @@ def second_rollout(text: str, scene: Scene, fidelity: Fidelity) -> Script[None]:
         yield submit(scene.say("t1.nothing"))
         return
     if scene.dice.chance(0.5, "uses"):
-        yield from find_uses(scene, spots[0].code.name, scene.say("t1.callers", name=spots[0].code.name))
+        code = spots[0].code
+        yield from find_uses(scene, code.name, scene.say("t1.callers", name=code.name), code.path)
     repetition = _repetition(spots, wanted, clues, scene)
     works, remark = repetition, ""
     if fidelity is Fidelity.PARTIAL:
@@ -71,7 +72,7 @@ def second_rollout(text: str, scene: Scene, fidelity: Fidelity) -> Script[None]:
 def _reason(work: Work, scene: Scene) -> str:
     made = work.alteration
     why = sentence(
-        scene.dice.pick(kinds()[made.kind].why, "why").format(name=made.code.name, target=made.target)
+        scene.dice.pick(every_kind()[made.kind].why, "why").format(name=made.code.name, target=made.target)
     )
     return scene.say("t2.decide", name=made.code.name, why=why)
 
@@ -85,8 +86,9 @@ def _locate(clues: Clues, scene: Scene) -> Script[tuple[list[_Spot], list[Place]
     if not names:
         yield bash(f"cd {quote(scene.workdir)} && ls", scene.say("t2.nothing_named"))
         return [], []
+    like = next(iter([*(place.path for place in places if place.path), *clues.paths]), "")
     shown = " and ".join(f"`{name}`" for name in names[:_PLACES])
-    hits = yield from find_definitions(scene, names, scene.say("t2.begin", names=shown))
+    hits = yield from find_definitions(scene, names, scene.say("t2.begin", names=shown), like)
     spots: list[_Spot] = []
     wanted: list[Place] = []
     outlines: dict[str, Outline] = {}
@@ -104,7 +106,7 @@ def _path_for(place: Place, hits: list[Hit], clues: Clues) -> str:
     """The file to look into: the one the text names, else the first that defines the name."""
     if place.path:
         return place.path
-    defining = [hit.path for hit in hits if f"def {place.name}" in hit.text]
+    defining = [hit.path for hit in hits if defines(hit, place.name)]
     named = [path for path in defining if any(path.endswith(p.lstrip("./")) for p in clues.paths)]
     return next(iter([*named, *sorted(defining, key=is_test)]), "")
 
@@ -116,9 +118,7 @@ def _read_spot(
         reasoning = scene.say("t2.outline", path, path=path, name=place.name)
         outlines[path] = yield from outline_of(scene, path, reasoning)
     outline = outlines[path]
-    near = place.line or next(
-        (hit.line for hit in hits if hit.path == path and f"def {place.name}" in hit.text), 0
-    )
+    near = place.line or next((hit.line for hit in hits if hit.path == path and defines(hit, place.name)), 0)
     owned = [
         d for d in outline.definitions if outline.owner(d) + d.name == place.qualified and d.keyword == "def"
     ]
@@ -136,7 +136,9 @@ def _repetition(spots: list[_Spot], wanted: list[Place], clues: Clues, scene: Sc
     """What the first rollout did, if the text is one of ours; else the likeliest reading of it."""
     works = []
     for spot, place in zip(spots, wanted, strict=True):
-        order = [place.kind] if place.kind else [*clues.likely[:4], *candidates("", scene.dice)]
+        order = (
+            [place.kind] if place.kind else [*clues.likely[:4], *candidates("", scene.dice, spot.code.path)]
+        )
         if made := first_that_applies(order, spot.code, spot.outline):
             works.append(Work(made, spot.outline))
         if not place.kind and works:
@@ -165,17 +167,18 @@ def _commented(alteration: Alteration) -> Alteration | None:
     for number in range(len(hunk.new) - 1, -1, -1):
         line = hunk.new[number]
         if line.strip() and line not in hunk.old and not line.endswith("\\"):
-            new = (*hunk.new[:number], f"{line}  # {code.name}", *hunk.new[number + 1 :])
+            mark = "#" if isinstance(code, Code) else "//"
+            new = (*hunk.new[:number], f"{line}  {mark} {code.name}", *hunk.new[number + 1 :])
             changed = msgspec.structs.replace(hunk, new=new)
             lines = [*code.lines[: hunk.start], *new, *code.lines[hunk.start + len(hunk.old) :]]
-            if parse_module(code, "\n".join(lines) + "\n"):
+            if not isinstance(code, Code) or parse_module(code, "\n".join(lines) + "\n"):
                 return msgspec.structs.replace(alteration, hunks=(*before, changed))
     return None
 
 
 def _aside(spot: _Spot, repetition: Sequence[Work], scene: Scene) -> Script[tuple[list[Work], str]]:
     """A change to a neighbour; without one, another kind of change to the same function."""
-    order = candidates("", scene.dice)
+    order = candidates("", scene.dice, spot.code.path)
     for other in neighbours(spot.outline, spot.definition)[:_NEIGHBOURS]:
         reasoning = scene.say("t2.aside", other, other=other.name)
         code = yield from read_function(scene, spot.code.path, spot.outline, other, reasoning)

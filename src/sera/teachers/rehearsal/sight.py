@@ -8,11 +8,13 @@ from functools import lru_cache
 
 import msgspec
 
+from sera.teachers.rehearsal.tongues import SUFFIX, definitions, tongue_of
+
 _NUMBERED = re.compile(r"^ *(\d+)\t(.*)$", re.MULTILINE)
 _ENTRY = re.compile(r"^(\d+):( *)(.*)$", re.MULTILINE)
 _LENGTH = re.compile(r"^ *(\d+) \S", re.MULTILINE)
 _NAMED = re.compile(r"(?:async +)?(def|class) +(\w+)")
-_HIT = re.compile(r"^(?:\./)?([^:\n]+\.py):(\d+):(.*)$", re.MULTILINE)
+_HIT = re.compile(rf"^(?:\./)?([^:\n]+\.{SUFFIX}):(\d+):(.*)$", re.MULTILINE)
 _PLAIN_IMPORT = re.compile(r"import [\w.]+(?: as \w+)?(?:, *[\w.]+)*\s*(?:#.*)?$")
 OUTLINE = r"^(import|from) |^ *(async +def|def|class) |^[A-Za-z_]+ *="
 """What `grep -nE` is asked for, so that `read_outline` can read it."""
@@ -77,19 +79,24 @@ def read_listing(observation: str) -> dict[int, str]:
 
 
 @lru_cache(maxsize=256)
-def read_outline(observation: str) -> Outline:
-    """The answer to `wc -l` and `grep -nE OUTLINE` of one file."""
+def read_outline(observation: str, path: str = "") -> Outline:
+    """The answer to `wc -l` and `grep -nE OUTLINE` of one file; of `tongues.OUTLINE` if it is not Python."""
     length = _LENGTH.search(observation)
-    definitions, imports, names = [], [], []
+    if tongue_of(path):
+        defined = tuple(Definition(*found) for found in definitions(observation))
+        return Outline(
+            int(length[1]) if length else max((d.line for d in defined), default=0), defined, (), ()
+        )
+    found, imports, names = [], [], []
     for number, indent, text in _ENTRY.findall(observation):
         if named := _NAMED.match(text):
-            definitions.append(Definition(int(number), len(indent), named[1], named[2]))
+            found.append(Definition(int(number), len(indent), named[1], named[2]))
         elif _PLAIN_IMPORT.match(text) and not indent:
             imports.append((int(number), text))
         elif not indent and not text.startswith("from "):
             names.append(text)
-    last = definitions[-1].line if definitions else 0
-    return Outline(int(length[1]) if length else last, tuple(definitions), tuple(imports), tuple(names))
+    last = found[-1].line if found else 0
+    return Outline(int(length[1]) if length else last, tuple(found), tuple(imports), tuple(names))
 
 
 def read_hits(observation: str) -> list[Hit]:

@@ -1,10 +1,13 @@
-"""One function as text and as a tree: analysis by `ast`, changes by splicing, so nothing is reformatted."""
+"""One function as text and, in Python, as a tree: analysis by `ast`, changes by splicing, so nothing is
+reformatted."""
 
 import ast
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 import msgspec
+
+from sera.teachers.rehearsal.tongues import Tongue, tongue_of
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _ENDS_TRIED = 12
@@ -28,8 +31,64 @@ class Hunk(msgspec.Struct, frozen=True):
     new: tuple[str, ...]
 
 
-class Code:
-    """A function cut out of a file. Immutable; made by `read_code`."""
+class Piece:
+    """A function cut out of a file, as lines. Immutable; made by `read_code`."""
+
+    def __init__(
+        self,
+        path: str,
+        first: int,
+        lines: tuple[str, ...],
+        name: str,
+        around: tuple[tuple[str, ...], tuple[str, ...]],
+    ) -> None:
+        self.path = path
+        self.first = first
+        """Line number in the file of `lines[0]`: the first decorator, or the line that defines it."""
+        self.lines = lines
+        self.text = "\n".join(lines) + "\n"
+        self.name = name
+        """Its own name, without those around it."""
+        self.before, self.after = around
+        """A few lines of the file on both sides, as far as they were seen."""
+        self._offsets = [0]
+        for line in lines:
+            self._offsets.append(self._offsets[-1] + len(line) + 1)
+
+    @property
+    def indent(self) -> str:
+        """Whitespace before it."""
+        return self.lines[0][: _depth(self.lines[0])]
+
+    def line_of(self, offset: int) -> int:
+        """Index of the line that holds an offset."""
+        return self.text.count("\n", 0, offset)
+
+
+class PlainCode(Piece):
+    """A function of a language that is not parsed; complete, from its first line to its closing brace."""
+
+    def __init__(
+        self,
+        path: str,
+        first: int,
+        lines: tuple[str, ...],
+        name: str,
+        around: tuple[tuple[str, ...], tuple[str, ...]],
+        tongue: Tongue,
+    ) -> None:
+        super().__init__(path, first, lines, name, around)
+        self.tongue = tongue
+        self.opening = next((n for n, line in enumerate(lines) if line.rstrip().endswith("{")), 0)
+        """Index of the line whose brace opens the body."""
+
+    def line_start(self, number: int) -> int:
+        """Offset of a line by its index."""
+        return self._offsets[number]
+
+
+class Code(Piece):
+    """A function of Python, parsed."""
 
     def __init__(
         self,
@@ -40,25 +99,11 @@ class Code:
         whole: bool,
         around: tuple[tuple[str, ...], tuple[str, ...]],
     ) -> None:
-        self.path = path
-        self.first = first
-        """Line number in the file of `lines[0]`: the first decorator, or the `def` line."""
-        self.lines = lines
-        self.text = "\n".join(lines) + "\n"
+        super().__init__(path, first, lines, node.name, around)
         self.node = node
         self.whole = whole
         """False if only the beginning of the function is here: nothing may be said about all of it."""
-        self.before, self.after = around
-        """A few lines of the file on both sides, as far as they were seen."""
-        self._offsets = [0]
-        for line in lines:
-            self._offsets.append(self._offsets[-1] + len(line) + 1)
         self._ascii = self.text.isascii()
-
-    @property
-    def name(self) -> str:
-        """Its own name, without those around it."""
-        return self.node.name
 
     @property
     def room(self) -> bool:
@@ -136,10 +181,6 @@ class Code:
         before = self.text[self._offsets[node.lineno - 2] : self.start(node)]
         return before if not before.strip() else None
 
-    def line_of(self, offset: int) -> int:
-        """Index of the line that holds an offset."""
-        return self.text.count("\n", 0, offset)
-
 
 def _parse(text: str) -> list[ast.stmt]:
     """The statements of `text`, at whatever indentation; line numbers begin at 2. Empty if it is wrong."""
@@ -201,10 +242,12 @@ def _closes(line: str, depth: int) -> bool:
     return bool(line.strip()) and _depth(line) <= depth and not line.lstrip().startswith(("#", ")", "]"))
 
 
-def read_code(path: str, seen: dict[int, str], definition: int, name: str, length: int) -> Code | None:
-    """Cut the function `name`, whose `def` is on line `definition`, out of the lines seen of a file."""
+def read_code(path: str, seen: dict[int, str], definition: int, name: str, length: int) -> Piece | None:
+    """Cut the function `name`, defined on line `definition`, out of the lines seen of a file."""
     if definition not in seen:
         return None
+    if tongue := tongue_of(path):
+        return _read_plain(path, seen, definition, name, tongue)
     first = definition
     depth = _depth(seen[definition])
     while (above := seen.get(first - 1, "")).lstrip().startswith("@") and _depth(above) == depth:
@@ -217,6 +260,22 @@ def read_code(path: str, seen: dict[int, str], definition: int, name: str, lengt
     return _read(path, first, before, lines, name, last >= length)
 
 
+def _read_plain(
+    path: str, seen: dict[int, str], definition: int, name: str, tongue: Tongue
+) -> PlainCode | None:
+    """From its first line to the brace that closes it, by indentation; None unless both are seen."""
+    depth = _depth(seen[definition])
+    last = definition + 1
+    while last in seen and not (_depth(seen[last]) == depth and seen[last].lstrip().startswith("}")):
+        last += 1
+    lines = tuple(seen.get(n, "") for n in range(definition, last + 1))
+    if last not in seen or not any(line.rstrip().endswith("{") for line in lines[:-1]):
+        return None
+    before = tuple(seen[n] for n in range(definition - _AROUND, definition) if n in seen)
+    after = tuple(seen[n] for n in range(last + 1, last + 1 + _AROUND) if n in seen)
+    return PlainCode(path, definition, lines, name, (before, after), tongue)
+
+
 def spliced(text: str, changes: Iterable[Change]) -> str:
     """`text` after `changes`, which must not overlap; those at one place keep their order."""
     parts, position = [], 0
@@ -226,7 +285,7 @@ def spliced(text: str, changes: Iterable[Change]) -> str:
     return "".join(parts) + text[position:]
 
 
-def hunks(code: Code, changes: Iterable[Change], gap: int = 3) -> tuple[Hunk, ...]:
+def hunks(code: Piece, changes: Iterable[Change], gap: int = 3) -> tuple[Hunk, ...]:
     """`changes` as runs of whole lines; runs fewer than `gap` lines apart become one."""
     runs: list[tuple[int, int, list[Change]]] = []
     for change in sorted(changes, key=lambda change: change.start):
@@ -239,14 +298,14 @@ def hunks(code: Code, changes: Iterable[Change], gap: int = 3) -> tuple[Hunk, ..
     return tuple(_hunk(code, *run) for run in runs)
 
 
-def _line_behind(code: Code, change: Change) -> int:
+def _line_behind(code: Piece, change: Change) -> int:
     """Index of the first line that a change leaves alone."""
     line = code.line_of(change.end)
     at_margin = change.end == 0 or code.text[change.end - 1] == "\n"
     return line if at_margin and (not change.text or change.text.endswith("\n")) else line + 1
 
 
-def _hunk(code: Code, first: int, last: int, changes: list[Change]) -> Hunk:
+def _hunk(code: Piece, first: int, last: int, changes: list[Change]) -> Hunk:
     old = code.lines[first:last]
     offset = sum(len(line) + 1 for line in code.lines[:first])
     shifted = [Change(c.start - offset, c.end - offset, c.text) for c in changes]

@@ -2,10 +2,12 @@
 
 A kind is a function `(code, flavour) -> Edit | None` and an entry of the same name in `kinds.toml`.
 `make` is the only way to an edit from outside: it checks what every kind must keep, namely that the
-result parses, that the function is still there, and that 2 to 25 lines change.
+result parses, that the function is still there, and that 2 to 25 lines change. Languages other than
+Python have a few kinds of their own in `plain`, described in `plain_kinds.toml`; nothing parses those.
 """
 
 import tomllib
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 
@@ -19,13 +21,26 @@ from sera.teachers.rehearsal.edits import (
     guards,
     helpers,
     names,
+    plain,
     resources,
     signatures,
 )
 from sera.teachers.rehearsal.edits.base import Edit, Maker
-from sera.teachers.rehearsal.source import Code, Hunk, hunks, parse_module, spliced
+from sera.teachers.rehearsal.source import Code, Hunk, Piece, PlainCode, hunks, parse_module, spliced
+from sera.teachers.rehearsal.tongues import tongue_of
 
-__all__ = ["MAKERS", "Alteration", "Edit", "Kind", "candidates", "kinds", "make"]
+__all__ = [
+    "MAKERS",
+    "PLAIN_MAKERS",
+    "Alteration",
+    "Edit",
+    "Kind",
+    "candidates",
+    "every_kind",
+    "kinds",
+    "make",
+    "plain_kinds",
+]
 
 _FEWEST, _MOST = 2, 25
 
@@ -60,7 +75,19 @@ MAKERS: dict[str, Maker] = {
         documentation.remark,
     )
 }
-_LAST_RESORT = ("complete_docstring", "add_docstring", "annotate", "remark")
+PLAIN_MAKERS: dict[str, Callable[[PlainCode, int], Edit | None]] = {
+    maker.__name__: maker
+    for maker in (
+        plain.name_number,
+        plain.strict_comparison,
+        plain.constant_first,
+        plain.reason_to_expect,
+        plain.describe,
+        plain.explain,
+    )
+}
+"""For languages other than Python."""
+_LAST_RESORT = ("complete_docstring", "add_docstring", "annotate", "remark", "describe", "explain")
 """Kinds that nearly always apply, in the order in which they are fallen back upon."""
 
 
@@ -77,7 +104,7 @@ class Alteration(msgspec.Struct, frozen=True):
     """An edit made to one function, as lines."""
 
     kind: str
-    code: Code
+    code: Piece
     target: str
     hunks: tuple[Hunk, ...]
     imports: str = ""
@@ -85,16 +112,32 @@ class Alteration(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def kinds() -> dict[str, Kind]:
-    """Every kind by name."""
-    text = (files(__name__) / "kinds.toml").read_text("utf-8")
+    """Every kind of edit to Python by name."""
+    return _table("kinds.toml")
+
+
+@lru_cache(maxsize=1)
+def plain_kinds() -> dict[str, Kind]:
+    """Every kind for other languages by name."""
+    return _table("plain_kinds.toml")
+
+
+@lru_cache(maxsize=1)
+def every_kind() -> dict[str, Kind]:
+    """Both."""
+    return kinds() | plain_kinds()
+
+
+def _table(name: str) -> dict[str, Kind]:
+    text = (files(__name__) / name).read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Kind])
 
 
 @lru_cache(maxsize=2048)
-def make(kind: str, code: Code, flavour: int = 0) -> Alteration | None:
+def make(kind: str, code: Piece, flavour: int = 0) -> Alteration | None:
     """Make an edit of `kind` to a function; None if it does not apply or would not be sound."""
-    edit = MAKERS[kind](code, flavour)
-    if edit is None or parse_module(code, spliced(code.text, edit.changes)) is None:
+    edit = _edit(kind, code, flavour)
+    if edit is None:
         return None
     changed = hunks(code, edit.changes)
     lines = sum(len(hunk.old) + len(hunk.new) for hunk in changed)
@@ -103,9 +146,19 @@ def make(kind: str, code: Code, flavour: int = 0) -> Alteration | None:
     return Alteration(kind, code, edit.target, changed, edit.imports)
 
 
-def candidates(category: str, dice: Dice) -> list[str]:
-    """Every kind, those that fit `category` first, those that always apply last."""
-    known = kinds()
+def _edit(kind: str, code: Piece, flavour: int) -> Edit | None:
+    """The edit as its kind makes it; in Python it must parse, in other languages nobody can tell."""
+    if isinstance(code, PlainCode):
+        return PLAIN_MAKERS[kind](code, flavour) if kind in PLAIN_MAKERS else None
+    assert isinstance(code, Code)
+    edit = MAKERS[kind](code, flavour) if kind in MAKERS else None
+    return edit if edit and parse_module(code, spliced(code.text, edit.changes)) else None
+
+
+def candidates(category: str, dice: Dice, path: str = "") -> list[str]:
+    """Every kind for the language of `path`, Python unless told otherwise: those that fit `category`
+    first, those that always apply last."""
+    known = plain_kinds() if tongue_of(path) else kinds()
     fitting = dice.shuffle((k for k in known if category in known[k].fits), "fitting")
     others = dice.shuffle((k for k in known if k not in fitting and k not in _LAST_RESORT), "others")
-    return [*fitting, *others, *(k for k in _LAST_RESORT if k not in fitting)]
+    return [*fitting, *others, *(k for k in _LAST_RESORT if k in known and k not in fitting)]

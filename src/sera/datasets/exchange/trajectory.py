@@ -1,0 +1,166 @@
+"""A foreign trajectory before it is a sample: what its format tells, and nothing that it does not.
+
+A reader yields one `Document` for each place in a file where a trajectory should be. `Refusal` is why
+one of them is none: a reason that is counted, and a sentence that is written out.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from sera.datasets.formats.contract import arguments_of
+from sera.records import End, Message, Stage
+from sera.teachers.chat_wire import decode_message
+
+Json = dict[str, Any]
+_ROLES = {"developer": "system"}
+"""Names that protocols have for roles of ours."""
+
+
+class Reason(StrEnum):
+    """Why a document was not taken."""
+
+    UNREADABLE = "unreadable"
+    """It is not JSON, or torn."""
+    WRONG_SHAPE = "wrong_shape"
+    """It is JSON, but not of this format."""
+    UNKNOWN_ROLE = "unknown_role"
+    """A message has a role that is none of the four."""
+    NOT_TEXT = "not_text"
+    """A message holds an image or another part that is no text."""
+    UNPAIRED = "unpaired"
+    """A tool answers a call that was not made, or a call was left without its answer."""
+    NO_ANSWER = "no_answer"
+    """No assistant speaks in it."""
+    DEMONSTRATION = "demonstration"
+    """It holds turns of a demonstration, which the model did not write."""
+    NOT_THE_MODEL = "not_the_model"
+    """An agent's step was not written by a model, or by another agent."""
+    UNKNOWN_END = "unknown_end"
+    """Its format does not tell whether it was handed in, and nobody said so."""
+    REPEATED = "repeated"
+    """The same trajectory came before."""
+
+
+class Refusal(Exception):
+    """This document is not taken. For readers to raise; it never leaves `imports`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
+    """One rollout of another project. None: its format does not tell."""
+
+    name: str = ""
+    """What its project calls the task, e.g. an instance id; empty: nothing."""
+    messages: tuple[Message, ...]
+    end: End | None = None
+    patch: str | None = None
+    target: str | None = None
+    """The patch of the task's T1, where this is a T2."""
+    stage: Stage | None = None
+    tools: list[Json] | None = None
+    """Definitions in the chat-completions form."""
+    model: str = ""
+    issue: str = ""
+    """The text of the task alone, where it stands by itself."""
+    function: str = ""
+    path: str = ""
+    repository: str = ""
+    commit: str = ""
+
+
+class _Function(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str | Json | None = None
+
+
+class _Call(msgspec.Struct, frozen=True):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """The shape that a message must have; what is read from it is `chat_wire`'s affair."""
+
+    role: str
+    content: str | list[Json] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class Document(msgspec.Struct, frozen=True):
+    """One place in a file where a trajectory should be."""
+
+    file: str
+    """Its name; in a folder, its path from there."""
+    line: int
+    """From 1; 0 if the file holds one document."""
+    read: Callable[[], Trajectory]
+    """Parses it. Raises `Refusal`, or msgspec's errors if the shape is another."""
+
+
+def as_message(wire: Json) -> Message:
+    """One message of the chat-completions form, or of an agent that keeps close to it.
+
+    Raises `Refusal`, or `msgspec.ValidationError` if it has another shape.
+    """
+    shape = msgspec.convert(wire, _Message)
+    role = _ROLES.get(shape.role, shape.role)
+    if role not in ("system", "user", "assistant", "tool"):
+        raise Refusal(Reason.UNKNOWN_ROLE, f"a message has the role {role!r}")
+    content = shape.content
+    if isinstance(content, list) and any(not isinstance(part.get("text"), str) for part in content):
+        raise Refusal(Reason.NOT_TEXT, f"a message of the role {role} holds a part that is no text")
+    message = decode_message({**wire, "role": role})
+    if role != "assistant":
+        return msgspec.structs.replace(message, content=plain_text(content), reasoning="")
+    calls = [
+        msgspec.structs.replace(call, malformed=arguments_of(call) is None) for call in message.tool_calls
+    ]
+    return msgspec.structs.replace(message, tool_calls=tuple(calls))
+
+
+def plain_text(content: object) -> str:
+    """A content as text, thoughts of a user included."""
+    if isinstance(content, list):
+        return "".join(str(part["text"]) for part in content)
+    return content if isinstance(content, str) else ""
+
+
+def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with every tool answer naming its call; where a format names none, by their order.
+
+    Raises `Refusal` if an answer has no call, or a call no answer before the conversation goes on.
+    """
+    open_calls: list[str] = []
+    result = []
+    for message in messages:
+        if message.role == "tool":
+            identity = message.tool_call_id or (open_calls[0] if open_calls else "")
+            if identity not in open_calls:
+                raise Refusal(Reason.UNPAIRED, f"a tool answers the call {identity!r}, which was not made")
+            open_calls.remove(identity)
+            message = msgspec.structs.replace(message, tool_call_id=identity)
+        elif open_calls:
+            raise Refusal(Reason.UNPAIRED, f"the call {open_calls[0]!r} was left without an answer")
+        open_calls += [call.id for call in message.tool_calls]
+        result.append(message)
+    return tuple(result)
+
+
+def json_document(data: bytes, kind: type[Any]) -> Any:
+    """A file's one JSON document as a struct of the reader's."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as problem:
+        raise Refusal(Reason.UNREADABLE, str(problem)) from problem

@@ -1,0 +1,35 @@
+"""What a dataset is built from: runs of ours, and imported ones, in the order in which they are given."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from sera.datasets.exchange.imported import is_import, read_import
+from sera.datasets.exchange.imported import read_samples as read_imported
+from sera.datasets.from_runs import read_samples, source_of
+from sera.datasets.sample import Sample, Source
+from sera.runs import read_run
+
+
+class Inputs(NamedTuple):
+    """Samples, read when they are asked for, and where they come from."""
+
+    samples: Iterator[Sample]
+    sources: list[Source]
+
+
+def open_inputs(folders: Sequence[Path]) -> Inputs:
+    """Open run directories and imported runs; `RunError` names a folder that is neither."""
+    opened = [_open(folder) for folder in folders]
+    return Inputs(
+        samples=chain.from_iterable(one.samples for one in opened),
+        sources=[source for one in opened for source in one.sources],
+    )
+
+
+def _open(folder: Path) -> Inputs:
+    if is_import(folder):
+        return Inputs(read_imported(folder), list(read_import(folder).sources))
+    run = read_run(folder)
+    return Inputs(read_samples([run]), [source_of(run)])

@@ -1,0 +1,21 @@
+"""Rendering and counting, many samples at a time: nearly all the work of a build, in one place."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from sera.datasets.candidate import Candidate
+from sera.datasets.rendering.lengths import turn_lengths
+from sera.datasets.rendering.student import Student
+from sera.datasets.tokens import TokenCounter
+
+
+def measure(candidates: Sequence[Candidate], counter: TokenCounter, student: Student) -> None:
+    """Render every candidate and count the tokens of all their turns together."""
+    if not student.template.turn_by_turn:
+        counts = turn_lengths([candidate.conversation for candidate in candidates], student)
+        for candidate, counted in zip(candidates, counts, strict=True):
+            candidate.lengths = counted
+        return
+    lengths = iter(counter.count([turn for candidate in candidates for turn in candidate.turns]))
+    for candidate in candidates:
+        candidate.lengths = list(islice(lengths, len(candidate.turns)))

@@ -1,0 +1,6 @@
+"""Proofs that a dataset trains what will be served. `check_dataset` is the way in, `PROOFS` the list."""
+
+from sera.datasets.proof.check import Report, StudentNames, check_dataset
+from sera.datasets.proof.fault import Fault, Kind, Shown
+
+__all__ = ["Fault", "Kind", "Report", "Shown", "StudentNames", "check_dataset"]

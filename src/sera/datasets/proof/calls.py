@@ -1,0 +1,125 @@
+"""Every call in the loss is read by every server as the call that was recorded, once and whole.
+
+What was recorded is in the row where calls are structured. Where they are text, it is what all servers
+agree on, and that there is one is known from the tool's answer which follows.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sera.datasets.proof.case import Case
+from sera.datasets.proof.fault import Fault, Kind
+from sera.datasets.rendering.render import Span
+from sera.datasets.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls
+
+
+def calls_read_back(case: Case) -> Iterator[Fault]:
+    for span, said in case.trained:
+        spoken = said.rpartition("</think>")[2]
+        yield from _first(_turn(case, span, spoken))
+
+
+def _first(faults: Iterator[Fault]) -> Iterator[Fault]:
+    """One fault a turn: the others are its consequences."""
+    if fault := next(faults, None):
+        yield fault
+
+
+def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
+    recorded = _recorded(case, span)
+    for call in recorded or ():
+        yield from _sound(case, span, call)
+    if OPEN not in spoken:
+        if recorded or (recorded is None and _answered(case, span)):
+            yield case.fault(
+                Kind.CALL_LOST,
+                f"a tool was called here, and the text has no call: the converter or the template "
+                f"{case.student.template.name} has dropped it. Use a text format, or the template chatml",
+                span,
+            )
+        return
+    yield from _shape(case, span, spoken)
+    read: list[Call] | None = None
+    for server, parse in case.parsers.items():
+        try:
+            calls = parse(spoken, case.tools)
+        except CannotRead as problem:
+            yield case.fault(Kind.CALL_UNREADABLE, f"{server} cannot read the call: {problem}", span)
+            return
+        for call in calls:
+            yield from _sound(case, span, call)
+        wanted = recorded if recorded is not None else read
+        if wanted is not None and not same_calls(calls, wanted):
+            yield case.fault(
+                Kind.CALL_DIFFERS, f"{server} reads {_brief(calls)}, recorded is {_brief(wanted)}", span
+            )
+        read = calls
+    if len({json.dumps(call) for call in read or ()}) < len(read or ()):
+        yield case.fault(Kind.CALL_TWICE, f"the same call stands twice in one turn: {_brief(read)}", span)
+
+
+def _shape(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
+    """What can be seen before the call is read."""
+    bodies = [part.partition(CLOSE)[0].strip() for part in spoken.split(OPEN)[1:]]
+    if any(not body for body in bodies[:-1]) and spoken.count(OPEN) != spoken.count(CLOSE):
+        yield case.fault(Kind.CALL_NESTED, "a call begins within a call", span)
+    elif any(not body for body in bodies):
+        nested = OPEN * 2 in "".join(spoken.split())
+        kind = Kind.CALL_NESTED if nested else Kind.CALL_EMPTY
+        yield case.fault(kind, "a call begins within a call" if nested else "a call is empty", span)
+
+
+def _sound(case: Case, span: Span, call: Call) -> Iterator[Fault]:
+    name, arguments = call
+    if not name:
+        yield case.fault(Kind.CALL_EMPTY, "a call has no name", span)
+    if isinstance(arguments, str) or _is_call(arguments):
+        yield case.fault(
+            Kind.CALL_NESTED,
+            f"the arguments of {name} are {'a text' if isinstance(arguments, str) else 'a call'} that holds "
+            f"them: they were written as JSON twice",
+            span,
+        )
+    elif isinstance(arguments, dict) and (extra := nulls(call, case.tools)):
+        yield case.fault(
+            Kind.NULL_ARGUMENT,
+            f"{name} is called with {', '.join(extra)} = null, which its definition does not allow: a "
+            f"table library has given each call the parameters of all others; read the rows as JSON",
+            span,
+        )
+
+
+def _is_call(arguments: Any) -> bool:
+    return isinstance(arguments, dict) and arguments.keys() == {"name", "arguments"}
+
+
+def _recorded(case: Case, span: Span) -> list[Call] | None:
+    """The calls of a structured message; None where the format has them in its text."""
+    if case.setting.format != "raw":
+        return None
+    return [_structured(call) for call in case.messages[span.message].get("tool_calls") or ()]
+
+
+def _structured(call: dict[str, Any]) -> Call:
+    function = call.get("function") or call
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            return function.get("name") or "", {"": arguments}
+    return function.get("name") or "", arguments
+
+
+def _answered(case: Case, span: Span) -> bool:
+    """Whether a tool speaks next."""
+    following = case.messages[span.message + 1 : span.message + 2]
+    return any(
+        message["role"] == "tool" or str(message.get("content")).startswith("<tool_response>")
+        for message in following
+    )
+
+
+def _brief(calls: Any) -> str:
+    return json.dumps(calls, ensure_ascii=False)[:160]

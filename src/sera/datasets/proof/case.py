@@ -1,0 +1,90 @@
+"""One row under examination, with what the proofs share."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import msgspec
+
+from sera.datasets.formats import tools_in
+from sera.datasets.proof.fault import Fault, Kind, Shown
+from sera.datasets.rendering.render import Rendered, Row, Span, template_tools
+from sera.datasets.rendering.student import Student
+from sera.datasets.servers import HERMES, XML, Parser, Tools
+
+_AROUND = 8
+"""Tokens shown on each side of a place."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dataset's manifest says that its rows are held to."""
+
+    format: str
+    runs: frozenset[str] | None = None
+    """Runs among its sources; None if it does not say."""
+    max_tokens: int | None = None
+    counted: bool = False
+    """Whether the rows' own token counts are of this student."""
+
+
+class Case:
+    """One row of a dataset as it is rendered for a student."""
+
+    def __init__(self, row: Row, rendered: Rendered, student: Student, setting: Setting) -> None:
+        self.row = row
+        self.rendered = rendered
+        self.student = student
+        self.setting = setting
+        self.messages: Sequence[dict[str, Any]] = row["messages"]
+
+    @property
+    def parsers(self) -> dict[str, Parser]:
+        """How each server reads the calls of this dataset."""
+        return dict(XML if self.setting.format == "xml" else HERMES)
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The tool definitions, from their column or from the system prompt."""
+        if "tools" in self.row:
+            return template_tools(self.row)
+        return _tools_in(self.setting.format, str(self.messages[0]["content"]))
+
+    @property
+    def trained(self) -> Iterator[tuple[Span, str]]:
+        """The turns in the loss, each with what the assistant says in it."""
+        return ((span, self.said(span)) for span in self.rendered.turns if span.train)
+
+    def said(self, span: Span) -> str:
+        """The words of a turn, without the mark that ends it."""
+        return self.rendered.text[span.start : span.end].removesuffix(self.student.end)
+
+    def fault(self, kind: Kind, message: str, span: Span | None = None, place: int | None = None) -> Fault:
+        """A fault, with the tokens around `place`, or else the beginning of the turn."""
+        if place is None and span:
+            place = span.first
+        shown = self.show(place) if place is not None else ()
+        return Fault(kind, str(self.row.get("id", "")), span.message if span else None, message, shown)
+
+    def show(self, place: int) -> tuple[Shown, ...]:
+        """The tokens around a place of the row."""
+        found = self.rendered
+        numbers = range(max(place - _AROUND, 0), min(place + _AROUND, len(found.ids)))
+        return tuple(
+            Shown(self.student.decode([found.ids[n]]), found.mask[n], here=n == place) for n in numbers
+        )
+
+
+@lru_cache(maxsize=8)
+def _tools_in(style: str, prompt: str) -> Tools:
+    """The prompt is the same in all rows of a run."""
+    return tools_in(style, prompt)
+
+
+def guess_format(row: Row) -> str:
+    """The format of a row that no manifest describes."""
+    messages = row["messages"]
+    if "tools" in row or any("tool_calls" in message for message in messages):
+        return "raw"
+    says = (str(message.get("content")) for message in messages if message.get("role") == "assistant")
+    return "xml" if any(re.search(r"<tool_call>\s*<function=", text) for text in says) else "hermes"

@@ -1,0 +1,104 @@
+"""What a server shows the student at each of its turns is what the training row has up to there.
+
+The row is played as it would be served: what the assistant says in a turn is read by the server's parsers
+and comes back from the client as a message; all messages so far go through the template, which asks for
+the next turn. The result must be the beginning of the training text, and of its tokens.
+
+With structured rows the client sends calls and reasoning apart, and the server hands arguments to the
+template as objects. With text rows the client's side writes them into the text by the format, as sera does.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sera.datasets.formats import find_format
+from sera.datasets.proof.case import Case
+from sera.datasets.proof.fault import Fault, Kind
+from sera.datasets.rendering.render import Span, template_messages, template_tools
+from sera.datasets.servers import read_turn
+from sera.records import Message
+
+
+def served_as_trained(case: Case) -> Iterator[Fault]:
+    yield from _same_texts(case)
+    yield from _same_tokens(case)
+
+
+def _same_texts(case: Case) -> Iterator[Fault]:
+    """Stops at the first difference: all later turns have it too."""
+    history, tools = _served(case), template_tools(case.row)
+    text, template = case.rendered.text, case.student.template
+    turns = list(case.rendered.turns)
+    if template.turn_by_turn and template.render(history, tools) == text:
+        # Such a template writes the beginning of a conversation as it writes it within the whole.
+        turns = turns[-1:]
+    for span in turns:
+        shown = template.render(history[: span.message], tools, prompt=True)
+        if shown != text[: span.start]:
+            yield _difference(case, span, shown)
+            return
+
+
+def _same_tokens(case: Case) -> Iterator[Fault]:
+    """A prompt is tokenised alone when serving: no token may reach from it into the turn."""
+    header = case.student.template.marks.before
+    alone = case.student.encode([header])[0]
+    for span in case.rendered.turns:
+        if case.rendered.ids[max(span.first - len(alone), 0) : span.first] != alone:
+            yield case.fault(
+                Kind.PARITY,
+                "a token reaches from the prompt into the turn, which no server can show: begin the turn "
+                "without white space",
+                span,
+            )
+
+
+def _served(case: Case) -> list[dict[str, Any]]:
+    """The messages as the server gets them back."""
+    messages = template_messages(case.row)
+    parse = case.parsers["vLLM"]
+    for span in case.rendered.turns:
+        messages[span.message] = _returned(case, read_turn(case.said(span), parse, case.tools))
+    return messages
+
+
+def _returned(case: Case, message: Message) -> dict[str, Any]:
+    if case.setting.format != "raw":
+        turn = find_format(case.setting.format).render([message], case.tools)[0]
+        return {"role": turn.role, "content": turn.text}
+    calls = [
+        {"id": call.id, "type": "function",
+         "function": {"name": call.name, "arguments": json.loads(call.arguments)}}
+        for call in message.tool_calls
+    ]  # fmt: skip
+    said: dict[str, Any] = {"role": "assistant", "content": message.content}
+    if message.reasoning:
+        said["reasoning_content"] = message.reasoning
+    return {**said, "tool_calls": calls} if calls else said
+
+
+def _difference(case: Case, span: Span, shown: str) -> Fault:
+    trained = case.rendered.ids
+    served = case.student.encode([shown])[0]
+    place = _first_difference(served, trained)
+    there, here = (case.student.decode(ids[max(place - 4, 0) : place + 8]) for ids in (served, trained))
+    message = (
+        f"at token {place} the server shows {there!r} where the row has {here!r}. "
+        f"{_cure(case, shown, case.rendered.text[: span.start])}"
+    )
+    return case.fault(Kind.PARITY, message, span, place=min(place, len(trained) - 1))
+
+
+def _first_difference(some: Sequence[int], others: Sequence[int]) -> int:
+    pairs = zip(some, others, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(some), len(others)))
+
+
+def _cure(case: Case, shown: str, trained: str) -> str:
+    if shown.count("<think>") != trained.count("<think>"):
+        return (
+            f"The template {case.student.template.name} strips earlier reasoning in one of the two: train "
+            f"and serve with the template chatml (or one that keeps it), or build with --think text"
+        )
+    return "Build the dataset again, and train and serve with one template"

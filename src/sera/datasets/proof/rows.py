@@ -1,0 +1,125 @@
+"""One row from its line to its faults. Runs in the process that checks, or in its workers."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from sera.datasets.proof.case import Case, Setting
+from sera.datasets.proof.fault import Fault, Kind
+from sera.datasets.proof.marks import marks_in_texts
+from sera.datasets.proof.proofs import BEFORE, PROOFS
+from sera.datasets.rendering.render import Rendered, Row, render_row, render_rows
+from sera.datasets.rendering.student import Student
+from sera.errors import DatasetError
+
+_MOST = 20
+"""Faults of one row that are told."""
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What is known of one row afterwards."""
+
+    id: str
+    tools: bytes
+    """Digest of its tool definitions."""
+    tokens: int
+    trained: int
+    failed: tuple[str, ...]
+    """Names of the proofs that found something."""
+    faults: tuple[Fault, ...]
+
+
+def check_lines(lines: Sequence[bytes], student: Student, setting: Setting) -> list[Checked]:
+    """Each line of `train.jsonl` by all proofs; lines are tokenised together."""
+    read = [_read(line, student, setting) for line in lines]
+    good = [row for row in read if not isinstance(row, Checked)]
+    rendered = iter(_render(good, student))
+    return [
+        row if isinstance(row, Checked) else _prove(row, next(rendered), student, setting) for row in read
+    ]
+
+
+def _render(rows: Sequence[Row], student: Student) -> list[Rendered | str]:
+    """Of a row that the template refuses, the reason."""
+    try:
+        return list(render_rows(rows, student))
+    except DatasetError:
+        return [_render_one(row, student) for row in rows]
+
+
+def _render_one(row: Row, student: Student) -> Rendered | str:
+    try:
+        return render_row(row, student)
+    except DatasetError as problem:
+        return str(problem)
+
+
+def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Setting) -> Checked:
+    if isinstance(rendered, str):
+        return _refused(row, Fault(Kind.UNRENDERABLE, row["id"], None, rendered))
+    case = Case(row, rendered, student, setting)
+    found = {proof.name: tuple(proof.find(case)) for proof in PROOFS}
+    return Checked(
+        id=row["id"],
+        tools=_digest(row),
+        tokens=len(rendered.ids),
+        trained=sum(rendered.mask),
+        failed=tuple(name for name, faults in found.items() if faults),
+        faults=tuple(fault for faults in found.values() for fault in faults)[:_MOST],
+    )
+
+
+def _read(line: bytes, student: Student, setting: Setting) -> Row | Checked:
+    """The row, or the end of it where it is not fit to be rendered."""
+    try:
+        msgspec.json.decode(line, type=_Row)
+    except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+        return _refused({}, Fault(Kind.MALFORMED_ROW, _id_of(line), None, f"the row is not one: {problem}"))
+    row: dict[str, Any] = msgspec.json.decode(line)
+    if faults := tuple(_before(row, student, setting)):
+        return _refused(row, *faults)
+    return row
+
+
+def _before(row: Row, student: Student, setting: Setting) -> Iterator[Fault]:
+    if setting.runs is not None and row.get("run") not in setting.runs:
+        yield Fault(
+            Kind.FOREIGN_ROW, row["id"], None,
+            f"the row is of the run {row.get('run')}, which is not among the dataset's sources",
+        )  # fmt: skip
+    yield from marks_in_texts(row, student)
+
+
+def _refused(row: Row, *faults: Fault) -> Checked:
+    names = (BEFORE, *(proof.name for proof in PROOFS))
+    return Checked(row.get("id", faults[0].sample), _digest(row), 0, 0, names, faults[:_MOST])
+
+
+def _digest(row: Row) -> bytes:
+    tools = row.get("tools")
+    if tools is None:
+        prompt = str(row["messages"][0].get("content")) if row else ""
+        tools = prompt.rpartition("\n<tools>\n")[2]
+    return hashlib.blake2b(str(tools).encode(), digest_size=8).digest()
+
+
+def _id_of(line: bytes) -> str:
+    """As near as can be said of a line that is not a row."""
+    try:
+        return str(msgspec.json.decode(line, type=dict[str, Any]).get("id", ""))
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return ""
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | None = None
+    train: bool = True
+
+
+class _Row(msgspec.Struct):
+    id: str
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    ratio: float = 1

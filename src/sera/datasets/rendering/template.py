@@ -1,0 +1,168 @@
+"""A chat template: a conversation as the text that the student sees.
+
+One is shipped, `chatml`: the paper's, which writes role and text and keeps every turn as it was said, and
+which knows structured calls too. Others are the student's own, read from its folder or from a file.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sera.errors import DatasetError, UsageError, boundary
+
+CHATML = "chatml"
+Row = Mapping[str, Any]
+"""A message as a template gets it."""
+BEGIN, END = "\ufdd0", "\ufdd1"
+"""Put around what a template marks as generated. Unicode sets these aside: they are in no real text."""
+_PROBE = "Sera7Probe"
+
+
+class Marks(NamedTuple):
+    """What a template writes around the words of an assistant."""
+
+    before: str
+    """The generation prompt, e.g. `<|im_start|>assistant` and a line break."""
+    after: str
+    """From the last word to the next turn, e.g. `<|im_end|>` and a line break."""
+
+
+class Generated(NamedTuple):
+    """A rendering and, as character offsets, what the template itself marks as generated."""
+
+    text: str
+    spans: list[tuple[int, int]]
+
+
+class Template:
+    """One template. `name` is for people, `sha256` for the manifest."""
+
+    def __init__(self, name: str, source: str, tokens: Mapping[str, str]) -> None:
+        """`tokens` are those that templates refer to: `bos_token`, `eos_token` and the like.
+
+        Raises `DatasetError` if the template cannot be compiled.
+        """
+        try:
+            from jinja2 import TemplateError
+        except ImportError as missing:
+            raise UsageError('chat templates need a library: pip install "sera[dataset]"') from missing
+        from sera.datasets.rendering.sandbox import TemplateEnvironment
+
+        self.name = name
+        self.source = source
+        self.sha256 = hashlib.sha256(source.encode()).hexdigest()
+        self._tokens = dict(tokens)
+        self._environment = TemplateEnvironment()
+        # What a hostile template can raise is as open as what it can say.
+        with boundary(DatasetError, f"chat template {name}", TemplateError, RecursionError):
+            self._compiled = self._environment.from_string(source)
+
+    @property
+    def turn_by_turn(self) -> bool:
+        """Whether a turn is known to be written without regard to the turns after it."""
+        return self.source == _shipped()
+
+    def render(self, messages: Sequence[Row], tools: Sequence[Any] = (), prompt: bool = False) -> str:
+        """The conversation as text; with `prompt` up to where the assistant is to go on.
+
+        Raises `DatasetError` if the template refuses the conversation or breaks.
+        """
+        text = self._render(messages, tools, prompt)
+        return re.sub(f"[{BEGIN}{END}]", "", text) if BEGIN in text else text
+
+    def generated(self, messages: Sequence[Row], tools: Sequence[Any] = ()) -> Generated:
+        """The conversation, and what stands in the template's `{% generation %}` blocks."""
+        text = self._render(messages, tools, prompt=False)
+        pieces = re.split(f"([{BEGIN}{END}])", text)
+        spans, start, size = [], 0, 0
+        for piece in pieces:
+            if piece == BEGIN:
+                start = size
+            elif piece == END:
+                spans.append((start, size))
+            else:
+                size += len(piece)
+        return Generated("".join(piece for piece in pieces if piece not in (BEGIN, END)), spans)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What stands around an assistant's words, found by rendering a probe.
+
+        Raises `DatasetError` if the template has no generation prompt or loses what is said.
+        """
+        asked: list[Row] = [{"role": "system", "content": "."}, {"role": "user", "content": "?"}]
+        without, prompted = self.render(asked), self.render(asked, prompt=True)
+        answered = self.render([*asked, {"role": "assistant", "content": _PROBE}])
+        _, found, after = answered.rpartition(_PROBE)
+        if not prompted.startswith(without) or prompted == without or not found or not after.strip():
+            raise DatasetError(
+                f"chat template {self.name} does not say where an assistant's turn begins and ends: it must "
+                f"add something for add_generation_prompt, and end a turn with a mark"
+            )
+        return Marks(prompted[len(without) :], after)
+
+    def _render(self, messages: Sequence[Row], tools: Sequence[Any], prompt: bool) -> str:
+        from jinja2 import TemplateError
+
+        with boundary(
+            DatasetError, f"chat template {self.name}", TemplateError, ArithmeticError, LookupError,
+            TypeError, ValueError, AttributeError, RecursionError,
+        ):  # fmt: skip
+            return self._environment.render(
+                self._compiled,
+                messages=messages,
+                tools=list(tools) or None,
+                documents=None,
+                add_generation_prompt=prompt,
+                **self._tokens,
+            )
+
+
+def load_template(name: str, tokens: Mapping[str, str]) -> Template:
+    """`chatml`, or the path of a `.jinja` file, of a `tokenizer_config.json`, or of a folder with one."""
+    if name == CHATML:
+        return Template(CHATML, _shipped(), tokens)
+    return Template(Path(name).name, read_source(Path(name)), tokens)
+
+
+def read_source(path: Path) -> str:
+    """The template in a file or folder; `UsageError` says what was looked for."""
+    if path.is_dir():
+        beside = path / "chat_template.jinja"
+        path = beside if beside.is_file() else path / "tokenizer_config.json"
+    with boundary(UsageError, f"chat template {path}", OSError, ValueError, msgspec.DecodeError):
+        text = path.read_text("utf-8")
+        if path.suffix != ".json":
+            return text
+        return _named(msgspec.json.decode(text, type=_TokenizerConfig).chat_template, path)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+    template: str
+
+
+class _TokenizerConfig(msgspec.Struct, frozen=True):
+    chat_template: str | list[_Named] | None = None
+
+
+def _named(found: str | list[_Named] | None, path: Path) -> str:
+    """Of several templates the one for tools, else the default: what transformers takes when it has tools."""
+    if isinstance(found, str):
+        return found
+    by_name = {one.name: one.template for one in found or ()}
+    source = by_name.get("tool_use") or by_name.get("default")
+    if source is None:
+        raise UsageError(f"{path} holds no chat template: give --template FILE, or --template {CHATML}")
+    return source
+
+
+@cache
+def _shipped() -> str:
+    return (files("sera.datasets.rendering") / "templates" / "chatml.jinja").read_text("utf-8")

@@ -1,0 +1,24 @@
+"""What inference servers read from the text a student writes: calls, reasoning and the rest.
+
+The rules of vLLM's and SGLang's parsers, written anew from reading them, each by its server's name.
+`docs/proofs.md` names the versions. A text is safe to train on if all of them read the same from it.
+"""
+
+from sera.datasets.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
+from sera.datasets.servers.hermes import HERMES
+from sera.datasets.servers.turn import read_turn, same_calls
+from sera.datasets.servers.xml import XML
+
+__all__ = [
+    "CLOSE",
+    "HERMES",
+    "OPEN",
+    "XML",
+    "Call",
+    "CannotRead",
+    "Parser",
+    "Tools",
+    "nulls",
+    "read_turn",
+    "same_calls",
+]

@@ -1,0 +1,37 @@
+"""The far end of `workers`: one process that decides batches of samples until there are no more.
+
+standard input    an order, then batches           standard output    an answer to each batch
+"""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import IO
+
+import msgspec
+
+from sera.datasets.decide import Decider
+from sera.datasets.workers import Answer, Order, decode_sample, receive, send
+from sera.errors import SeraError
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer batches until the input ends. An expected error is an answer too."""
+    order = msgspec.msgpack.decode(receive(requests) or b"", type=Order)
+    decider: Decider | None = None
+    while (batch := receive(requests)) is not None:
+        try:
+            decider = decider or Decider(order.config, order.parts, order.sources)
+            samples = [decode_sample(sample) for sample in msgspec.msgpack.decode(batch, type=list[bytes])]
+            answer = Answer(outcomes=tuple(decider.decide(samples)))
+        except SeraError as problem:
+            answer = Answer(problem=str(problem))
+        send(answers, msgspec.msgpack.encode(answer))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(0)  # nobody reads any more, so what is left in the buffers must not be written

@@ -1,0 +1,180 @@
+"""A new environment tried out in a real sandbox: imports, `pip list`, collection, and a sample of the
+tests."""
+
+import posixpath
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from sera.environments.building import PLACE, put_probe
+from sera.environments.causes import find_cause
+from sera.environments.commands import Log
+from sera.environments.config import CheckConfig
+from sera.environments.own_runners import OWN_RUNNERS, count_tests, read_failures, read_summary, sample
+from sera.environments.records import Checked, Environment, Trouble
+from sera.records import Record
+from sera.sandboxes import CommandResult, Sandbox, SandboxConfig, make_backend
+
+A = TypeVar("A")
+_ANSWER = f"{PLACE}/answer.json"
+_QUICK = 120.0
+_USAGE_ERROR = 4
+_MOST_TROUBLES = 12
+
+
+class _Probed(Record, frozen=True):
+    """What a probe writes about a run of tests."""
+
+    collected: int
+    broken: list[tuple[str, str]]
+    passed: int
+    failed: int
+    skipped: int
+    failures: list[tuple[str, str]]
+
+
+class _Check:
+    """One check, in one sandbox."""
+
+    def __init__(self, box: Sandbox, environment: Environment, config: CheckConfig, log: Log) -> None:
+        self._box = box
+        self._environment = environment
+        self._config = config
+        self._log = log
+
+    async def run(self, modules: tuple[str, ...]) -> Checked:
+        """Everything, one after the other."""
+        imports, troubles = await self._imports(modules)
+        packages = await self._packages()
+        checked = await self._tests()
+        every = _summed([*troubles, *((one.what, one) for one in checked.troubles)])
+        return msgspec.structs.replace(checked, imports=imports, packages=packages, troubles=every)
+
+    async def _imports(self, modules: tuple[str, ...]) -> tuple[dict[str, bool], list[tuple[str, Trouble]]]:
+        probe = await put_probe(self._box, "imports.py")
+        result = await self._execute(["python", probe, _ANSWER, *modules], self._config.seconds)
+        found = await self._answer(dict[str, tuple[str, str]]) or {}
+        troubles = []
+        works = {}
+        for name in modules:
+            place, error = found.get(name, ("", result.output[-2000:] or "the interpreter ended"))
+            inside = place.startswith(self._box.workdir + "/")
+            works[name] = inside
+            if not inside:
+                said = error or f"{name} is imported from {place or 'nowhere'}, not from the working tree"
+                troubles.append((f"import {name}", _trouble(f"import {name}", said)))
+        return works, troubles
+
+    async def _packages(self) -> tuple[str, ...]:
+        result = await self._execute(["python", "-m", "pip", "list", "--format=json"], _QUICK)
+        if result.exit_code == 0:
+            try:
+                listed = msgspec.json.decode(result.output.splitlines()[0], type=list[dict[str, str]])
+            except (msgspec.DecodeError, IndexError):
+                listed = []
+            return tuple(sorted(f"{one['name']}=={one['version']}" for one in listed))
+        places = self._environment.prefix.glob("lib/python3*/site-packages/*.dist-info")
+        return tuple(sorted(place.stem.replace("-", "==", 1) for place in places))
+
+    async def _tests(self) -> Checked:
+        runner = self._environment.plan.suite.runner
+        if runner == "none":
+            return Checked()
+        if runner in OWN_RUNNERS:
+            return await self._by_itself(runner)
+        await put_probe(self._box, "counts.py")
+        argv, variables = await self._probe(runner)
+        result = await self._execute(argv, 2 * self._config.seconds, variables)
+        if runner == "pytest" and result.exit_code == _USAGE_ERROR:  # options that need a plugin we have not
+            argv = [*argv, "-o", "addopts="]
+            result = await self._execute(argv, 2 * self._config.seconds, variables)
+        probed = await self._answer(_Probed)
+        if probed is None:
+            return Checked(timed_out=result.timed_out, troubles=(_trouble("tests", result.output),))
+        causes = [(name, _trouble(name, text)) for name, text in (*probed.broken, *probed.failures)]
+        return Checked(
+            collected=probed.collected,
+            unreadable=len(probed.broken),
+            passed=probed.passed,
+            failed=probed.failed,
+            skipped=probed.skipped,
+            timed_out=result.timed_out,
+            troubles=_summed(causes),
+        )
+
+    async def _probe(self, runner: str) -> tuple[list[str], dict[str, str]]:
+        plan, most = self._environment.plan, str(self._config.tests)
+        if runner == "unittest":
+            probe = await put_probe(self._box, "unittest_run.py")
+            return ["python", probe, _ANSWER, most, plan.suite.paths[0] if plan.suite.paths else "."], {}
+        await put_probe(self._box, "sera_pytest_probe.py")
+        options = ["-q", "-p", "sera_pytest_probe", "-p", "no:cacheprovider", "--tb=short"]
+        options.append("--continue-on-collection-errors")
+        names = {package.name for package in self._environment.prefix.glob("lib/python3*/site-packages/*")}
+        options += ["-n0"] if "xdist" in names else []
+        options += ["--no-cov"] if "pytest_cov" in names else []
+        variables = {"SERA_PROBE": _ANSWER, "SERA_PROBE_TESTS": most, "PYTHONPATH": PLACE}
+        return ["python", "-m", "pytest", *options, *plan.test_options, *plan.suite.paths], variables
+
+    async def _by_itself(self, name: str) -> Checked:
+        runner, tree = OWN_RUNNERS[name], self._environment.tree
+        units = list(self._environment.plan.suite.paths) or sample(runner, tree)
+        argv = [*runner.command, *self._environment.plan.test_options, *units]
+        result = await self._execute(argv, 2 * self._config.seconds)
+        counted, summary = count_tests(runner, tree), read_summary(result.output)
+        if summary is None:
+            trouble = _trouble(name, result.output)
+            return Checked(
+                collected=counted, counted="source", timed_out=result.timed_out, troubles=(trouble,)
+            )
+        causes = [(what, _trouble(what, text)) for what, text in read_failures(result.output)]
+        return Checked(
+            collected=counted,
+            counted="source",
+            passed=summary["passed"],
+            failed=summary["failed"],
+            skipped=summary["skipped"],
+            troubles=_summed(causes),
+        )
+
+    async def _execute(
+        self, argv: list[str], seconds: float, variables: dict[str, str] | None = None
+    ) -> CommandResult:
+        """Run a program in the working tree; what an earlier one answered is gone."""
+        await self._box.execute(["rm", "-f", _ANSWER], _QUICK)
+        result = await self._box.execute(argv, seconds, variables)
+        self._log.write(f"[sandbox] {' '.join(argv)}\n{result.output}\n[exit code {result.exit_code}]")
+        return result
+
+    async def _answer(self, kind: type[A]) -> A | None:
+        try:
+            return msgspec.json.decode(await self._box.read(_ANSWER), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+async def check(
+    environment: Environment, modules: tuple[str, ...], config: CheckConfig, sandbox: SandboxConfig, log: Log
+) -> Checked:
+    """Try the environment out. What does not work is a result, with its cause; `SandboxError` if there is
+    no sandbox."""
+    async with make_backend(environment.sandbox(sandbox), environment.layer) as backend:
+        async with backend.sandbox() as box:
+            return await _Check(box, environment, config, log).run(modules)
+
+
+def _trouble(what: str, said: str) -> Trouble:
+    cause = find_cause(said)
+    return Trouble(what=posixpath.normpath(what), cause=cause.cause, cure=cause.cure, said=cause.said)
+
+
+def _summed(troubles: Iterable[tuple[str, Trouble]]) -> tuple[Trouble, ...]:
+    """One for each cause, the most frequent first."""
+    found: dict[str, Trouble] = {}
+    for _, one in troubles:
+        before = found.get(one.cause)
+        found[one.cause] = (
+            one if before is None else msgspec.structs.replace(before, times=before.times + one.times)
+        )
+    return tuple(sorted(found.values(), key=lambda one: -one.times))[:_MOST_TROUBLES]

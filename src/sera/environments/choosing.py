@@ -1,0 +1,52 @@
+"""Which prepared environment a run uses, new or gone on with."""
+
+from pathlib import Path
+
+from sera.environments import store
+from sera.environments.records import Environment
+from sera.errors import ConfigError, RunError
+from sera.repositories import Snapshot
+from sera.sandboxes import NamespacesConfig, SandboxConfig
+
+AUTO, NONE = "auto", "none"
+
+
+def choose_environment(
+    wanted: str, snapshot: Snapshot, sandbox: SandboxConfig, used: str | None
+) -> Environment | None:
+    """The environment for a run over a snapshot, or None for none.
+
+    `wanted` is `auto`, `none` or a path; `used` is the digest that the run recorded when it was begun, empty
+    if it had none, and None for a new run. With `auto` a new run takes what was prepared last, unless its
+    sandboxes are containers, whose image is an environment already; and one that goes on takes what it had:
+    `RunError` if that is gone.
+    """
+    if wanted == NONE:
+        return None
+    if wanted != AUTO:
+        return _named(Path(wanted).expanduser(), snapshot, sandbox.workdir)
+    prepared = [one for one in store.find(snapshot.tree_hash, None) if one.workdir == sandbox.workdir]
+    if used is None:
+        return next(iter(prepared), None) if isinstance(sandbox, NamespacesConfig) else None
+    found = next((one for one in prepared if one.digest == used), None)
+    if used and found is None:
+        raise RunError(
+            f"the run was begun with the environment {used}, which is gone: `sera prepare {snapshot.source}` "
+            "makes it again if the index still has the same packages, or choose another --out"
+        )
+    return found
+
+
+def _named(path: Path, snapshot: Snapshot, workdir: str) -> Environment:
+    environment = store.load(path)
+    if environment.tree_hash != snapshot.tree_hash:
+        raise ConfigError(
+            f"the environment {path} is of other files than {snapshot.source} has now: "
+            "run sera prepare on them"
+        )
+    if environment.workdir != workdir:
+        raise ConfigError(
+            f"the environment {path} is for a working tree at {environment.workdir}, "
+            f"and sandbox.workdir is {workdir}"
+        )
+    return environment

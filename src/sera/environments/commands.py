@@ -1,0 +1,71 @@
+"""Running a program of ours on this machine to its end, with everything it says kept in a log."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sera.errors import PrepareError, SeraError
+from sera.repositories.remotes import redacted
+
+_SECONDS = 1800.0
+
+
+class CommandFailed(SeraError):
+    """A program failed; `output` is what it said."""
+
+    def __init__(self, program: str, output: str) -> None:
+        self.output = output.strip()
+        last = next((line for line in reversed(self.output.splitlines()) if line.strip()), "it said nothing")
+        super().__init__(f"{program} failed: {last.strip()}")
+
+
+class Log:
+    """The log of one build: a file that grows, line-buffered, so that it can be followed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, text: str) -> None:
+        """Add a text, as lines of its own."""
+        with self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(text.rstrip("\n") + "\n")
+
+
+def run(
+    argv: Sequence[str | Path],
+    log: Log,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = _SECONDS,
+) -> str:
+    """Run a program in `/`, where no settings of a repository lie; returns its output.
+
+    Raises `CommandFailed` on a non-zero exit. However this is left, everything it started is dead.
+    """
+    words = [str(word) for word in argv]
+    log.write("$ " + " ".join(redacted(word) for word in words))
+    with subprocess.Popen(
+        words,
+        cwd="/",
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            raw, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise PrepareError(
+                f"{Path(words[0]).name} took more than {seconds:.0f} seconds: see {log.path}"
+            ) from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    output = raw.decode(errors="replace")
+    log.write(output)
+    if process.returncode:
+        raise CommandFailed(Path(words[0]).name, output)
+    return output

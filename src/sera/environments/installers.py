@@ -1,0 +1,160 @@
+"""Installing packages into a new virtual environment: with uv, or with venv and pip where there is no uv.
+
+One promise of both: nothing that is installed is run on this machine. Packages come as wheels, which are
+unpacked, and each environment is installed into once, while it is still empty. The user can allow packages
+without a wheel (`build_dependencies`), whose build then runs here with the user's rights.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sera.environments import indexes
+from sera.environments.commands import CommandFailed, Log, run
+from sera.environments.interpreters import Interpreter
+from sera.errors import PrepareError
+from sera.records import Record
+
+
+class Wanted(Record, frozen=True):
+    """What is to be installed, and from where."""
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    index: str = ""
+    exclude_newer: str = ""
+    build_dependencies: bool = False
+
+
+class Installer(Protocol):
+    """Makes environments. Failures are `CommandFailed`."""
+
+    name: str
+
+    def create(self, prefix: Path, interpreter: Interpreter, log: Log) -> None:
+        """Make an empty virtual environment."""
+        ...
+
+    def resolve(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        """Try whether everything wanted can be had together; nothing is installed."""
+        ...
+
+    def install(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        """Install it, all or nothing."""
+        ...
+
+
+class Uv:
+    """uv, from the extra `environments` or on PATH."""
+
+    name = "uv"
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def create(self, prefix: Path, interpreter: Interpreter, log: Log) -> None:
+        argv: list[str | Path] = [self._program, "venv", "--no-project", "--quiet", prefix]
+        run([*argv, "--python", interpreter.path], log, self._environment(""))
+
+    def resolve(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        self._pip(prefix, wanted, log, "--dry-run")
+
+    def install(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        self._pip(prefix, wanted, log)
+
+    def _pip(self, prefix: Path, wanted: Wanted, log: Log, *options: str) -> None:
+        argv = [
+            self._program,
+            "pip",
+            "install",
+            "--python",
+            _python(prefix),
+            *options,
+            *_files(prefix, wanted),
+        ]
+        if wanted.exclude_newer:
+            argv += ["--exclude-newer", wanted.exclude_newer]
+        if not wanted.build_dependencies:
+            argv.append("--no-build")
+        run(argv, log, self._environment(wanted.index))
+
+    def _environment(self, index: str) -> dict[str, str]:
+        return {
+            "UV_NO_PROGRESS": "1",
+            "NO_COLOR": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+            **indexes.for_uv(index),
+        }
+
+
+class Pip:
+    """The venv and pip of the interpreter itself."""
+
+    name = "pip"
+
+    def create(self, prefix: Path, interpreter: Interpreter, log: Log) -> None:
+        run([interpreter.path, "-I", "-m", "venv", prefix], log)
+
+    def resolve(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        self._pip(prefix, wanted, log, "--dry-run")
+
+    def install(self, prefix: Path, wanted: Wanted, log: Log) -> None:
+        self._pip(prefix, wanted, log)
+
+    def _pip(self, prefix: Path, wanted: Wanted, log: Log, *options: str) -> None:
+        if wanted.exclude_newer:
+            raise PrepareError('environment.exclude_newer needs uv: pip install "sera[environments]"')
+        flags = ["--no-input", "--no-compile", "--progress-bar=off"]
+        argv = [_python(prefix), "-I", "-m", "pip", "install", *flags,
+                *options, *_files(prefix, wanted)]  # fmt: skip
+        if not wanted.build_dependencies:
+            argv.append("--only-binary=:all:")
+        quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
+        run(argv, log, quiet | indexes.for_pip(wanted.index))
+
+
+def find_installer() -> Installer:
+    """uv if it is there, else pip."""
+    program = _uv()
+    return Uv(program) if program else Pip()
+
+
+def compile_all(prefix: Path, interpreter: Interpreter, log: Log) -> None:
+    """Compile what was installed, since an environment that is shared read-only cannot do it later.
+
+    The interpreter runs alone, without the environment's site-packages. A file in another language than it
+    speaks is no failure.
+    """
+    flags = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    try:
+        run([interpreter.path, *flags, packages_of(prefix)], log)
+    except CommandFailed as failure:
+        log.write(f"not everything could be compiled: {failure}")
+
+
+def packages_of(prefix: Path) -> Path:
+    """The site-packages of a virtual environment."""
+    return next((prefix / "lib").glob("python3*/site-packages"))
+
+
+def _python(prefix: Path) -> Path:
+    return prefix / "bin" / "python"
+
+
+def _files(prefix: Path, wanted: Wanted) -> Sequence[str | Path]:
+    """What is wanted as files beside the environment: names never meet the command line's own options."""
+    requirements, constraints = prefix.parent / "requirements.txt", prefix.parent / "constraints.txt"
+    requirements.write_text("\n".join(wanted.requirements) + "\n", "utf-8")
+    constraints.write_text("\n".join(wanted.constraints) + "\n", "utf-8")
+    return ["-r", requirements, "-c", constraints]
+
+
+def _uv() -> str:
+    beside = Path(sys.executable).parent / "uv"
+    if importlib.util.find_spec("uv") is not None and os.access(beside, os.X_OK):
+        return str(beside)
+    return shutil.which("uv") or ""

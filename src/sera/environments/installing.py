@@ -1,0 +1,186 @@
+"""The virtual environment of a project: what it needs and what its tests need, tried together, then less.
+
+Everything that tests may want is asked for at once; if that cannot be had together, one source of
+requirements after the other is added as long as the whole can be had, and what is dropped is named, with
+its cause.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sera.environments import store
+from sera.environments.causes import find_cause
+from sera.environments.commands import CommandFailed, Log
+from sera.environments.copies import replace_copies
+from sera.environments.installers import Installer, Wanted, compile_all, find_installer, packages_of
+from sera.environments.interpreters import Interpreter
+from sera.environments.mapping import Built
+from sera.environments.plan import Plan
+from sera.environments.standin import write_standin
+from sera.errors import PrepareError
+from sera.records import Record, content_id
+
+BUILDER = 2
+"""Grows whenever the same inputs would give another environment."""
+_MARKER = "installed.json"
+
+
+class Installed(Record, frozen=True):
+    """A virtual environment in the cache."""
+
+    key: str
+    prefix: Path
+    warnings: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None) -> Installed:
+    """An environment with what a build needs."""
+    wanted = Wanted(requirements=requirements, index=plan.index, exclude_newer=plan.exclude_newer,
+                    build_dependencies=plan.build_dependencies)  # fmt: skip
+    key = content_id("tools", BUILDER, plan.interpreter.identity, sorted(requirements), wanted)
+
+    def make(place: Path, log: Log) -> Installed:
+        installer, prefix = _created(place, plan.interpreter, log)
+        try:
+            installer.install(prefix, wanted, log)
+        except CommandFailed as failure:
+            raise PrepareError(
+                f"what the project's build needs cannot be installed: {find_cause(failure.output)} "
+                f"(see {log.path})"
+            ) from failure
+        return Installed(key=key, prefix=prefix)
+
+    return _kept(key, cache, make)
+
+
+def install_project(plan: Plan, built: Built, cache: Path | None) -> Installed:
+    """The environment that rollouts use: the project linked, its dependencies, and what its tests need."""
+    needs = sorted(
+        line for line in built.metadata.splitlines() if line.startswith(("Requires-Dist", "Provides-Extra"))
+    )
+    key = content_id(
+        "project", BUILDER, plan.interpreter.identity, plan.files, plan.extras, plan.sources, plan.packages,
+        plan.constraints, plan.index, plan.exclude_newer, plan.build_dependencies, plan.workdir, needs,
+        built.name, built.entry_points, built.roots, built.links, built.scripts, built.modules,
+    )  # fmt: skip
+    return _kept(key, cache, lambda place, log: _install_project(plan, built, key, place, log))
+
+
+def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) -> Installed:
+    installer, prefix = _created(place, plan.interpreter, log)
+    standin, direct = write_standin(built, place, plan.workdir)
+    wanted, dropped = _Choice(installer, prefix, plan, standin, log).make()
+    try:
+        installer.install(prefix, wanted, log)
+    except CommandFailed as failure:
+        raise PrepareError(
+            f"the dependencies cannot be installed: {find_cause(failure.output)} (see {log.path})"
+        ) from failure
+    for name, folder in built.links.items():
+        (packages_of(prefix) / name).symlink_to(f"{plan.workdir}/{folder}")
+    warnings = replace_copies(prefix, built.places(plan.workdir))
+    compile_all(prefix, plan.interpreter, log)
+    warnings += [f"left out, as it names an address and no package of the index: {line}" for line in direct]
+    return Installed(key=key, prefix=prefix, warnings=tuple(warnings), dropped=tuple(dropped))
+
+
+class _Choice:
+    """Finding the largest part of what is wanted that can be had together."""
+
+    def __init__(self, installer: Installer, prefix: Path, plan: Plan, standin: Path, log: Log) -> None:
+        self._installer = installer
+        self._prefix = prefix
+        self._plan = plan
+        self._standin = standin
+        self._log = log
+
+    def make(self) -> tuple[Wanted, list[str]]:
+        """What to install, and a sentence for each thing dropped. `PrepareError` if not even the project
+        can be."""
+        plan = self._plan
+        everything = self._wanted(
+            plan.extras, [line for source in plan.sources for line in source.requirements]
+        )
+        failure = self._tried(everything)
+        if not failure:
+            return everything, []
+        dropped = []
+        if plan.constraints:
+            everything = msgspec.structs.replace(everything, constraints=())
+            dropped.append(f"the locked versions: {find_cause(failure)}")
+            if not (failure := self._tried(everything)):
+                return everything, dropped
+        return self._by_and_by(dropped)
+
+    def _by_and_by(self, dropped: list[str]) -> tuple[Wanted, list[str]]:
+        core = self._wanted((), [])
+        if failure := self._tried(core):
+            raise PrepareError(
+                f"the project's dependencies cannot be installed: {find_cause(failure)} "
+                f"(see {self._log.path})"
+            )
+        extras: list[str] = []
+        lines: list[str] = []
+        for extra in self._plan.extras:
+            if failure := self._tried(self._wanted([*extras, extra], lines)):
+                dropped.append(f"extra {extra}: {find_cause(failure)}")
+            else:
+                extras.append(extra)
+        for source in self._plan.sources:
+            if not self._tried(self._wanted(extras, [*lines, *source.requirements])):
+                lines += source.requirements
+                continue
+            for line in source.requirements:
+                if failure := self._tried(self._wanted(extras, [*lines, line])):
+                    dropped.append(f"{line} ({source.name}): {find_cause(failure)}")
+                else:
+                    lines.append(line)
+        return self._wanted(extras, lines), dropped
+
+    def _wanted(self, extras: tuple[str, ...] | list[str], lines: list[str]) -> Wanted:
+        plan = self._plan
+        wanted = f"[{','.join(extras)}]" if extras else ""
+        name = self._standin.name.partition("-")[0]
+        project = f"{name}{wanted} @ {self._standin.as_uri()}"
+        return Wanted(
+            requirements=(project, *dict.fromkeys((*plan.packages, *lines))),
+            constraints=plan.constraints,
+            index=plan.index,
+            exclude_newer=plan.exclude_newer,
+            build_dependencies=plan.build_dependencies,
+        )
+
+    def _tried(self, wanted: Wanted) -> str:
+        """Empty if it can be had, else what the installer said."""
+        try:
+            self._installer.resolve(self._prefix, wanted, self._log)
+        except CommandFailed as failure:
+            return failure.output or "it said nothing"
+        return ""
+
+
+def _created(place: Path, interpreter: Interpreter, log: Log) -> tuple[Installer, Path]:
+    installer, prefix = find_installer(), place / "prefix"
+    try:
+        installer.create(prefix, interpreter, log)
+    except CommandFailed as failure:
+        raise PrepareError(
+            f"no virtual environment can be made of {interpreter.path}: {failure}"
+        ) from failure
+    return installer, prefix
+
+
+def _kept(key: str, cache: Path | None, make: Callable[[Path, Log], Installed]) -> Installed:
+    """The environment of that key: as it is in the cache, or made now."""
+    place = store.place_of(cache, "environments", key)
+    with store.locked(place):
+        found = store.read(place, _MARKER, Installed)
+        if found and (found.prefix / "bin" / "python").exists():
+            return found
+        with store.building(place):
+            installed = make(place, Log(store.log_of(place)))
+            store.write(place, _MARKER, installed)
+    return installed

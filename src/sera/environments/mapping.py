@@ -1,0 +1,162 @@
+"""A wheel of the project held against the working tree it was built from.
+
+What a build installs are mostly files of the tree. From those that are follows where each top-level package
+comes from; whatever has no counterpart was made by the build (an extension module, a version file) and
+belongs into the tree, at the place where it would have been installed beside its package. So the project
+can be used where it lies, whichever backend built it, and is never copied.
+"""
+
+import io
+import posixpath
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from sera.errors import PrepareError
+from sera.records import Record
+
+_MOST_BYTES = 2 << 30
+_NOT_MADE = (".pyc", ".pyo")
+
+
+class Built(Record, frozen=True):
+    """What the project's build would install, as far as it is not in the tree already."""
+
+    name: str
+    version: str
+    metadata: str
+    """Head of the wheel's METADATA; the description is left out."""
+    entry_points: str = ""
+    roots: tuple[str, ...] = (".",)
+    """Directories of the tree that have to be on `sys.path`."""
+    links: dict[str, str] = msgspec.field(default_factory=dict)
+    """Package → directory of the tree, where the names differ so that no root can serve."""
+    scripts: dict[str, str] = msgspec.field(default_factory=dict)
+    """Command → file of the tree that is installed as it is."""
+    modules: dict[str, str] = msgspec.field(default_factory=dict)
+    """Top-level packages and modules → their paths in the tree."""
+    made: tuple[str, ...] = ()
+    """Paths in the tree of files that the build made."""
+
+    def places(self, workdir: str) -> dict[str, str]:
+        """Each module's path, with the tree at `workdir`."""
+        return {name: f"{workdir}/{path}" for name, path in self.modules.items()}
+
+
+def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
+    """What a wheel says, and the files that its build made, by their path in the tree.
+
+    The wheel is the work of untrusted code: names that lead elsewhere are left out, sizes are bounded.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+            members = {info.filename: info for info in wheel.infolist() if _is_safe(info)}
+            if sum(info.file_size for info in members.values()) > _MOST_BYTES:
+                raise PrepareError(
+                    f"the project's build made more than {_MOST_BYTES >> 30} GiB: set environment.build=false"
+                )
+            return _read(wheel, members, tree)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, UnicodeDecodeError) as error:
+        raise PrepareError(f"the project's build made a wheel that cannot be read: {error}") from error
+
+
+def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[Built, dict[str, bytes]]:
+    names = list(members)
+    info = next((name.partition("/")[0] for name in names if name.endswith(".dist-info/METADATA")), "")
+    metadata = wheel.read(f"{info}/METADATA").decode("utf-8", "replace")
+    facts = HeaderParser().parsestr(metadata)
+    points = f"{info}/entry_points.txt"
+    code, scripts = _code(names, info)
+    roots, links = _places(code, tree)
+    made: dict[str, bytes] = {}
+    modules: dict[str, str] = {}
+    for member, path in code.items():
+        top = path.partition("/")[0]
+        place = links[top] + path[len(top) :] if top in links else posixpath.join(roots[top], path)
+        modules[top.partition(".")[0]] = posixpath.normpath(links.get(top) or posixpath.join(roots[top], top))
+        if not (tree / place).exists() and not path.endswith(_NOT_MADE):
+            made[posixpath.normpath(place)] = wheel.read(member)
+    built = Built(
+        name=str(facts["Name"] or ""),
+        version=str(facts["Version"] or ""),
+        metadata=metadata.partition("\n\n")[0].replace("\r", ""),
+        entry_points=wheel.read(points).decode("utf-8", "replace") if points in names else "",
+        roots=tuple(dict.fromkeys(root for top, root in roots.items() if top not in links)) or (".",),
+        links=links,
+        scripts=_scripts(scripts, tree),
+        modules=dict(sorted(modules.items())),
+        made=tuple(sorted(made)),
+    )
+    return built, made
+
+
+def _is_safe(info: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(info.filename)
+    odd = path.is_absolute() or ".." in path.parts or ".git" in path.parts or "\\" in info.filename
+    return not odd and not info.is_dir() and "\n" not in info.filename and info.filename.isprintable()
+
+
+def _code(names: list[str], info: str) -> tuple[dict[str, str], list[str]]:
+    """Member → path below site-packages, and the names of installed scripts."""
+    code, scripts = {}, []
+    for name in names:
+        top, _, rest = name.partition("/")
+        if top.endswith(".data"):
+            kind, _, inner = rest.partition("/")
+            if kind in ("purelib", "platlib"):
+                code[name] = inner
+            elif kind == "scripts":
+                scripts.append(inner)
+        elif top != info:
+            code[name] = name
+    return code, scripts
+
+
+def _places(code: dict[str, str], tree: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """For every top-level name its root in the tree; and the directory, where that bears another name."""
+    tails: dict[str, list[str]] = defaultdict(list)
+    for file in _files(tree):
+        tails[posixpath.basename(file)].append(file)
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    inner: dict[str, Counter[str]] = defaultdict(Counter)
+    for path in code.values():
+        top, _, rest = path.partition("/")
+        for file in tails[posixpath.basename(path)]:
+            if file == path or file.endswith("/" + path):
+                votes[top][file[: -len(path)].rstrip("/") or "."] += 1
+            elif rest and (file == rest or file.endswith("/" + rest)):
+                inner[top][file[: -len(rest)].rstrip("/") or "."] += 1
+    roots = {top: _first(counter) for top, counter in votes.items()}
+    most = Counter(roots.values()).most_common(1)
+    tops = {path.partition("/")[0] for path in code.values()}
+    links = {top: _first(inner[top]) for top in tops - roots.keys() if inner[top]}
+    rest = most[0][0] if most else ("src" if (tree / "src").is_dir() else ".")
+    return roots | dict.fromkeys(tops - roots.keys(), rest), links
+
+
+def _first(votes: Counter[str]) -> str:
+    """The place with the most votes; of equals the least deep one."""
+    return min(votes, key=lambda place: (-votes[place], place.count("/"), place))
+
+
+def _files(tree: Path) -> Iterable[str]:
+    waiting = [tree]
+    while waiting:
+        for entry in waiting.pop().iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                waiting += [entry] if entry.name != ".git" else []
+            else:
+                yield entry.relative_to(tree).as_posix()
+
+
+def _scripts(names: list[str], tree: Path) -> dict[str, str]:
+    """Scripts that are installed as they are, if they lie in the tree."""
+    wanted, found = set(names), dict[str, str]()
+    for file in sorted(_files(tree), key=lambda path: path.count("/")) if names else ():
+        if posixpath.basename(file) in wanted:
+            found.setdefault(posixpath.basename(file), file)
+    return found

@@ -1,0 +1,197 @@
+"""From a snapshot to an environment that has been tried out, found in the cache or made now.
+
+snapshot ─► plan ─► build in a sandbox ─► stand-in, dependencies ─► tree with what was made ─► check
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from sera.environments import store
+from sera.environments.building import BuildFailed, Product, build
+from sera.environments.causes import find_cause
+from sera.environments.checking import check
+from sera.environments.commands import Log
+from sera.environments.config import PrepareConfig
+from sera.environments.copies import hidden_places
+from sera.environments.installing import BUILDER, install_project, install_tools
+from sera.environments.layers import make_layer
+from sera.environments.mapping import Built, read_wheel
+from sera.environments.plan import Plan, make_plan, to_key
+from sera.environments.records import Environment
+from sera.environments.standin import unbuilt
+from sera.errors import PrepareError
+from sera.records import content_id
+from sera.repositories import Snapshot
+
+_OLD_SETUPTOOLS = "setuptools<72"
+"""The last that has `pkg_resources` and `setup.py test`: for builds of the old way that fail with the
+newest."""
+_ROUNDS = 3
+"""Times a build may ask for more."""
+
+Told = Callable[[str], None]
+
+
+def prepare(
+    snapshot: Snapshot,
+    config: PrepareConfig,
+    cache: Path | None = None,
+    version: str = "",
+    told: Told = lambda _: None,
+) -> Environment:
+    """The environment of a snapshot. `told` is called with each step; `version` is what the tags say.
+
+    Raises `PrepareError` if there can be none, and `SandboxError` if this machine gives no sandbox. An
+    environment whose tests fail is one: `Environment.checked` says what works.
+    """
+    plan, place = _place(snapshot, config, cache, version)
+    with store.locked(place):
+        found = store.read(place, store.RECORD, Environment)
+        if found and store.is_there(found):
+            (place / store.RECORD).touch()
+            return found
+        with store.building(place):
+            log = Log(store.log_of(place))
+            environment = asyncio.run(_Preparation(snapshot, config, cache, plan, log, told).run(place))
+            store.write(place, store.RECORD, environment)
+    return environment
+
+
+def try_again(
+    snapshot: Snapshot,
+    config: PrepareConfig,
+    cache: Path | None = None,
+    version: str = "",
+    told: Told = lambda _: None,
+) -> Environment:
+    """The environment of a snapshot as it was prepared, tried out anew; `PrepareError` if it was not
+    prepared."""
+    _, place = _place(snapshot, config, cache, version)
+    found = store.read(place, store.RECORD, Environment)
+    if found is None or not store.is_there(found):
+        raise PrepareError(
+            f"no environment of {snapshot.source} is prepared: run sera prepare without --check"
+        )
+    told("trying it out in a sandbox")
+    modules = tuple(found.checked.imports)
+    checked = asyncio.run(check(found, modules, config.check, config.sandbox, Log(found.log)))
+    return msgspec.structs.replace(found, checked=checked)
+
+
+def _place(snapshot: Snapshot, config: PrepareConfig, cache: Path | None, version: str) -> tuple[Plan, Path]:
+    """The plan for a snapshot, and where in the cache what it gives belongs."""
+    plan = make_plan(snapshot, config.environment, config.sandbox.workdir, version)
+    key = content_id("prepared", BUILDER, snapshot.tree_hash, to_key(plan), config.check)
+    return plan, store.place_of(cache, "prepared", snapshot.tree_hash, key)
+
+
+class _Preparation:
+    """One preparation, from the plan on."""
+
+    def __init__(
+        self, snapshot: Snapshot, config: PrepareConfig, cache: Path | None, plan: Plan, log: Log, told: Told
+    ) -> None:
+        self._snapshot = snapshot
+        self._config = config
+        self._cache = cache
+        self._plan = plan
+        self._log = log
+        self._told = told
+        self._seconds: dict[str, float] = {}
+        self._warnings: list[str] = []
+
+    async def run(self, place: Path) -> Environment:
+        """All steps."""
+        plan = self._plan
+        with self._timed(
+            "build", "building the project in a sandbox" if plan.build else "reading the project"
+        ):
+            built, made, whole = await self._built()
+        with self._timed("install", "installing dependencies"):
+            installed = install_project(plan, built, self._cache)
+        self._warnings += [f"dropped {what}" for what in installed.dropped] + list(installed.warnings)
+        kept = make_layer(self._snapshot.layer, made, place / "tree")
+        interpreter = plan.interpreter
+        environment = Environment(
+            key=place.name,
+            tree_hash=self._snapshot.tree_hash,
+            commit=self._snapshot.commit,
+            tree=place / "tree",
+            prefix=installed.prefix,
+            workdir=plan.workdir,
+            mounts=(installed.prefix, *_outside_of_system(interpreter.prefix)),
+            hidden=hidden_places(interpreter),
+            name=built.name or plan.name,
+            version=built.version,
+            source=self._snapshot.source,
+            origin_commit=self._snapshot.origin_commit,
+            plan=plan,
+            built=whole,
+            made=kept,
+            warnings=tuple(self._warnings),
+            log=self._log.path,
+        )
+        with self._timed("check", "trying it out in a sandbox"):
+            modules = plan.import_names or _importable(built)
+            checked = await check(environment, modules, self._config.check, self._config.sandbox, self._log)
+        return msgspec.structs.replace(environment, checked=checked, seconds=self._seconds)
+
+    async def _built(self) -> tuple[Built, dict[str, bytes], bool]:
+        """What a build would install, the files that it made, and whether it ran through."""
+        plan = self._plan
+        if not plan.build:
+            return unbuilt(plan, self._snapshot.tree), {}, False
+        try:
+            product = await self._with_its_needs(plan.build_requires)
+        except PrepareError as failure:
+            if plan.backend and "pkg_resources" not in str(failure):
+                return self._without_build(failure)
+            try:
+                product = await self._with_its_needs((*plan.build_requires, _OLD_SETUPTOOLS))
+            except PrepareError:
+                return self._without_build(failure)
+        built, made = read_wheel(product.wheel, self._snapshot.tree)
+        return built, product.extra | made, True
+
+    def _without_build(self, failure: PrepareError) -> tuple[Built, dict[str, bytes], bool]:
+        said = failure.output if isinstance(failure, BuildFailed) else str(failure)
+        cause = find_cause(said)
+        self._warnings.append(
+            f"the project's build failed, so it is linked as it lies in the tree: {cause} [{cause.said}]"
+        )
+        return unbuilt(self._plan, self._snapshot.tree), {}, False
+
+    async def _with_its_needs(self, requires: tuple[str, ...]) -> Product:
+        """Build; install what the backend asks for on the way, and build again."""
+        for _ in range(_ROUNDS):
+            tools = install_tools(self._plan, requires, self._cache)
+            config = msgspec.structs.replace(self._config.sandbox, python=tools.prefix)
+            product = await build(self._snapshot.layer, self._plan, config, requires, self._log)
+            if product.wheel:
+                return product
+            requires = (*requires, *product.requires)
+        raise PrepareError(f"the project's build asks for ever more packages: {', '.join(requires)}")
+
+    @contextmanager
+    def _timed(self, step: str, text: str) -> Iterator[None]:
+        self._told(text)
+        started = time.monotonic()
+        yield
+        self._seconds[step] = round(time.monotonic() - started, 2)
+
+
+def _importable(built: Built) -> tuple[str, ...]:
+    """What has to be importable: private modules are the project's own affair."""
+    public = tuple(
+        name for name in built.modules if not name.startswith("_") and name not in ("tests", "test")
+    )
+    return public or tuple(built.modules)
+
+
+def _outside_of_system(prefix: Path) -> tuple[Path, ...]:
+    return () if prefix == Path("/usr") else (prefix,)

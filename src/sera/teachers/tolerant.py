@@ -1,0 +1,216 @@
+"""Tool calls found in plain text, as small models write them.
+
+A server's parser finds a call only in the form its model was trained on, and leaves anything else in the
+text, where an agent sees no call at all. This one overlooks what can be overlooked without a guess about
+what was meant, and says what it was:
+
+    hermes          `<tool_call>{"name": …, "arguments": …}</tool_call>`: nothing to overlook
+    xml             `<function=name><parameter=key>value</parameter></function>`: nothing to overlook
+    unclosed        the text ends before the closing tag, or the tag is written otherwise
+    unfinished      closing braces are missing at the very end
+    loose           line breaks within strings, or text after the object
+    nested          a call whose arguments are the call itself, or tags within tags
+    quoted          the arguments are an object written as a string
+    renamed         `parameters`, `args` or `input` for `arguments`; `function` or `tool` for `name`
+    fenced          a Markdown block that holds nothing but a call
+    bare            a message that ends in the object of a call, without any mark
+
+Where no tag says that a call begins (fenced, bare) only a tool that was offered counts. An answer cut off
+within the arguments holds no call: what it would have said is not known.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sera.records import Message, ToolCall
+from sera.teachers.chat_wire import split_reasoning
+
+Json = dict[str, Any]
+Tools = Sequence[Json]
+"""Tool definitions in the chat-completions form."""
+
+_OPEN = re.compile(r"<tool_calls?>")
+_CLOSE = re.compile(r"</tool_calls?>")
+_FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(</function>|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_NAMES = ("name", "function", "tool", "tool_name")
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+_MISSING_BRACES = 3
+_DEPTH = 4
+"""Calls within calls that are looked into."""
+_DECODER = json.JSONDecoder(strict=False)
+
+
+class Found(NamedTuple):
+    """A call in a text."""
+
+    name: str
+    arguments: Json
+    repair: frozenset[str] = frozenset()
+
+
+def read_text(text: str, tools: Tools) -> Message:
+    """The assistant's message that `text` stands for: reasoning, text and the calls found in it."""
+    reasoning, spoken = split_reasoning(text)
+    content, found = find_calls(spoken, tools)
+    calls = tuple(
+        ToolCall(
+            id=f"call_{n}",
+            name=one.name,
+            arguments=json.dumps(one.arguments, ensure_ascii=False),
+            repair=", ".join(sorted(one.repair)),
+        )
+        for n, one in enumerate(found)
+    )
+    return Message(role="assistant", content=content, reasoning=reasoning, tool_calls=calls)
+
+
+def with_calls(message: Message, tools: Tools) -> Message:
+    """A server's message, with the calls that its own parser left in the text."""
+    if message.tool_calls or not tools or not message.content:
+        return message
+    read = read_text(message.content, tools)
+    return msgspec.structs.replace(read, reasoning=message.reasoning or read.reasoning)
+
+
+def find_calls(text: str, tools: Tools) -> tuple[str, list[Found]]:
+    """(the text before the first call, all calls). Forms with a tag come first: if there is one, what
+    stands elsewhere is text."""
+    schemas = {str(tool["function"]["name"]): _properties(tool["function"]) for tool in tools}
+    for reader in (_tagged, _functions, _fenced, _bare):
+        start, found = reader(text, schemas)
+        if found:
+            return text[:start].strip(), found
+    return text, []
+
+
+def _properties(function: Json) -> Json:
+    properties: Json = function.get("parameters", {}).get("properties", {})
+    return properties
+
+
+Schemas = dict[str, Json]
+"""Tool to its parameters, each with its JSON schema."""
+Reading = tuple[int, list[Found]]
+"""Where the first call begins, and the calls."""
+
+
+def _tagged(text: str, schemas: Schemas) -> Reading:
+    openings = [match.span() for match in _OPEN.finditer(text)]
+    if not openings:
+        return 0, []
+    ends = [start for start, _ in openings[1:]] + [len(text)]
+    bodies = [text[begin:end] for (_, begin), end in zip(openings, ends, strict=True)]
+    found = [one for body in bodies for one in _in_tag(body, schemas)]
+    if len(openings) > 1 and len(found) == 1:
+        found = [_mended(found[0], "nested")]
+    return openings[0][0], found
+
+
+def _in_tag(body: str, schemas: Schemas) -> list[Found]:
+    inner, *closed = _CLOSE.split(body, maxsplit=1)
+    overlooked = [] if closed else ["unclosed"]
+    _, functions = _functions(inner, schemas)
+    if functions:
+        return [_mended(one, *overlooked) for one in functions]
+    if fence := _FENCE.search(inner):
+        inner = fence[1]
+        overlooked.append("fenced")
+    one = _from_object(inner) or _from_object(body)  # a closing tag may stand within a string
+    return [_mended(one, *overlooked)] if one else []
+
+
+def _mended(one: Found, *overlooked: str) -> Found:
+    return one._replace(repair=one.repair.union(overlooked))
+
+
+def _functions(text: str, schemas: Schemas) -> Reading:
+    matches = list(_FUNCTION.finditer(text))
+    found = []
+    for match in matches:
+        name, schema = match[1].strip(), schemas.get(match[1].strip(), {})
+        pairs = [(key.strip(), value) for key, value in _PARAMETER.findall(match[2])]
+        arguments = {key: _typed(value, schema.get(key, {})) for key, value in pairs}
+        found.append(Found(name, arguments, frozenset(() if match[3] else ("unclosed",))))
+    return matches[0].start() if matches else 0, found
+
+
+def _typed(value: str, schema: Json) -> object:
+    """A parameter's text as the tool's schema has it: only the schema can tell `5` from `"5"`."""
+    if schema.get("type", "string") == "string":
+        return value
+    decoded, _ = _decode(value)
+    return value if decoded is None else decoded
+
+
+def _fenced(text: str, schemas: Schemas) -> Reading:
+    fences = [(match.start(), _from_object(match[1])) for match in _FENCE.finditer(text)]
+    calls = [(start, one) for start, one in fences if one and one.name in schemas]
+    found = [_mended(one, "fenced") for _, one in calls]
+    return calls[0][0] if calls else 0, found
+
+
+def _bare(text: str, schemas: Schemas) -> Reading:
+    for start in _objects_at_the_end(text):
+        one = _from_object(text[start:])
+        if one and one.name in schemas and "loose" not in one.repair:
+            return start, [_mended(one, "bare")]
+    return 0, []
+
+
+def _objects_at_the_end(text: str) -> Iterator[int]:
+    """Where an object may begin that reaches to the end: line starts with a brace, the first one first."""
+    return (match.start() for match in re.finditer(r"^\{", text, re.MULTILINE))
+
+
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _from_object(body: str) -> Found | None:
+    value, repair = _decode(body.strip())
+    return _call(value, repair, _DEPTH) if isinstance(value, dict) else None
+
+
+def _decode(body: str) -> tuple[object, frozenset[str]]:
+    """The JSON at the start of a text, and what had to be overlooked; None if there is none."""
+    try:
+        return json.loads(body), frozenset()
+    except ValueError:
+        pass
+    for missing in range(_MISSING_BRACES):
+        try:
+            value, _ = _DECODER.raw_decode(body + "}" * missing)
+        except ValueError:
+            continue
+        return value, frozenset({"unfinished" if missing else "loose"})
+    return None, frozenset()
+
+
+def _call(value: Json, repair: frozenset[str], depth: int) -> Found | None:
+    name_key, name = _first(value, _NAMES)
+    arguments_key, arguments = _first(value, _ARGUMENTS)
+    if isinstance(name, dict) and depth:
+        return _call(name, repair | {"nested"}, depth - 1)
+    if isinstance(arguments, str):
+        arguments, _ = _decode(arguments)
+        repair |= {"quoted"}
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    if depth and _is_call_of(arguments, name):
+        return _call(arguments, repair | {"nested"}, depth - 1)
+    if (name_key, arguments_key) != (_NAMES[0], _ARGUMENTS[0]):
+        repair |= {"renamed"}
+    return Found(name, arguments, repair)
+
+
+def _is_call_of(arguments: Json, name: str) -> bool:
+    return arguments.get("name") == name and isinstance(_first(arguments, _ARGUMENTS)[1], dict)
+
+
+def _first(value: Json, keys: Iterable[str]) -> tuple[str, Any]:
+    return next(((key, value[key]) for key in keys if key in value), ("", None))

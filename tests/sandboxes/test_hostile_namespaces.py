@@ -1,0 +1,33 @@
+"""The namespace backend against commands that mean harm: with control groups where this machine has them,
+without, and, if root runs the tests, as an ordinary user."""
+
+import os
+
+import pytest
+from hostile import Hostile
+from ordinary import passes_as_an_ordinary_user
+from stage import Make
+
+from sera.sandboxes.cgroups import find_place
+from sera.sandboxes.contract import Layer, Limits
+from sera.sandboxes.namespaces import Namespaces, NamespacesConfig
+
+_GIVEN = find_place().parents
+
+
+class TestHostileNamespaces(Hostile):
+    bounds_unmapped_memory = "memory" in _GIVEN
+    shares_processors = "cpu" in _GIVEN
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make(cls) -> Make:
+        def make(layer: Layer, limits: Limits) -> Namespaces:
+            return Namespaces(layer, NamespacesConfig(limits=limits))
+
+        return make
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="these tests run as an ordinary user already")
+def test_hostile_as_an_ordinary_user() -> None:
+    passes_as_an_ordinary_user(__file__, "TestHostileNamespaces")

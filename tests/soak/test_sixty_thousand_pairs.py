@@ -1,0 +1,116 @@
+"""The published recipes, built from 60,000 pairs: exact counts, in bounded memory, at a known rate."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+import sera
+
+SERA = Path(sys.executable).parent / "sera"
+TOKENIZER = Path(__file__).parents[2] / ".cache" / "tokenizer" / "tokenizer.json"
+PAIRS = int(os.environ.get("SERA_SOAK_PAIRS", "60000"))
+MEMORY = 2 << 30
+"""Bytes that a build may use in all its processes together."""
+
+pytestmark = pytest.mark.soak
+
+
+def command(*arguments: object) -> tuple[str, float, int]:
+    """Run `sera`; what it printed, how long it took, and the most memory it held with its workers."""
+    environment = {"SERA_TOKENIZER": str(TOKENIZER)} | os.environ
+    started, peak, done = time.monotonic(), [0], Event()
+    process = subprocess.Popen(
+        [SERA, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            peak[0] = max(peak[0], memory_of_session(process.pid))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        printed, _ = process.communicate(timeout=7200)
+    finally:
+        process.kill()
+        done.set()
+        watcher.join()
+    assert process.returncode == 0, printed
+    return printed, time.monotonic() - started, peak[0]
+
+
+def memory_of_session(session: int) -> int:
+    """Bytes that the processes of a session hold."""
+    total = 0
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split() if entry.name.isdigit() else []
+        except OSError:
+            continue
+        if fields and int(fields[3]) == session:
+            total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return total
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs, of half the pairs each, multiplied from a real one over a part of sera itself."""
+    folder = tmp_path_factory.mktemp("runs")
+    command("generate", Path(sera.__file__).parent / "runs", "--out", folder / "real", "--functions", 24)
+    halves = [folder / "first", folder / "second"]
+    for seed, half in enumerate(halves):
+        _, seconds, _ = command(
+            "rehearse", "run", folder / "real", half, "--pairs", PAIRS // 2, "--seed", seed
+        )
+        size = (half / "rollouts.jsonl").stat().st_size
+        print(f"\n{PAIRS // 2:,} pairs written in {seconds:.0f} s: {size / 1e9:.2f} GB of rollouts")
+    return halves
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("sera-32b", {"t2": 25_224}),
+        ("specialist", {"t1": 5_000, "t2": 3_000}),
+        ("multi-repository", {"t2": 8_000}),
+    ],
+)
+def test_a_recipe_is_built_exactly(
+    runs: list[Path], tmp_path: Path, recipe: str, expected: dict[str, int]
+) -> None:
+    out = tmp_path / recipe
+    _, seconds, memory = command("dataset", "build", *runs, "--out", out, "--recipe", recipe)
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    size = (out / "train.jsonl").stat().st_size
+    samples = sum(c["selected"] + sum(c["rejected"].values()) for c in manifest["counts"].values())
+    print(
+        f"\n{recipe}: {manifest['rows']:,} rows of {samples:,} samples in {seconds:.0f} s, "
+        f"{samples / seconds:.0f} samples/s, {size / 1e9:.2f} GB, {memory / 2**20:.0f} MiB"
+    )
+    found, ids, sources = Counter[str](), set(), Counter[str]()
+    with (out / "train.jsonl").open("rb") as rows:
+        for line in rows:
+            row = json.loads(line)
+            found[row["stage"]] += 1
+            sources[row["run"]] += 1
+            ids.add((row["run"], row["id"]))
+            assert row["tokens"] <= 32_768
+            assert row["ratio"] >= 0.88
+            assert recipe != "specialist" or row["stage"] == "t1" or row["recall"] >= 0.5
+    assert found == expected
+    assert len(ids) == sum(expected.values()) == manifest["rows"]
+    assert samples == 2 * PAIRS
+    assert recipe != "multi-repository" or list(sources.values()) == [4_000, 4_000]
+    assert memory < MEMORY
