@@ -180,6 +180,8 @@ def _decode(body: str) -> tuple[object, frozenset[str]]:
     """The JSON at the start of a text, and what had to be overlooked; None if there is none."""
     try:
         return json.loads(body), frozenset()
+    except RecursionError:
+        return None, frozenset()
     except ValueError:
         pass
     for missing in range(_MISSING_BRACES):

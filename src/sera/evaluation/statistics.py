@@ -1,0 +1,143 @@
+"""What the outcomes of an evaluation say, and how far they can be trusted.
+
+An outcome is resolved or not, by task and seed. Small sets of tasks give wide intervals; nothing here makes
+them look narrower:
+
+- the *resolve rate* of a seed is the share of its tasks that were resolved; a model's is the mean over
+  seeds, with the standard deviation between seeds (n - 1) beside it;
+- the *interval* of a rate resamples tasks (10,000 draws, 95 %), each with the outcomes of all its seeds,
+  since seeds of one task are not independent of each other;
+- a *comparison* is paired: only tasks that both models were asked, resampled together;
+- McNemar's exact test counts the tasks that only one of them resolved (by the majority of the seeds);
+- the *signal-to-noise ratio* is the difference over the standard deviation between seeds, as in the paper.
+
+Draws are seeded: the same outcomes give the same figures.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+
+from sera.records import Record
+
+DRAWS = 10_000
+_LEVEL = 0.95
+_SMALL = 3.0
+"""Points under which an effect deserves doubt whatever the interval says, as the paper has it."""
+
+Outcomes = Mapping[str, Sequence[bool]]
+"""Task to whether it was resolved, one entry a seed, the same seeds in the same order for every task."""
+
+
+class Interval(Record, frozen=True):
+    """A range that holds 95 % of the draws, in the unit of what it belongs to."""
+
+    low: float
+    high: float
+
+
+class Rate(Record, frozen=True):
+    """How often a model resolves a set of tasks, in percent."""
+
+    tasks: int
+    seeds: int
+    mean: float
+    deviation: float | None
+    """Standard deviation between seeds, in points; None with one seed."""
+    interval: Interval
+
+
+class Comparison(Record, frozen=True):
+    """A model after training against the same model before, or any two, in points."""
+
+    tasks: int
+    difference: float
+    """Mean of the second less mean of the first."""
+    interval: Interval
+    won: int
+    """Tasks that only the second resolved, by the majority of its seeds."""
+    lost: int
+    p_value: float
+    """McNemar's exact test, two-sided."""
+    signal_to_noise: float | None
+    """Absolute difference over the standard deviation between seeds; None where that is unknown or 0."""
+
+    @property
+    def sentence(self) -> str:
+        """What may be said of it, in words."""
+        amount = f"{abs(self.difference):.1f} points"
+        if self.interval.low <= 0 <= self.interval.high:
+            return (
+                f"The difference of {self.difference:+.1f} points is within noise: {_range(self.interval)}."
+            )
+        direction = "better" if self.difference > 0 else "worse"
+        doubt = " So small an effect deserves doubt all the same." if abs(self.difference) < _SMALL else ""
+        return f"The second is {amount} {direction}, beyond noise: {_range(self.interval)}.{doubt}"
+
+
+def _range(interval: Interval) -> str:
+    return f"95 % of the draws lie between {interval.low:+.1f} and {interval.high:+.1f}"
+
+
+def rate_of(outcomes: Outcomes, seed: int = 0) -> Rate:
+    """The resolve rate of one model. Raises `ValueError` without a task, or with unequal numbers of seeds."""
+    seeds = _seeds(outcomes)
+    rows = [outcomes[task] for task in sorted(outcomes)]
+    by_seed = [100 * fmean(row[n] for row in rows) for n in range(seeds)]
+    return Rate(
+        tasks=len(rows),
+        seeds=seeds,
+        mean=fmean(by_seed),
+        deviation=stdev(by_seed) if seeds > 1 else None,
+        interval=_bootstrap([100 * fmean(row) for row in rows], seed),
+    )
+
+
+def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
+    """The second model against the first, on the tasks that both have.
+
+    Raises `ValueError` if there is none, or with unequal numbers of seeds within one of them.
+    """
+    tasks = sorted(first.keys() & second.keys())
+    one, two = ({task: side[task] for task in tasks} for side in (first, second))
+    deviations = [rate.deviation for rate in (rate_of(one), rate_of(two)) if rate.deviation is not None]
+    noise = math.sqrt(fmean(value**2 for value in deviations)) if deviations else 0.0
+    differences = [100 * (fmean(two[task]) - fmean(one[task])) for task in tasks]
+    won = sum(_majority(two[task]) and not _majority(one[task]) for task in tasks)
+    lost = sum(_majority(one[task]) and not _majority(two[task]) for task in tasks)
+    return Comparison(
+        tasks=len(tasks),
+        difference=fmean(differences),
+        interval=_bootstrap(differences, seed),
+        won=won,
+        lost=lost,
+        p_value=mcnemar(won, lost),
+        signal_to_noise=abs(fmean(differences)) / noise if noise else None,
+    )
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Two-sided p of the exact test: how often a fair coin splits so many tosses at least as unevenly."""
+    tosses, fewer = won + lost, min(won, lost)
+    tail = sum(math.comb(tosses, k) for k in range(fewer + 1)) / 2**tosses
+    return min(1.0, 2 * tail)
+
+
+def _seeds(outcomes: Outcomes) -> int:
+    lengths = {len(row) for row in outcomes.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"every task needs the same seeds, at least one: {sorted(lengths) or 'no task'}")
+    return lengths.pop()
+
+
+def _majority(row: Sequence[bool]) -> bool:
+    return 2 * sum(row) > len(row)
+
+
+def _bootstrap(values: Sequence[float], seed: int) -> Interval:
+    """The middle 95 % of the means of resampled values."""
+    dice = random.Random(seed)
+    means = sorted(fmean(dice.choices(values, k=len(values))) for _ in range(DRAWS))
+    cut = int(DRAWS * (1 - _LEVEL) / 2)
+    return Interval(low=means[cut], high=means[-1 - cut])

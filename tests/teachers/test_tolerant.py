@@ -1,0 +1,128 @@
+"""Tool calls in plain text: what is overlooked, what it is called, and what is no call."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sera.records import Message, ToolCall
+from sera.teachers.tolerant import find_calls, read_text, with_calls
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "bash", "parameters": {"properties": {"command": {"type": "string"}}}},
+    },
+    {
+        "type": "function",
+        "function": {
+            "name": "edit",
+            "parameters": {"properties": {"path": {"type": "string"}, "range": {"type": "array"}}},
+        },
+    },
+]
+CALL = '{"name": "bash", "arguments": {"command": "ls -l"}}'
+ONE = ("bash", {"command": "ls -l"})
+
+
+@pytest.mark.parametrize(
+    ("text", "repair"),
+    [
+        (f"<tool_call>\n{CALL}\n</tool_call>", set()),
+        (f"Let me look.\n<tool_call>{CALL}</tool_call>", set()),
+        ("<tool_call>\n<function=bash>\n<parameter=command>\nls -l\n</parameter>\n</function>\n</tool_call>", set()),
+        ("<function=bash>\n<parameter=command>ls -l</parameter>\n</function>", set()),
+        (f"<tool_call>\n{CALL}", {"unclosed"}),
+        (f"<tool_call>\n{CALL}\n</tool_calls>", set()),
+        ("<function=bash>\n<parameter=command>\nls -l\n", {"unclosed"}),
+        (f"<tool_call>{CALL[:-1]}</tool_call>", {"unfinished"}),
+        (f"<tool_call>{CALL[:-2]}", {"unclosed", "unfinished"}),
+        (f"<tool_call>{CALL} and then I look</tool_call>", {"loose"}),
+        (f"<tool_call><tool_call>{CALL}</tool_call></tool_call>", {"nested"}),
+        (f'<tool_call>{{"name": "bash", "arguments": {CALL}}}</tool_call>', {"nested"}),
+        (f'<tool_call>{{"function": {CALL}}}</tool_call>', {"nested"}),
+        ('<tool_call>{"name": "bash", "arguments": "{\\"command\\": \\"ls -l\\"}"}</tool_call>', {"quoted"}),
+        ('<tool_call>{"name": "bash", "parameters": {"command": "ls -l"}}</tool_call>', {"renamed"}),
+        ('<tool_call>{"tool": "bash", "args": {"command": "ls -l"}}</tool_call>', {"renamed"}),
+        (f"I run:\n```json\n{CALL}\n```\nand wait.", {"fenced"}),
+        (f"```\n{CALL}\n```", {"fenced"}),
+        (f"<tool_call>\n```json\n{CALL}\n```\n</tool_call>", {"fenced"}),
+        (CALL, {"bare"}),
+        (f"I run this:\n{CALL}", {"bare"}),
+    ],
+)  # fmt: skip
+def test_what_is_overlooked(text: str, repair: set[str]) -> None:
+    _, [found] = find_calls(text, TOOLS)
+    assert (found.name, found.arguments) == ONE
+    assert found.repair == repair
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nothing to call here.",
+        '<tool_call>{"name": "bash", "arguments": {"command": "rm -r',
+        '{"name": "bash", "arguments": {"command": "rm -r',
+        '```json\n{"name": "unknown", "arguments": {}}\n```',
+        '{"name": "package", "arguments": {"version": 1}}',
+        f"Write it as {CALL} please.",
+        "```python\nprint({'name': 'bash'})\n```",
+        '<tool_call>{"name": "bash"}</tool_call>',
+        "<tool_call></tool_call>",
+        "",
+        "<tool_call>" + '{"name":' * 100_000,
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_no_call(text: str) -> None:
+    assert find_calls(text, TOOLS) == (text, [])
+
+
+def test_several_calls_and_the_text_before_them() -> None:
+    other = '{"name": "bash", "arguments": {"command": "pwd"}}'
+    content, found = find_calls(f"Two.\n<tool_call>{CALL}</tool_call>\n<tool_call>{other}</tool_call>", TOOLS)
+    assert content == "Two."
+    assert [one.arguments["command"] for one in found] == ["ls -l", "pwd"]
+
+
+def test_parameters_have_the_type_of_their_schema() -> None:
+    text = "<function=edit>\n<parameter=path>\n5\n</parameter>\n<parameter=range>\n[1, -1]\n</parameter>\n</function>"
+    _, [found] = find_calls(text, TOOLS)
+    assert found.arguments == {"path": "5", "range": [1, -1]}
+
+
+def test_closing_tag_within_a_string() -> None:
+    call = json.dumps({"name": "bash", "arguments": {"command": "grep '</tool_call>' x"}})
+    _, [found] = find_calls(f"<tool_call>{call}</tool_call>", TOOLS)
+    assert found.arguments == {"command": "grep '</tool_call>' x"}
+
+
+def test_a_text_becomes_a_message() -> None:
+    message = read_text(
+        f"<think>\nFirst look.\n</think>\n\nI look.\n<tool_call>{CALL[:-1]}</tool_call>", TOOLS
+    )
+    assert (message.reasoning, message.content) == ("First look.", "I look.")
+    assert message.tool_calls == (
+        ToolCall(id="call_0", name="bash", arguments='{"command": "ls -l"}', repair="unfinished"),
+    )
+
+
+def test_calls_that_the_server_found_are_left_alone() -> None:
+    call = ToolCall(id="x", name="bash", arguments="{}")
+    message = Message(role="assistant", content=CALL, tool_calls=(call,))
+    assert with_calls(message, TOOLS) is message
+    assert with_calls(Message(role="assistant", content=CALL), []).tool_calls == ()
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    find_calls(text, TOOLS)
+    find_calls(f"<tool_call>{text}</tool_call>", TOOLS)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(), max_size=4))
+def test_well_formed_calls_come_back_as_they_were(arguments: dict[str, str]) -> None:
+    body = json.dumps({"name": "edit", "arguments": arguments}, ensure_ascii=False)
+    _, [found] = find_calls(f"<tool_call>\n{body}\n</tool_call>", TOOLS)
+    assert found.arguments == arguments
