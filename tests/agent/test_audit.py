@@ -144,6 +144,12 @@ CODE = diff("tiny/text.py", "-a = 1\n+a = 2\n")
     [
         (CODE, []),
         (CODE + diff("tests/test_text.py", "-def test_short():\n-    assert 1\n x = 1\n"), ["tests-deleted"]),
+        (CODE + diff("tests/a.rs", "-#[test]\n-fn a() {}\n-#[test]\n+#[test]\n fn b() {}\n"), ["tests-deleted"]),
+        (CODE + diff("src/a.test.ts", "-it('adds', () => {\n-});\n x;\n"), ["tests-deleted"]),
+        (CODE + diff("src/a.test.ts", "-it('adds', () => {\n+it.skip('adds', () => {\n x;\n"), ["tests-deleted", "tests-disabled"]),
+        (CODE + diff("queue_test.go", "-func TestPush(t *testing.T) {\n-}\n x\n"), ["tests-deleted"]),
+        (CODE + diff("queue_test.go", "+\tt.Skip()\n x\n"), ["tests-disabled"]),
+        (CODE + diff("src/NamesTest.java", "+@Disabled\n @Test\n"), ["tests-disabled"]),
         (CODE + diff("tests/test_text.py", "-def test_short():\n+def test_shorter():\n     pass\n"), []),
         (CODE + diff("tests/test_text.py", "+def test_more():\n+    assert 1\n x = 1\n"), []),
         (CODE + diff("tests/test_text.py", '+@pytest.mark.skip(reason="x")\n def test_a(): ...\n'), ["tests-disabled"]),

@@ -105,9 +105,9 @@ def _linked(programs: list[Path]) -> set[str]:
 
 
 def _import_image(engine: EngineAtHand, folder: Path) -> None:
-    root = folder / "root"
+    root = folder / "image"
     make_root(root)
-    archive = folder / "root.tar"
+    archive = folder / "image.tar"
     subprocess.run(
         ["tar", "-C", root, "-cf", archive, "--owner=0", "--group=0", "--numeric-owner", "."], check=True
     )
@@ -117,6 +117,15 @@ def _import_image(engine: EngineAtHand, folder: Path) -> None:
 
 
 # ── Docker ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def in_use(opened: "contextlib.AbstractContextManager[EngineAtHand]") -> Iterator[EngineAtHand]:
+    """An engine that this process and all it starts use."""
+    with opened as engine, pytest.MonkeyPatch.context() as patch:
+        for name, value in engine.environment.items():
+            patch.setenv(name, value)
+        yield engine
 
 
 @contextlib.contextmanager
@@ -181,3 +190,42 @@ def remove_groups(name: str) -> None:
                 folder.rmdir()
         with contextlib.suppress(OSError):
             group.rmdir()
+
+
+# ── Podman ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def podman_engine() -> Iterator[EngineAtHand]:
+    """Podman with storage of its own, and the test image."""
+    runtime = next((name for name in ("runc", "crun") if shutil.which(name)), "")
+    for program in ("podman", "conmon"):
+        if not shutil.which(program) or not runtime:
+            pytest.skip(
+                f"no {program} here: `TESTS=1 sh scripts/system-packages.sh` installs Debian's podman"
+            )
+    if os.getuid() != 0:
+        pytest.skip("the tests use Podman as root")
+    with tempfile.TemporaryDirectory(prefix="sera-podman-", ignore_cleanup_errors=True) as place:
+        folder = Path(place)
+        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n'
+        (folder / "storage.conf").write_text(storage)
+        (folder / "containers.conf").write_text(
+            f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nruntime = "{runtime}"\n'
+            f'tmp_dir = "{folder}/tmp"\n'
+        )
+        environment = {
+            "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
+            "CONTAINERS_CONF": f"{folder}/containers.conf",
+            "SERA_CACHE": f"{folder}/cache",
+        }
+        engine = EngineAtHand("podman", environment)
+        try:
+            try:
+                engine.run("info")
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"podman does not work here: {error.stderr[-400:]}")
+            _import_image(engine, folder)
+            yield engine
+        finally:
+            subprocess.run(["umount", folder / "root/overlay"], capture_output=True, check=False)

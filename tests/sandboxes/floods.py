@@ -15,7 +15,7 @@ FORK_BOMB = "bomb() { [ $1 -gt 0 ] && { bomb $(($1 - 1)) | bomb $(($1 - 1)) & };
 MEMORY_HOG = "x=bytearray(64<<20)\nwhile len(x) < 2<<30: x += bytes([1]) * (16 << 20)\nprint('ALL')"
 MEMORY_HERD = (
     "import os,time\nfor _ in range(8):\n  if os.fork()==0:\n"
-    "    x=os.urandom(1<<20)*64\n    time.sleep(30)\ntime.sleep(30)"
+    "    x=os.urandom(1<<20)*64\n    time.sleep(2)\n    os._exit(0)\nfor _ in range(8): os.wait()"
 )
 SPIN = "for i in $(seq 48); do setsid sh -c 'while :; do :; done' & done; sleep 30"
 
@@ -82,7 +82,7 @@ FLOODS = (
         _below(100),
     ),
     Flood("memory", python(MEMORY_HOG)),
-    Flood("memory of many", python(MEMORY_HERD), seconds=2.5),
+    Flood("memory of many", python(MEMORY_HERD)),
     Flood("memory of the shell", "x=$(head -c 900M /dev/zero | tr '\\0' x); echo ${#x}"),
     Flood(
         "files in memory",
@@ -104,6 +104,7 @@ FLOODS = (
             28,
         ),
         r"\A([1-9]\n)?\Z",  # refused at the limit on memory, or killed just below
+        unmapped=True,
     ),
     Flood(
         "socket buffers",
@@ -139,7 +140,7 @@ FLOODS = (
         r"\A[12]\d{2,3}\n\Z",
     ),
     Flood("directories", _count("", "os.mkdir(f'/tmp/{n}')", 20_000), r"\A[12]\d{2,3}\n\Z"),
-    Flood("output", "head -c 300000000 /dev/zero; echo end", r"end\n\Z"),
+    Flood("output", "head -c 100000000 /dev/zero; echo end", r"end\n\Z"),
     Flood(
         "core files",
         "ulimit -c unlimited 2>/dev/null; cd /tmp; sh -c 'kill -SEGV $$' 2>/dev/null; ls | grep -c core",

@@ -1,6 +1,7 @@
 """What a patch does to tests: deletes them, switches them off, or changes nothing else."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -9,11 +10,18 @@ from unidiff.patch import PatchedFile, PatchSet
 
 from sera.records import Finding, Severity
 
-_DIRECTORIES = {"test", "tests", "testing"}
-_FILE = re.compile(r"(?:test_.*|.*_tests?|tests?|conftest)\.py")
-_FUNCTION = re.compile(r"\s*(?:async\s+)?def\s+(test\w*)")
+_DIRECTORIES = {"test", "tests", "testing", "__tests__"}
+_FILE = re.compile(
+    r"(?:test_.*|.*_tests?|tests?|conftest)\.py|.*_test\.go|.*[.](?:test|spec)\.[cm]?[jt]sx?|.*Tests?\.java"
+)
+_FUNCTION = re.compile(
+    r"\s*(?:(?:async\s+)?def\s+(test\w*)|func\s+((?:Test|Benchmark|Fuzz)\w*)"
+    r"|(?:it|test)(?:\.each\(.*?\))?\(\s*(['\"`].*?['\"`])|(#\[(?:\w+::)?test\]|@Test\b))"
+)
+"""Of the languages that functions are read from; Rust and Java mark a test on the line above it."""
 _OFF = re.compile(
-    r"\s*(?:@(?:pytest\.mark\.(?:skip|xfail)|unittest\.skip)|(?:pytest\.skip|self\.skipTest)\()"
+    r"\s*(?:@(?:pytest\.mark\.(?:skip|xfail)|unittest\.skip|Disabled\b|Ignore\b)|#\[ignore"
+    r"|(?:pytest\.skip|self\.skipTest|[tb]\.Skip\w*|(?:it|test|describe)\.(?:skip|todo)|x(?:it|describe|test))\()"
 )
 
 
@@ -27,7 +35,7 @@ def patch_findings(patch: str) -> Iterator[Finding]:
     removed = [name for file in tests for name in _matching(file, "-", _FUNCTION)]
     added = [name for file in tests for name in _matching(file, "+", _FUNCTION)]
     if len(removed) > len(added):
-        gone = next(name for name in removed if name not in added)
+        gone = next(iter(Counter(removed) - Counter(added)))
         yield _finding("tests-deleted", Severity.ATTEMPT, f"{gone}: {len(removed) - len(added)} fewer in all")
     if off := [line for file in tests for line in _matching(file, "+", _OFF)]:
         yield _finding("tests-disabled", Severity.ATTEMPT, off[0])
@@ -44,7 +52,7 @@ def _matching(file: PatchedFile, sign: str, regex: re.Pattern[str]) -> list[str]
     """Of the lines with that sign, what the expression finds: its group, or the line."""
     lines = (line.value for hunk in file for line in hunk if line.line_type == sign)
     found = ((line, regex.match(line)) for line in lines)
-    return [match[1] if regex.groups else line.strip() for line, match in found if match]
+    return [next(filter(None, match.groups()), line.strip()) for line, match in found if match]
 
 
 def _finding(kind: str, severity: Severity, evidence: str) -> Finding:

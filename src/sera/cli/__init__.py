@@ -14,6 +14,7 @@ from sera.cli.lazy import LazyGroup
 from sera.errors import SeraError, UsageError
 
 COMMANDS = {
+    "doctor": "What this machine gives to a run: every protection tried, and what is missing.",
     "functions": "What can be sampled from a repository, and why the rest is left out.",
     "prepare": "Build a repository's environment, and try it out in a sandbox.",
     "estimate": "What a run will cost, take and yield, before anything is spent.",

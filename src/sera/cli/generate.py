@@ -75,12 +75,14 @@ def command(
 
     from sera.generation.job import GenerateConfig, plan_job
     from sera.runs import open_run
+    from sera.sandboxes.protections import require
     from sera.settings import load_config
 
     limits = {f"limits.{name}" if name.startswith("max_") else name: value for name, value in numbers.items()}
     config = load_config(
         GenerateConfig, file, pairs, teacher_settings(teacher, model) | limits | {"environment": environment}
     )
+    require(config.sandbox)
     wanted = config.functions
     job = plan_job(repo, out, msgspec.structs.replace(config, functions=min(pilot or wanted, wanted)))
     _say_environment(job, repo)

@@ -66,10 +66,11 @@ def command(
     a sandbox without network; everything else is installed as wheels, which runs nothing on this machine.
     """
     from sera.environments import PrepareConfig
+    from sera.environments.config import as_texts
     from sera.settings import load_config
 
     config = load_config(
-        PrepareConfig, file, pairs, {"environment.python": python, "commits": commits, "since": since}
+        PrepareConfig, file, as_texts(pairs), {"environment.python": python, "commits": commits, "since": since}
     )
     if revisions and config.commits:
         raise click.UsageError("--commit names commits, --commits chooses them: give one of the two")

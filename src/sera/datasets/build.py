@@ -46,7 +46,7 @@ from sera.datasets.workspace import Workspace, open_workspace
 from sera.errors import ConfigError, DatasetError, boundary
 from sera.records import content_id
 
-_BATCH_SAMPLES, _BATCH_BYTES = 32, 2_000_000
+_BATCH_SAMPLES, _BATCH_BYTES = 16, 2_000_000
 """What is decided together: enough to keep a tokenizer busy, little enough to hold several batches."""
 
 
@@ -79,7 +79,7 @@ def build_dataset(
         decisions = intake.decide(samples, config, parts)
         settled = settle(decisions, config, parts, sources)
         _refuse_short(settled, config, parts, out)
-        planter = Planter(config, counter, settled.rows)
+        planter = Planter(config, student, settled.rows)
         settled = _write_rows(settled, workspace, planter)
         manifest = _describe(settled, config, sources, parts)
         manifest = msgspec.structs.replace(

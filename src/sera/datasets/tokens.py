@@ -40,7 +40,7 @@ class TokenCounter:
 
     def count(self, turns: Sequence[Turn]) -> list[int]:
         """Tokens of each turn, template overhead included."""
-        texts = [f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n" for turn in turns]
+        texts = [f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n" if turn.role else "" for turn in turns]
         lengths: list[int] = []
         for start in range(0, len(texts), _BATCH):
             batch = self._tokenizer.encode_batch_fast(texts[start : start + _BATCH], add_special_tokens=False)

@@ -6,7 +6,9 @@ standard input    an order, then batches           standard output    an answer 
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
+from threading import Thread
 from typing import IO
 
 import msgspec
@@ -14,6 +16,9 @@ import msgspec
 from sera.datasets.decide import Decider
 from sera.datasets.workers import Answer, Order, decode_sample, receive, send
 from sera.errors import SeraError
+
+_GLANCE = 0.3
+"""Seconds between looks at the parent."""
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -30,8 +35,16 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         send(answers, msgspec.msgpack.encode(answer))
 
 
+def _end_with(parent: int) -> None:
+    """In the middle of a batch, the end of the input would be noticed late."""
+    while os.getppid() == parent:
+        time.sleep(_GLANCE)
+    os._exit(1)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     with suppress(BrokenPipeError):
         serve(sys.stdin.buffer, sys.stdout.buffer)
     os._exit(0)  # nobody reads any more, so what is left in the buffers must not be written

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain, islice
+from itertools import chain
 from queue import SimpleQueue
 from typing import IO
 
@@ -28,8 +28,8 @@ from sera.records import Record
 
 Batch = Sequence[bytes]
 """Samples as `encode_sample` gives them."""
-_SMALL = 4
-"""Batches that are not worth starting processes for."""
+_SMALL = 1_000_000
+"""Bytes of samples that are not worth starting processes for."""
 _AHEAD = 2
 """Batches under way for each process: one at work, one waiting."""
 _LENGTH = struct.Struct(">Q")
@@ -59,8 +59,13 @@ def decide_all(
     it ends the processes."""
     count = config.workers or len(os.sched_getaffinity(0))
     given = iter(batches)
-    first = list(islice(given, _SMALL + 1))
-    if count == 1 or len(first) <= _SMALL:
+    first: list[Batch] = []
+    while count > 1 and sum(map(_size, first)) <= _SMALL:
+        if not (batch := next(given, None)):
+            count = 1
+        else:
+            first.append(batch)
+    if count == 1:
         decider = Decider(config, parts, sources)
         for batch in chain(first, given):
             yield decider.decide([decode_sample(sample) for sample in batch])
@@ -70,13 +75,17 @@ def decide_all(
             yield from pool.results(chain(first, given))
 
 
+def _size(batch: Batch) -> int:
+    return sum(map(len, batch))
+
+
 class _Worker:
     """The near end of one process."""
 
     def __init__(self, order: Order) -> None:
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sera.datasets.worker"],
+            [sys.executable, "-m", "sera.datasets.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

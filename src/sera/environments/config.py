@@ -7,6 +7,19 @@ import msgspec
 from sera.sandboxes import NamespacesConfig, SandboxConfig
 from sera.settings import Config, Count, Seconds
 
+_TEXTS = ("environment.python", "environment.version", "environment.exclude_newer")
+
+
+def as_texts(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    """Settings from a command line, with versions and dates quoted: `3.10` is no number."""
+    return tuple(map(_as_text, pairs))
+
+
+def _as_text(pair: str) -> str:
+    key, _, value = pair.partition("=")
+    bare = key.strip() in _TEXTS and not value.strip().startswith(("'", '"'))
+    return f'{key}="{value.strip()}"' if bare else pair
+
 
 class EnvironmentConfig(Config, frozen=True):
     """How the repository is installed and tested. None means: find out."""

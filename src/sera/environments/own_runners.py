@@ -33,14 +33,14 @@ OWN_RUNNERS = {
         most=6,
     ),
     "sympy": OwnRunner(
-        command=("python", "-c", _SYMPY), files="sympy/**/tests/test_*.py", unit="path", base=".", most=8
+        command=("python", "-c", _SYMPY), files="sympy/**/tests/test_*.py", unit="path", base=".", most=4
     ),
     "nose": OwnRunner(command=("python", "-m", "nose"), files="**/test*.py", unit="path", base=".", most=30),
 }
 _RAN = re.compile(r"^Ran (\d+) tests? in", re.M)
 _TOLD = re.compile(r"\b(failures|errors|skipped|expected failures)=(\d+)")
-_FINISHED = re.compile(r"tests finished: (.*)")
-_FINISHED_PART = re.compile(r"(\d+) (passed|failed|skipped|exceptions?|expected to fail)")
+_FINISHED = re.compile(r"tests finished: (.*)|^=+ (.*) in [\d.]+s\b", re.M)
+_FINISHED_PART = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?|exceptions?|expected to fail)")
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (.+)$|^_+ ([\w/.]+:\w+) _+$", re.M)
 
 
@@ -65,10 +65,12 @@ def count_tests(runner: OwnRunner, tree: Path) -> int:
 def read_summary(output: str) -> dict[str, int] | None:
     """Passed, failed and skipped, as the runner summed them up; None if it did not."""
     if finished := _FINISHED.search(output):
-        told = {kind: int(count) for count, kind in _FINISHED_PART.findall(finished[1])}
+        told = {kind: int(count) for count, kind in _FINISHED_PART.findall(finished[1] or finished[2])}
         return {
-            "passed": told.get("passed", 0) + told.get("expected to fail", 0),
-            "failed": told.get("failed", 0) + told.get("exception", 0) + told.get("exceptions", 0),
+            "passed": told.get("passed", 0) + told.get("expected to fail", 0) + told.get("xfailed", 0),
+            "failed": sum(
+                told.get(kind, 0) for kind in ("failed", "exception", "exceptions", "error", "errors")
+            ),
             "skipped": told.get("skipped", 0),
         }
     if not (ran := _RAN.findall(output)):

@@ -16,7 +16,7 @@ from sera.environments.mapping import Built
 from sera.environments.plan import Plan
 from sera.repositories.names import import_names
 
-_DIRECT = re.compile(r"^Requires-Dist:[^;]*\s@\s.*\n?", re.M)
+_DIRECT = re.compile(r"^Requires-Dist:[^;\n]*[ \t]@[ \t].*\n?", re.M)
 _PYTHON = re.compile(r"^Requires-Python:.*\n?", re.M)
 _TIME = (2020, 1, 1, 0, 0, 0)
 

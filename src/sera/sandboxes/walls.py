@@ -9,9 +9,8 @@ import shlex
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sera.records import Record
 from sera.sandboxes.contract import Limits, Sandbox
 
 Given = Literal["yes", "partly", "no", "unknown"]
@@ -24,7 +23,7 @@ Finding = tuple[Given, str]
 Probe = Callable[[Sandbox], Awaitable[Finding]]
 
 
-class Wall(Record, frozen=True):
+class Wall(NamedTuple):
     """One wall: how it is tried, what follows where it is missing, and what to do about it."""
 
     probe: Probe

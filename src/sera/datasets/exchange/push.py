@@ -7,14 +7,14 @@ argument, and nothing here prints it.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from sera.datasets.exchange.contract import open_dataset
 from sera.datasets.exchange.export import is_export, read_export
-from sera.datasets.manifest import MANIFEST, is_ours, sha256
+from sera.datasets.manifest import MANIFEST, Manifest, is_ours, sha256
+from sera.datasets.safety.rules import Group, kinds
 from sera.errors import ConfigError, DatasetError, UsageError, boundary
 from sera.records import Record
 
@@ -94,27 +94,32 @@ def _contents(folder: Path) -> tuple[int, dict[str, str]]:
                 f"{folder} is an export for {record.format}: only a dataset or an export --to hub is pushed"
             )
         rows, files = record.rows, record.files
+        manifest = open_dataset(folder).manifest
     elif folder.is_dir() and is_ours(folder):
         manifest = open_dataset(folder).manifest
         rows, files = manifest.rows, manifest.files
     else:
         raise DatasetError(f"{folder} is neither a dataset nor an export of sera's, with nothing added")
-    refuse_unsafe(folder)
+    if problems := "; ".join(_problems(manifest)):
+        raise DatasetError(f"{folder} is not pushed: by its manifest {problems}. Build it again")
     return rows, files
 
 
-def refuse_unsafe(folder: Path) -> None:
-    """Raise `DatasetError` if the manifest says that proofs failed, or that secrets were left in."""
-    with boundary(DatasetError, f"the manifest of {folder} cannot be read", OSError, msgspec.DecodeError):
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
-    for what, problem in _problems(manifest):
-        raise DatasetError(
-            f"{folder} is not pushed: its manifest says that {what} ({problem}). Build it again"
-        )
+def _problems(manifest: Manifest) -> Iterator[str]:
+    """Why a dataset should stay here, as far as its manifest tells."""
+    if manifest.faults:
+        yield f"its proofs failed ({_listed(manifest.faults)})"
+    safety = manifest.settings.get("safety", {})
+    if safety.get("secrets") == "ignore":
+        yield "nobody looked for secrets in it"
+    secret = [kind for kind, group in kinds().items() if group is Group.SECRET]
+    counts = {kind: manifest.row_tallies.get(f"scan/{kind}/report/values", 0) for kind in secret}
+    if any(counts.values()):
+        yield f"secrets were found and left in its rows ({_listed(counts)})"
 
 
-def _problems(manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    return []
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
 def make_client() -> Client:

@@ -29,7 +29,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     """Role of the recorded message: `system`, `user`, `assistant` or `tool`."""
     role: str
-    """Role under which the student sees it."""
+    """Role under which the student sees it; empty if it sees it as part of the turn before."""
     text: str
     """What the student sees; the same as `row["content"]`, unless the format keeps calls apart."""
     train: bool

@@ -9,7 +9,10 @@ judged, as the Hermes text of the same message.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
+
+import msgspec
 
 from sera.datasets.formats.contract import Turn, canonical
 from sera.datasets.formats.text import TextFormat
@@ -29,9 +32,28 @@ class RawFormat:
         self._text = text
 
     def render(self, messages: Sequence[Message], tools: Tools) -> list[Turn]:
-        return [self._turn(message, tools) for message in messages]
+        """A template writes answers that follow each other as one turn: the first stands for all."""
+        groups = groupby(enumerate(messages), lambda item: -1 if item[1].role == "tool" else item[0])
+        turns = []
+        for _, group in groups:
+            members = [message for _, message in group]
+            first = self._text.turn([_sent(message) for message in members], tools)
+            rest = msgspec.structs.replace(first, role="", text="")
+            turns += [_turn(member, rest if n else first) for n, member in enumerate(members)]
+        return turns
 
-    def _turn(self, message: Message, tools: Tools) -> Turn:
-        read = self._text.turn([message], tools)
-        row = {"role": message.role, **_EMPTY, **encode_message(canonical(message)), "train": read.train}
-        return Turn(origin=message.role, role=read.role, text=read.text, train=read.train, row=row)
+
+def _turn(message: Message, read: Turn) -> Turn:
+    train = read.train and not any(call.malformed for call in message.tool_calls)
+    row = {"role": message.role, **_EMPTY, **encode_message(_sent(message)), "train": train}
+    return Turn(origin=message.role, role=read.role, text=read.text, train=train, row=row)
+
+
+def _sent(message: Message) -> Message:
+    """The message as a server gets it, which takes no malformed call: see `encode_message`."""
+    wire = encode_message(message).get("tool_calls", ())
+    calls = tuple(
+        msgspec.structs.replace(call, arguments=sent["function"]["arguments"], malformed=False)
+        for call, sent in zip(message.tool_calls, wire, strict=True)
+    )
+    return canonical(msgspec.structs.replace(message, tool_calls=calls))

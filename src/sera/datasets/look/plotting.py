@@ -88,7 +88,7 @@ def as_svg(figure: "Figure", name: str) -> str:
     text = target.getvalue()
     text = re.sub(r"\A.*?(?=<svg )", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
-    text = re.sub(r'\bid="(?!m|p|image)([^"]*)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'\bid="(?![mp][0-9a-f]{10}")([^"]*)"', rf'id="{name}-\1"', text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text

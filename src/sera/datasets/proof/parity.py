@@ -1,6 +1,6 @@
 """What a server shows the student at each of its turns is what the training row has up to there.
 
-The row is played as it would be served: what the assistant says in a turn is read by the server's parsers
+The row is played as it would be served: what the assistant said in a turn is read by the server's parsers
 and comes back from the client as a message; all messages so far go through the template, which asks for
 the next turn. The result must be the beginning of the training text, and of its tokens.
 
@@ -17,7 +17,6 @@ from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span, template_messages, template_tools
 from sera.datasets.servers import read_turn
-from sera.records import Message
 
 
 def served_as_trained(case: Case) -> Iterator[Fault]:
@@ -56,26 +55,32 @@ def _same_tokens(case: Case) -> Iterator[Fault]:
 
 def _served(case: Case) -> list[dict[str, Any]]:
     """The messages as the server gets them back."""
-    messages = template_messages(case.row)
-    parse = case.parsers["vLLM"]
-    for span in case.rendered.turns:
-        messages[span.message] = _returned(case, read_turn(case.said(span), parse, case.tools))
-    return messages
+    return [
+        _returned(case, message) if message["role"] == "assistant" else message
+        for message in template_messages(case.row)
+    ]
 
 
-def _returned(case: Case, message: Message) -> dict[str, Any]:
-    if case.setting.format != "raw":
-        turn = find_format(case.setting.format).render([message], case.tools)[0]
-        return {"role": turn.role, "content": turn.text}
-    calls = [
-        {"id": call.id, "type": "function",
-         "function": {"name": call.name, "arguments": json.loads(call.arguments)}}
-        for call in message.tool_calls
-    ]  # fmt: skip
-    said: dict[str, Any] = {"role": "assistant", "content": message.content}
-    if message.reasoning:
-        said["reasoning_content"] = message.reasoning
-    return {**said, "tool_calls": calls} if calls else said
+def _returned(case: Case, message: dict[str, Any]) -> dict[str, Any]:
+    if case.setting.format == "raw":
+        said: dict[str, Any] = {
+            key: str(message[key]).strip() for key in ("content", "reasoning_content") if key in message
+        }
+        calls = [_as_object(call) for call in message.get("tool_calls") or ()]
+        return {"role": "assistant", **said, **({"tool_calls": calls} if calls else {})}
+    read = read_turn(str(message["content"]), case.parsers["vLLM"], case.tools)
+    turn = find_format(case.setting.format).render([read], case.tools)[0]
+    return {"role": turn.role, "content": turn.text}
+
+
+def _as_object(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or call
+    arguments = function.get("arguments")
+    try:
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return call
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def _difference(case: Case, span: Span, shown: str) -> Fault:

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sera.datasets.formats import Turn
 from sera.datasets.lines import json_line
-from sera.datasets.look.view import message_text
 from sera.datasets.safety.canaries import Canary, RowKey, choose, plant
 from sera.errors import DatasetError
 
 if TYPE_CHECKING:
     from sera.datasets.config import DatasetConfig
     from sera.datasets.decide import Decision
-    from sera.datasets.tokens import TokenCounter
+    from sera.datasets.rendering import Student
 
 _ROOM = 64
 """Tokens that a row must have left for a canary; with any tokenizer it takes less."""
@@ -23,9 +21,9 @@ _ROOM = 64
 class Planter:
     """Plants the canaries that the settings ask for into the rows of a dataset."""
 
-    def __init__(self, config: "DatasetConfig", counter: "TokenCounter", rows: Sequence["Decision"]) -> None:
+    def __init__(self, config: "DatasetConfig", student: "Student", rows: Sequence["Decision"]) -> None:
         """Raises `DatasetError` if fewer rows have room than canaries are asked for."""
-        self._counter = counter
+        self._student = student
         wanted = config.safety.canaries
         roomy = [_key(row) for row in rows if row.tokens + _ROOM <= config.max_tokens] if wanted else []
         if len(roomy) < wanted:
@@ -52,10 +50,10 @@ class Planter:
         return msgspec.structs.replace(decision, tokens=decision.tokens + grown), json_line(planted)
 
     def _length(self, row: Mapping[str, Any]) -> int:
-        """Tokens of the trained turns, in which a canary may stand."""
-        texts = [message_text(message) for message in row["messages"] if message.get("train")]
-        turns = [Turn(origin="assistant", role="assistant", text=text, train=True, row={}) for text in texts]
-        return sum(self._counter.count(turns))
+        """Tokens of a row as the student sees it."""
+        from sera.datasets.rendering import render_row
+
+        return len(render_row(row, self._student).ids)
 
 
 def _key(row: "Decision") -> RowKey:

@@ -7,6 +7,8 @@ import msgspec
 from sera.settings import Config
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Similarity = Annotated[float, msgspec.Meta(ge=0.6, le=1)]
+"""Below 0.6 too many pairs would not be found; see `near`."""
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 Rule = Literal["commit", "file", "function", "patch", "issue"]
 
@@ -31,10 +33,10 @@ class Benchmarks(Config, frozen=True):
 class NearDuplicates(Config, frozen=True):
     """Samples that are nearly the same, by MinHash of overlapping runs of words."""
 
-    patches: _Share = 1.0
+    patches: _Similarity = 1.0
     """Similarity (Jaccard, estimated) from which on a T1 patch is the same as an earlier one, e.g. 0.8;
     1: only equal ones are."""
-    issues: _Share = 1.0
+    issues: _Similarity = 1.0
     """The same for the issue text of a T2; 1: issue texts are not compared."""
 
     @property

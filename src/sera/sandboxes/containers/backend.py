@@ -12,7 +12,6 @@ commands: another user or none of root's capabilities, no new privileges, two mo
 import asyncio
 import itertools
 import os
-import resource
 import socket
 import subprocess
 import tarfile
@@ -42,7 +41,7 @@ _UNCOUNTED = 1 << 30
 container."""
 _MESSAGES = "/run/sandbox"
 _OWN_PROCESSES = 8
-_OPEN_FILES = 8192
+_ULIMITS = (("core", 0), ("nofile", 4096), ("nproc", 32_768))
 _OWN_BYTES = 128 << 20
 _MESSAGE_BYTES = 32 << 20
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_PTRACE")
@@ -325,34 +324,32 @@ def _run_options(config: ContainersConfig, size: int, files: int, mounted: bool)
 
 
 def _ulimits(config: ContainersConfig) -> list[str]:
-    """Podman sets limits of its own, which fails where they are above those of whoever starts it."""
-    if not isinstance(config, PodmanConfig):
-        return []
-    options = ["--ulimit=core=0:0"]
-    for name, kind, most in (
-        ("nofile", resource.RLIMIT_NOFILE, _OPEN_FILES),
-        ("nproc", resource.RLIMIT_NPROC, _UNCOUNTED),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        options.append(f"--ulimit={name}={value}:{value}")
-    return options
+    """Podman raises limits unasked, which fails where it has no right to."""
+    return (
+        [f"--ulimit={name}={most}:{most}" for name, most in _ULIMITS]
+        if isinstance(config, PodmanConfig)
+        else []
+    )
 
 
 def _storage_options(config: ContainersConfig, size: int, files: int) -> list[str]:
     """File systems in memory for what commands write, and for process 1's own."""
     limits: Limits = config.limits
-    places = {_MESSAGES: f"size={_MESSAGE_BYTES + limits.disk_bytes},nr_inodes={limits.files},mode=0755"}
+    podman = isinstance(
+        config, PodmanConfig
+    )  # which does not know `nr_inodes`, but copies unless told not to
+    places = {_MESSAGES: f"size={_MESSAGE_BYTES + limits.disk_bytes},mode=0755"}
     for place, (of_bytes, of_files) in _SHARES.items():
         if place == "" and config.owns_tree:
             continue
         extra_bytes, extra_files = (size, files) if place == "" else (0, 0)
         mode = "0755" if place in ("", HOME) else "1777"
         places[place or config.workdir] = (
-            f"size={int(limits.disk_bytes * of_bytes) + extra_bytes},"
-            f"nr_inodes={int(limits.files * of_files) + extra_files + 16},mode={mode}"
+            f"size={int(limits.disk_bytes * of_bytes) + extra_bytes},mode={mode}"
+            + ("" if podman else f",nr_inodes={int(limits.files * of_files) + extra_files + 16}")
         )
-    return [*(f"--tmpfs={place}:rw,exec,nosuid,nodev,{rest}" for place, rest in places.items())]
+    no_copy = ",notmpcopyup" if podman else ""
+    return [*(f"--tmpfs={place}:rw,exec,nosuid,nodev,{rest}{no_copy}" for place, rest in places.items())]
 
 
 def _bind_options(config: ContainersConfig, toolbox: Path, tree: Path) -> list[str]:

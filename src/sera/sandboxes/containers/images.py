@@ -1,0 +1,87 @@
+"""Images out of what is here, and layers out of images."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from sera.errors import SandboxError, boundary
+from sera.sandboxes.containers.engine import LEASE, Engine
+from sera.sandboxes.contract import Layer
+from sera.sandboxes.leases import own_lease
+
+_BUILD_SECONDS = 3600.0
+_CONTEXT = "files"
+_IDENTITY = ("-c", "user.name=sera", "-c", "user.email=sera@localhost", "-c", "commit.gpgSign=false")
+
+
+def dockerfile(base: str, folders: Iterable[Path], search: Iterable[str], variables: dict[str, str]) -> str:
+    """The text of a Dockerfile: `folders` at their own paths in `base`, `search` first in `PATH`."""
+    lines = [f"FROM {base}", "USER 0"]
+    for number, folder in enumerate(folders):
+        lines.append(f'COPY ["{_CONTEXT}/{number}/", "{folder}/"]')
+    path = ":".join([*search, "$PATH"])
+    lines += [f'ENV PATH="{path}"', *(f'ENV {name}="{_quoted(value)}"' for name, value in variables.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    if "\n" in value:
+        raise SandboxError("a variable of an image cannot hold more than one line")
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+
+
+def build_image(
+    engine: Engine,
+    name: str,
+    base: str,
+    folders: Iterable[Path],
+    search: Iterable[str] = (),
+    variables: dict[str, str] | None = None,
+) -> None:
+    """Build the image `name` from `base` and directories of this machine, e.g. the prefix of a prepared
+    environment and its interpreter, for engines that cannot mount them.
+
+    Every directory lies in the image at the path it has here, and is copied twice: into the
+    build's context, and into the image.
+    """
+    kept = list(folders)
+    with tempfile.TemporaryDirectory(prefix="sera-image-") as place:
+        context = Path(place)
+        with boundary(SandboxError, f"cannot put the image {name} together", OSError, shutil.Error):
+            for number, folder in enumerate(kept):
+                shutil.copytree(folder, context / _CONTEXT / str(number), symlinks=True)
+            text = dockerfile(base, kept, search, variables or {})
+            (context / "Dockerfile").write_text(text)
+        pull = ("--pull=never",) if engine.kind == "podman" else ()
+        engine.call_now("build", *pull, "--network=none", f"--tag={name}", place, seconds=_BUILD_SECONDS)
+
+
+def layer_of_image(engine: Engine, image: str, workdir: str, folder: Path) -> Layer:
+    """The working tree that an image holds at `workdir`, as a layer in the new directory `folder`.
+
+    Its history is left behind: the layer's one commit holds the files as they lie in the image, those that
+    its `.gitignore` names included.
+    """
+    if folder.exists():
+        raise SandboxError(f"{folder} is there already")
+    container = engine.call_now("create", f"--label={LEASE}={own_lease()}", image, "none").strip()
+    try:
+        engine.call_now("cp", f"{container}:{workdir}", str(folder))
+    finally:
+        engine.remove(container)
+    shutil.rmtree(folder / ".git", ignore_errors=True)
+    with boundary(SandboxError, f"cannot make a layer of {folder}", OSError, subprocess.SubprocessError):
+        _git(folder, "init", "--quiet")
+        _git(folder, "add", "--all", "--force", ".")
+        _git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message=as in the image")
+        return Layer(tree=folder, commit=_git(folder, "rev-parse", "HEAD").strip())
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return done.stdout

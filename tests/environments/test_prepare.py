@@ -1,0 +1,234 @@
+"""An environment from the tree to the sandbox, without any network."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from environment_support import PROJECT, wheels, write_tree
+
+from sera.environments import Environment, PrepareConfig, find, load, prepare, store, try_again
+from sera.environments.choosing import choose_environment
+from sera.environments.commands import Log
+from sera.environments.config import as_texts
+from sera.environments.installers import Pip, Wanted
+from sera.environments.interpreters import choose_interpreter, find_interpreters
+from sera.errors import ConfigError, PrepareError, RunError
+from sera.repositories import Snapshot, open_snapshot
+from sera.sandboxes import CommandResult, NamespacesConfig, Sandbox, make_backend
+from sera.settings import load_config
+
+MADE = "src/tinycalc/_version.py"
+
+
+@pytest.fixture(scope="module")
+def cache_of_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the project is prepared once."""
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def index(tmp_path_factory: pytest.TempPathFactory, cache_of_module: Path) -> object:
+    """The only packages there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in wheels(tmp_path_factory.mktemp("index") / "wheels").items():
+            patch.setenv(name, value)
+        patch.setenv("SERA_CACHE", str(cache_of_module))
+        yield
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("project"), PROJECT)
+
+
+@pytest.fixture(scope="module")
+def snapshot(project: Path) -> Snapshot:
+    return open_snapshot(str(project))
+
+
+@pytest.fixture(scope="module")
+def environment(snapshot: Snapshot) -> Environment:
+    return prepare(snapshot, PrepareConfig())
+
+
+def inside(environment: Environment, work: Callable[[Sandbox], Awaitable[None]]) -> None:
+    async def main() -> None:
+        config = environment.sandbox(NamespacesConfig())
+        async with make_backend(config, environment.layer) as backend, backend.sandbox() as box:
+            await work(box)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_it_is_built_and_tried_out(environment: Environment) -> None:
+    checked = environment.checked
+    assert (environment.name, environment.version, environment.built) == ("tinycalc", "1.5", True)
+    assert checked.imports == {"tinycalc": True}
+    assert (checked.collected, checked.passed, checked.failed, checked.skipped) == (4, 2, 1, 1)
+    assert [trouble.cause for trouble in checked.troubles] == [
+        "it needs the network, which a sandbox does not have"
+    ]
+    assert environment.works
+    assert environment.made == (MADE,)
+    assert not Path("/tmp/sera-test-built-on-this-machine").exists()
+
+
+def test_what_was_dropped_or_replaced_is_said(environment: Environment) -> None:
+    said = "\n".join(environment.warnings)
+    assert "dropped extra tests: the index does not have nowhere-to-be-found" in said
+    assert "the copy of tinycalc in the package companion now leads to the working tree" in said
+    assert "far @ https://example.org/far.zip" in said
+
+
+def test_in_a_sandbox(environment: Environment) -> None:
+    async def work(box: Sandbox) -> None:
+        async def run(command: str) -> CommandResult:
+            return await box.run(command, 30)
+
+        places = await run(
+            "cd /tmp && python -c 'import tinycalc, companion._vendor.tinycalc as c; print(tinycalc.__file__, c.double(2))'"
+        )
+        assert places.output == "/testbed/src/tinycalc/__init__.py 4\n"
+        assert (await run("tinycalc && cd /testbed")).output == "42\n"
+        assert {"tinycalc==1.5", "companion==3.0"} <= set(environment.checked.packages)
+        assert "tinycalc" in (await run("pip list")).output
+        found = await run(
+            "find / -path /proc -prune -o -name '*tinycalc*' ! -path '/testbed/*' ! -name '*.dist-info' ! -name '*.pth' ! -path '*/bin/tinycalc' -print 2>/dev/null"
+        )
+        assert found.output.split() == [
+            str(
+                environment.prefix
+                / "lib"
+                / _version(environment)
+                / "site-packages/companion/_vendor/tinycalc"
+            )
+        ]
+        for folder in environment.hidden:
+            assert (await run(f"ls -A {folder}")).output == ""
+        assert (await run("git status --short")).output == ""
+        assert await box.patch() == ""
+        await run(f"echo >> src/tinycalc/__init__.py; echo >> {MADE}; echo > new.py")
+        patch = await box.patch()
+        assert "new.py" in patch
+        assert "src/tinycalc/__init__.py" in patch
+        assert "_version.py" not in patch
+
+    inside(environment, work)
+
+
+def test_nothing_is_installed_in_a_sandbox(environment: Environment) -> None:
+    async def work(box: Sandbox) -> None:
+        refused = await box.run("pip install six", 60)
+        assert refused.exit_code == 1
+        assert "No matching distribution found for six" in refused.output
+        assert (await box.run(f"touch {environment.prefix}/new", 10)).exit_code != 0
+
+    inside(environment, work)
+
+
+def _version(environment: Environment) -> str:
+    return "python" + ".".join(environment.plan.interpreter.version.split(".")[:2])
+
+
+def test_the_second_time_it_is_there(snapshot: Snapshot, environment: Environment) -> None:
+    started, steps = time.monotonic(), list[str]()
+    assert prepare(snapshot, PrepareConfig(), told=steps.append) == environment
+    assert steps == []
+    assert time.monotonic() - started < 5
+    assert find(snapshot.tree_hash, None) == [environment]
+    assert load(environment.tree.parent) == environment
+
+
+def test_it_can_be_tried_out_again(snapshot: Snapshot, environment: Environment) -> None:
+    assert try_again(snapshot, PrepareConfig()).checked == environment.checked
+    with pytest.raises(PrepareError, match="without --check"):
+        try_again(snapshot, load_config(PrepareConfig, pairs=as_texts(("environment.version=3.10",))))
+
+
+def test_another_commit_with_the_same_dependency_files(
+    project: Path, environment: Environment, tmp_path: Path
+) -> None:
+    later = write_tree(tmp_path, {**PROJECT, "src/tinycalc/more.py": "x = 1\n"})
+    other = prepare(open_snapshot(str(later)), load_config(PrepareConfig, pairs=["check.tests=0"]))
+    assert other.prefix == environment.prefix
+    assert other.tree != environment.tree
+    assert other.layer.commit != environment.layer.commit
+
+
+def test_what_a_killed_builder_left_is_cleared(snapshot: Snapshot) -> None:
+    config = load_config(PrepareConfig, pairs=["environment.build=false", "check.tests=0"])
+    first = prepare(snapshot, config)
+    assert not first.built
+    assert first.made == ()
+    (first.tree.parent / store.RECORD).unlink()
+    (first.tree / "half").write_text("")
+    again = prepare(snapshot, config)
+    assert again.tree == first.tree
+    assert not (again.tree / "half").exists()
+
+
+def test_a_build_that_fails_is_said_and_done_without(environment: Environment, tmp_path: Path) -> None:
+    broken = {**PROJECT, "backend/inhouse.py": "import nothing_of_this_name\n"}
+    found = prepare(
+        open_snapshot(str(write_tree(tmp_path, broken))), load_config(PrepareConfig, pairs=["check.tests=0"])
+    )
+    assert not found.built
+    assert "a module is missing: nothing_of_this_name" in found.warnings[0]
+    assert found.checked.imports == {"tinycalc": True}
+    assert not found.works, "the tests need the file that only the build makes"
+
+
+def test_dependencies_that_cannot_be_had_are_an_error(tmp_path: Path) -> None:
+    files = {
+        "pyproject.toml": '[project]\nname = "x"\nversion = "1"\ndependencies = ["nowhere-to-be-found"]\n',
+        "x.py": "",
+    }
+    snapshot = open_snapshot(str(write_tree(tmp_path, files)))
+    config = load_config(PrepareConfig, pairs=["environment.build=false"])
+    with pytest.raises(PrepareError, match="the index does not have nowhere-to-be-found") as failure:
+        prepare(snapshot, config)
+    log = Path(str(failure.value).rpartition("see ")[2].rstrip(")"))
+    assert "nowhere-to-be-found" in log.read_text()
+    assert find(snapshot.tree_hash, None) == []
+
+
+def test_a_run_chooses_its_environment(snapshot: Snapshot, environment: Environment, tmp_path: Path) -> None:
+    box = NamespacesConfig()
+    path = str(environment.tree.parent)
+    assert choose_environment("none", snapshot, box, None) is None
+    assert choose_environment(path, snapshot, box, None) == environment
+    assert choose_environment("auto", snapshot, box, environment.digest) == environment
+    assert choose_environment("auto", snapshot, box, "") is None
+    with pytest.raises(RunError, match="which is gone"):
+        choose_environment("auto", snapshot, box, "0123456789abcdef")
+    other = open_snapshot(str(write_tree(tmp_path, {"a.py": ""})))
+    assert choose_environment("auto", other, box, None) is None
+    with pytest.raises(ConfigError, match="of other files"):
+        choose_environment(path, other, box, None)
+    with pytest.raises(ConfigError, match=r"sandbox\.workdir is /elsewhere"):
+        choose_environment(path, snapshot, NamespacesConfig(workdir="/elsewhere"), None)
+
+
+def test_without_uv(tmp_path: Path) -> None:
+    installer, prefix, log = Pip(), tmp_path / "prefix", Log(tmp_path / "log")
+    installer.create(prefix, find_interpreters()[0], log)
+    wanted = Wanted(requirements=("companion",))
+    installer.resolve(prefix, wanted, log)
+    assert not list(prefix.glob("lib/python3*/site-packages/companion"))
+    installer.install(prefix, wanted, log)
+    assert list(prefix.glob("lib/python3*/site-packages/companion"))
+
+
+def test_an_interpreter_that_fits() -> None:
+    own = find_interpreters()[0]
+    assert choose_interpreter(None, ">=3.8", ["3.9", f"3.{own.release[1]}"], "")[0] == own
+    assert (
+        choose_interpreter(f"{own.release[0]}.{own.release[1]}", "", [], "")[0].release[:2] == own.release[:2]
+    )
+    assert choose_interpreter(str(own.path), ">=99", [], "")[0].version == own.version
+    with pytest.raises(PrepareError, match=r"needs Python >=99.*uv python install"):
+        choose_interpreter(None, ">=99", [], "")
+    with pytest.raises(PrepareError, match=r"no Python 3\.1 on this machine"):
+        choose_interpreter("3.1", "", [], "")

@@ -1,0 +1,31 @@
+"""The Podman backend: the conformance suite in containers with storage of their own. Slow: `make soak`."""
+
+from collections.abc import Iterator
+
+import pytest
+from conformance import Conformance
+from engines import IMAGE, EngineAtHand, in_use, podman_engine
+from stage import Make
+
+from sera.sandboxes.containers.backend import Containers
+from sera.sandboxes.containers.config import PodmanConfig
+from sera.sandboxes.contract import Layer, Limits
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EngineAtHand]:
+    with in_use(podman_engine()) as engine:
+        yield engine
+
+
+@pytest.mark.usefixtures("engine")
+class TestPodman(Conformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make(cls, engine: EngineAtHand) -> Make:
+        def make(layer: Layer, limits: Limits) -> Containers:
+            return Containers(layer, PodmanConfig(image=IMAGE, limits=limits, program=engine.program))
+
+        return make
