@@ -67,8 +67,8 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
         ("xml", "jsonl", "sera"),
     ],
 )
-@settings(max_examples=4, deadline=None)
-@given(talks=st.lists(conversations(), min_size=25, max_size=25))
+@settings(max_examples=3, deadline=None)
+@given(talks=st.lists(conversations(), min_size=15, max_size=15))
 def test_messages_come_back(
     style: str, to: str, origin: str, talks: list[tuple[Message, ...]], byte_tokenizer: str
 ) -> None:

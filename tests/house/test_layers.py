@@ -12,10 +12,11 @@ ROOT = Path(sera.__file__).parent
 LAYERS = [
     {"records", "errors"},
     {"settings", "harness"},
+    {"models"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},
     {"agent", "environments"},
     {"generation", "datasets", "analysis"},
-    {"engines"},
+    {"engines", "evaluation"},
     {"cli"},
     {"__main__"},
 ]

@@ -31,10 +31,10 @@ def command(context: click.Context, port: int, pairs: tuple[str, ...]) -> None:
     if context.invoked_subcommand:
         return
     from sera.settings import load_config
-    from sera.teachers.rehearsal import RehearsalConfig
-    from sera.teachers.rehearsal.server import serve
+    from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
+    from sera.teachers.server import serve
 
-    serve(load_config(RehearsalConfig, pairs=pairs), port=port)
+    serve(RehearsalTeacher(load_config(RehearsalConfig, pairs=pairs)), "rehearsal", port=port)
 
 
 @command.command(

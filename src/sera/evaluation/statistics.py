@@ -121,7 +121,7 @@ def mcnemar(won: int, lost: int) -> float:
     """Two-sided p of the exact test: how often a fair coin splits so many tosses at least as unevenly."""
     tosses, fewer = won + lost, min(won, lost)
     tail = sum(math.comb(tosses, k) for k in range(fewer + 1)) / 2**tosses
-    return min(1.0, 2 * tail)
+    return float(min(1.0, 2 * tail))
 
 
 def _seeds(outcomes: Outcomes) -> int:

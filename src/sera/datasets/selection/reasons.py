@@ -8,8 +8,6 @@ class Reason(StrEnum):
 
     OTHER_STAGE = "other_stage"
     """Its stage is not wanted."""
-    OTHER_SOURCE = "other_source"
-    """No part of the recipe takes from its run or repository."""
     NOT_SUBMITTED = "not_submitted"
     """The agent did not hand it in."""
     REFUSED = "refused"
@@ -26,6 +24,8 @@ class Reason(StrEnum):
     """It is too near to a benchmark's instance."""
     OTHER_LANGUAGE = "other_language"
     """Its issue text is not in English."""
+    OTHER_SOURCE = "other_source"
+    """No part of the recipe takes from its run or repository."""
     LOW_RECALL = "low_recall"
     """Recall, or another measure of agreement, is below what is asked for."""
     HIGH_RECALL = "high_recall"

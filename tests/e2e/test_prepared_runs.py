@@ -1,0 +1,109 @@
+"""`sera prepare` by the command line, and runs that use what it made."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from user_shell import SERA, Sera, environment
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
+
+from environment_support import PROJECT, wheels, write_tree
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, a cache of its own, and what there is of an index."""
+    place = tmp_path_factory.mktemp("prepared")
+    write_tree(place / "project", PROJECT)
+    (place / "cache").mkdir()
+    wheels(place / "wheels")
+    return place
+
+
+@pytest.fixture
+def more(place: Path) -> dict[str, str]:
+    """Variables of the shell."""
+    there = str(place / "wheels")
+    return {"SERA_CACHE": str(place / "cache"), "UV_FIND_LINKS": there, "UV_NO_INDEX": "1"}
+
+
+def test_prepare_and_generate(sera: Sera, place: Path, more: dict[str, str]) -> None:
+    project, run = place / "project", place / "run"
+    bare = sera("generate", project, "--out", place / "bare", "--functions", 1, **more)
+    assert "no environment is prepared" in bare.stderr
+    told = json.loads(sera("prepare", project, "--json", "--out", place / "list.json", **more).stdout)[0]
+    assert (told["works"], told["passed"], told["failed"], told["skipped"]) == (True, 2, 1, 1)
+    assert json.loads((place / "list.json").read_text())["environments"][0]["path"] == told["path"]
+    shown = sera("prepare", project, **more).stdout
+    assert "python -m unittest discover -s tests" in shown
+    assert "it needs the network" in shown
+
+    used = sera("generate", project, "--out", run, "--functions", 2, **more)
+    assert "no environment" not in used.stderr
+    assert json.loads((run / "run.json").read_text())["identity"]["environment"] == told["digest"]
+    sera(
+        "generate", project, "--out", place / "again", "--functions", 2, "--environment", told["path"], **more
+    )
+    rollouts = [
+        [
+            line["messages"]
+            for line in map(json.loads, (place / name / "rollouts.jsonl").read_text().splitlines())
+        ]
+        for name in ("run", "again")
+    ]
+    assert sorted(map(str, rollouts[0])) == sorted(map(str, rollouts[1]))
+
+    kept = sera("generate", project, "--out", place / "bare", "--functions", 1, **more)
+    assert "environment" not in json.loads((place / "bare" / "run.json").read_text())["identity"], kept.stderr
+    refused = sera(
+        "generate", project, "--out", run, "--functions", 2, "--environment", "none", code=2, **more
+    )
+    assert "environment was" in refused.stderr
+    shutil.rmtree(told["path"])
+    gone = sera("generate", project, "--out", run, "--functions", 2, code=1, **more)
+    assert "which is gone: `sera prepare" in gone.stderr
+
+
+def test_an_interrupt_leaves_nothing_half_done(place: Path, more: dict[str, str]) -> None:
+    slow = ["--set", 'environment.before_build=["sleep 60"]', "--set", "check.tests=1"]
+    variables = environment(place / "cache", **more)
+    command = [str(SERA), "prepare", str(place / "project"), *slow]
+    with subprocess.Popen(
+        command, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr
+        assert "building the project" in process.stderr.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "sera: interrupted; everything finished so far is saved\n"
+    left = [
+        path
+        for path in (place / "cache" / "prepared").glob("*/*")
+        if path.is_dir() and not (path / "environment.json").exists()
+    ]
+    assert left == []
+
+
+def test_what_goes_wrong_is_one_sentence(sera: Sera, place: Path, more: dict[str, str]) -> None:
+    project = place / "project"
+    assert "there is no Python 3.1 " in sera("prepare", project, "--python", "3.1", code=1, **more).stderr
+    assert (
+        "give one of the two"
+        in sera("prepare", project, "--commit", "a", "--commits", 2, code=2, **more).stderr
+    )
+    assert "has no history" in sera("prepare", project, "--commits", 2, code=2, **more).stderr
+    assert (
+        "is no prepared environment"
+        in sera("generate", project, "--out", place / "x", "--environment", place, code=1, **more).stderr
+    )
+    assert (
+        "has no 'no'" in sera("prepare", project, "--set", 'environment.extras=["no"]', code=2, **more).stderr
+    )
