@@ -19,7 +19,7 @@ from sera.datasets.exchange.contract import Options, open_dataset
 from sera.datasets.exchange.export import EXPORTS, export_dataset
 from sera.datasets.exchange.licences import Licence, Notice, read_licence, recognise
 from sera.datasets.exchange.to_parquet import groups
-from sera.errors import ConfigError, DatasetError
+from sera.errors import ConfigError, DatasetError, UsageError
 
 STYLES = ("hermes", "xml", "raw")
 
@@ -250,6 +250,30 @@ def test_the_hub_folder_has_shards_card_and_notices(built: dict[str, Path], tmp_
     assert (tmp_path / "a" / "LICENSES" / "example-shop" / "LICENSE").read_text() == "Do as you like."
     for name in ("manifest.json", "rejected.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (built["hermes"] / name).read_bytes()
+
+
+def test_a_manifest_is_not_asked_for_paths_outside(built: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("mine")
+    make_odd(built["hermes"], tmp_path / "d", lambda row: row)
+    manifest = json.loads((tmp_path / "d" / "manifest.json").read_text())
+    manifest["files"] |= {"../secret.txt": "0" * 64, str(tmp_path / "secret.txt"): "0" * 64, "link": "0" * 64}
+    (tmp_path / "d" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "d" / "link").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "d" / "README.md").write_text("card")
+    export_dataset(tmp_path / "d", tmp_path / "out", "hub")
+    assert sorted(content(tmp_path / "out")) == [
+        "README.md",
+        "data/train-00000-of-00001.parquet",
+        "export.json",
+        "manifest.json",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "out", "secret.txt"]
+
+
+def test_two_repositories_of_one_name_cannot_share_a_folder(built: dict[str, Path], tmp_path: Path) -> None:
+    licences = (Licence(repository="a/b", id="MIT"), Licence(repository="a-b", id="MIT"))
+    with pytest.raises(UsageError, match="named alike: a-b, a-b"):
+        export_dataset(built["hermes"], tmp_path / "out", "hub", Options(licences=licences))
 
 
 def test_rows_that_were_changed_after_the_build_do_not_leave(built: dict[str, Path], tmp_path: Path) -> None:

@@ -596,6 +596,8 @@ def test_nothing_to_read_and_nowhere_to_write(tmp_path: Path) -> None:
         b"{}",
         b"null",
         b"\x00",
+        b"[" * 200_000,
+        b'{"messages": [{"role": "\\ud800"}]}',
         b'{"messages": {}}',
         b'{"steps": [], "messages": [], "history": [], "info": {}}',
     ],

@@ -13,7 +13,7 @@ from user_shell import SERA, Sera, environment
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
 
-from environment_support import PROJECT, wheels, write_tree
+from environment_support import PROJECT, fill_index, only, write_tree
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("prepared")
     write_tree(place / "project", PROJECT)
     (place / "cache").mkdir()
-    wheels(place / "wheels")
+    fill_index(place / "wheels")
     return place
 
 
 @pytest.fixture
 def more(place: Path) -> dict[str, str]:
     """Variables of the shell."""
-    there = str(place / "wheels")
-    return {"SERA_CACHE": str(place / "cache"), "UV_FIND_LINKS": there, "UV_NO_INDEX": "1"}
+    return {"SERA_CACHE": str(place / "cache"), **only(place / "wheels")}
 
 
 def test_prepare_and_generate(sera: Sera, place: Path, more: dict[str, str]) -> None:
@@ -83,7 +82,7 @@ def test_an_interrupt_leaves_nothing_half_done(place: Path, more: dict[str, str]
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == "sera: interrupted; everything finished so far is saved\n"
+    assert said.strip() == "sera: interrupted; everything finished so far is saved"
     left = [
         path
         for path in (place / "cache" / "prepared").glob("*/*")

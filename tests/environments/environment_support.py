@@ -123,9 +123,9 @@ def write_wheel(
     return file
 
 
-def wheels(folder: Path) -> dict[str, str]:
-    """An index of a few files in `folder`: pip, as the interpreter brings it, and a dependency that carries a copy of
-    the project and asks for its release. Returns the variables that make uv and pip use it, and nothing else."""
+def fill_index(folder: Path) -> None:
+    """Make an index of a few files: pip, as the interpreter brings it, a release of the project, and a dependency that
+    carries a copy of the project and asks for its release."""
     folder.mkdir()
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for file in (Path(sys.base_prefix) / "lib" / version / "ensurepip" / "_bundled").glob("pip-*.whl"):
@@ -135,11 +135,9 @@ def wheels(folder: Path) -> dict[str, str]:
     )
     copy = {"companion/__init__.py": "", "companion/_vendor/tinycalc/__init__.py": SOURCE}
     write_wheel(folder, "companion", "3.0", copy, needs=("tinycalc>=1",))
-    place = str(folder)
-    return {
-        "UV_FIND_LINKS": place,
-        "UV_NO_INDEX": "1",
-        "PIP_FIND_LINKS": place,
-        "PIP_NO_INDEX": "1",
-        "PIP_CONFIG_FILE": os.devnull,
-    }
+
+
+def only(folder: Path) -> dict[str, str]:
+    """Variables that make uv and pip use that index, and nothing else."""
+    place = {"UV_FIND_LINKS": str(folder), "PIP_FIND_LINKS": str(folder)}
+    return {**place, "UV_NO_INDEX": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}

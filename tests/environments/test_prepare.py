@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from environment_support import PROJECT, wheels, write_tree
+from environment_support import PROJECT, fill_index, only, write_tree
 
 from sera.environments import Environment, PrepareConfig, find, load, prepare, store, try_again
 from sera.environments.choosing import choose_environment
@@ -32,7 +32,9 @@ def cache_of_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(tmp_path_factory: pytest.TempPathFactory, cache_of_module: Path) -> object:
     """The only packages there are."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in wheels(tmp_path_factory.mktemp("index") / "wheels").items():
+        folder = tmp_path_factory.mktemp("index") / "wheels"
+        fill_index(folder)
+        for name, value in only(folder).items():
             patch.setenv(name, value)
         patch.setenv("SERA_CACHE", str(cache_of_module))
         yield

@@ -364,6 +364,9 @@ for name, family, kind in (("packet", 17, socket.SOCK_RAW), ("vsock", 40, socket
                            ("bluetooth", 31, socket.SOCK_RAW), ("can", 29, socket.SOCK_RAW), ("rds", 21, socket.SOCK_SEQPACKET),
                            ("tipc", 30, socket.SOCK_STREAM), ("raw4", 2, socket.SOCK_RAW), ("raw6", 10, socket.SOCK_RAW), ("kcm", 41, socket.SOCK_DGRAM)):
     attempt(name, socket.socket, family, kind, 255 if name.startswith("raw") else 0)
+for name, family, kind, protocol in (("sctp", 2, socket.SOCK_STREAM, 132), ("dccp", 2, 6, 33), ("udplite", 10, socket.SOCK_DGRAM, 136),
+                                     ("netfilter", 16, socket.SOCK_RAW, 12), ("audit", 16, socket.SOCK_RAW, 9), ("uevent", 16, socket.SOCK_RAW, 15)):
+    attempt(name, socket.socket, family, kind, protocol)
 """),
     ),
     Attempt(

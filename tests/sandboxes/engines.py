@@ -27,6 +27,7 @@ _PROGRAMS = """
     bash sh cat echo ls rm mkdir mknod chmod chown chroot cp mv ln id env head tail tr wc seq sort stat du nice
     nohup readlink rmdir mkfifo sleep sync touch true false test printf yes timeout uname date dirname basename cut
     grep sed find xargs git ps pgrep pkill kill mount umount unshare setsid su hostname gawk
+    getent truncate
 """
 _FOLDERS = ("proc", "sys", "dev", "tmp", "var/tmp", "root", "etc", "run", "home", "mnt", "opt")
 _LEFT_OUT = (
@@ -89,6 +90,7 @@ def make_root(folder: Path) -> None:
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(os.path.realpath(source), place)
+    (folder / "etc/services").write_text("http 80/tcp\n")
     (folder / "etc/passwd").write_text(
         "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n"
     )

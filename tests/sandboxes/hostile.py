@@ -88,7 +88,7 @@ class Hostile(Stage):
             )
             fetch = "import urllib.request as u; print(u.urlopen('http://localhost:8123/').status)"
             serve = "python -m http.server 8123 >/dev/null 2>&1 &"
-            own = f'{serve} sleep 0.7; python -c "{fetch}"'
+            own = f'{serve} for i in $(seq 100); do python -c "{fetch}" 2>/dev/null && break; sleep 0.1; done'
 
             async def body(box: Sandbox) -> None:
                 result = await box.run(python(code), 10)
@@ -433,6 +433,7 @@ class Hostile(Stage):
     def test_nothing_written_is_there_next_time(self, make: Make, layer: Layer) -> None:
         places = "/tmp /var/tmp /dev/shm ~ . .git /run"
         write = f"for d in {places}; do echo x > $d/left-behind; done 2>/dev/null; echo 'echo HI' >> ~/.bashrc; echo 'HI' > README.md"
+
         async def scene() -> None:
             async with make(layer, SMALL) as backend:
                 async with backend.sandbox() as box:

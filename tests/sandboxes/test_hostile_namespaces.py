@@ -35,4 +35,4 @@ class TestHostileNamespaces(Hostile):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="these tests run as an ordinary user already")
 def test_hostile_as_an_ordinary_user() -> None:
-    passes_as_an_ordinary_user(__file__, "TestHostileNamespaces")
+    passes_as_an_ordinary_user(__file__, "TestHostileNamespaces and not used_up")

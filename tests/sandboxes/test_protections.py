@@ -70,3 +70,13 @@ def test_generate_refuses_before_any_work(tmp_path: Path) -> None:
     assert isinstance(done.exception, SandboxError)
     assert "cgroups is required" in str(done.exception)
     assert not out.exists()
+
+
+def test_no_answer_is_not_a_good_one() -> None:
+    """Where a tool is missing or the time is over, nothing is claimed."""
+    config = NamespacesConfig(environment={"PATH": "/nowhere"})
+    assert [(one.name, one.given) for one in asyncio.run(probe(config, ("network",)))] == [
+        ("network", "unknown")
+    ]
+    with pytest.raises(SandboxError, match="there is no cat in the sandbox"):
+        require(NamespacesConfig(environment={"PATH": "/nowhere"}, require="network"))

@@ -39,7 +39,8 @@ def for_pip(index: str) -> dict[str, str]:
 
 def _pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     parser = configparser.RawConfigParser(strict=False)
-    files = [*_PIP_FILES, environment.get("PIP_CONFIG_FILE", "")]
+    own = environment.get("PIP_CONFIG_FILE", "")
+    files = [] if own == os.devnull else [*_PIP_FILES, own]  # the null device: pip reads no file at all
     try:
         parser.read([Path(file).expanduser() for file in files if file], encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):

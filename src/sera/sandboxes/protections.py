@@ -17,7 +17,7 @@ from sera.errors import ConfigError, SandboxError
 from sera.records import Record
 from sera.sandboxes import Layer, NamespacesConfig, SandboxConfig, make_backend
 from sera.sandboxes.cgroups import CONTROLLERS, find_place
-from sera.sandboxes.walls import TIGHT, WALLS, Given
+from sera.sandboxes.walls import TIGHT, WALLS, Given, try_wall
 
 
 class Protection(Record, frozen=True):
@@ -41,7 +41,7 @@ async def probe(config: SandboxConfig, names: tuple[str, ...] = tuple(WALLS)) ->
             async def one(name: str) -> Protection:
                 wall = WALLS[name]
                 async with backend.sandbox() as box:
-                    given, detail = await wall.probe(box)
+                    given, detail = await try_wall(wall, box)
                 if given == "yes":
                     return Protection(name=name, given=given)
                 return Protection(name=name, given=given, detail=detail, follows=wall.follows, cure=wall.cure)

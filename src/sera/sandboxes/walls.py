@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from sera.sandboxes.contract import Limits, Sandbox
+from sera.sandboxes.contract import CommandResult, Limits, Sandbox
 
 Given = Literal["yes", "partly", "no", "unknown"]
 _SECONDS = 20.0
+_KILLED = 137
+"""What the shell says of a program that was killed."""
+_TOOLS = "cat cut find grep head ls mknod seq sleep tail tr unshare wc"
 TIGHT = Limits(memory_bytes=128 << 20, processes=32, disk_bytes=16 << 20, files=500, output_bytes=64 << 10)
 """Of the sandboxes in which walls are tried."""
 
@@ -34,8 +37,32 @@ class Wall(NamedTuple):
 # ── the probes ────────────────────────────────────────────────────────────────────────────────────
 
 
+class Unclear(Exception):
+    """A wall could not be tried: no answer is not a good one."""
+
+
+async def try_wall(wall: Wall, box: Sandbox) -> Finding:
+    """What became of one wall."""
+    try:
+        missing = await _output(box, f"for p in {_TOOLS}; do command -v $p >/dev/null || echo $p; done")
+        if missing:
+            raise Unclear(f"there is no {missing.split()[0]} in the sandbox to try it with")
+        return await wall.probe(box)
+    except Unclear as why:
+        return "unknown", str(why)
+    except ValueError as why:
+        return "unknown", f"the answer makes no sense: {why}"
+
+
+async def _run(box: Sandbox, command: str) -> CommandResult:
+    result = await box.run(command, _SECONDS)
+    if result.timed_out:
+        raise Unclear(f"it could not be tried within {_SECONDS:.0f} s")
+    return result
+
+
 async def _output(box: Sandbox, command: str) -> str:
-    return (await box.run(command, _SECONDS)).output.strip()
+    return (await _run(box, command)).output.strip()
 
 
 def _python(code: str) -> str:
@@ -145,7 +172,7 @@ async def _users(box: Sandbox) -> Finding:
 
 
 async def _memory(box: Sandbox) -> Finding:
-    result = await box.run("x=$(head -c 256M /dev/zero | tr '\\0' x); echo ${#x}", _SECONDS)
+    result = await _run(box, "x=$(head -c 256M /dev/zero | tr '\\0' x); echo ${#x}")
     return (
         ("yes", "") if result.limit == "memory" else ("no", "a command could take more memory than its limit")
     )
@@ -158,10 +185,12 @@ async def _cgroups(box: Sandbox) -> Finding:
         f"for n in range({most // 8}):\n  kept.append(os.memfd_create('x'))\n"
         "  [os.write(kept[-1],piece) for _ in range(8)]\nprint('all')"
     )
-    result = await box.run(_python(flood), _SECONDS)
-    if result.exit_code == 127:
-        return "unknown", "there is no python in the sandbox to try it with"
-    return ("no", "memory that no process shows is not bounded") if result.output == "all\n" else ("yes", "")
+    result = await _run(box, _python(flood))
+    if result.output == "all\n":
+        return "no", "memory that no process shows is not bounded"
+    if result.exit_code == _KILLED:
+        return "yes", ""
+    raise Unclear(f"what was to fill the memory ended otherwise: {result.output.strip()[-200:]}")
 
 
 async def _pids(box: Sandbox) -> Finding:
@@ -174,9 +203,7 @@ async def _pids(box: Sandbox) -> Finding:
 
 
 async def _disk(box: Sandbox) -> Finding:
-    await box.run(
-        "for f in fill /tmp/fill /dev/shm/fill; do head -c 15M /dev/zero > $f; done 2>/dev/null", _SECONDS
-    )
+    await _run(box, "for f in fill /tmp/fill /dev/shm/fill; do head -c 15M /dev/zero > $f; done 2>/dev/null")
     size = await _output(
         box, "cat fill /tmp/fill /dev/shm/fill 2>/dev/null | wc -c; rm -f fill /tmp/fill /dev/shm/fill"
     )

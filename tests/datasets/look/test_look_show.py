@@ -30,7 +30,7 @@ def built(
     folder = tmp_path_factory.mktemp("look") / request.param
     make_dataset(folder, byte_tokenizer, request.param, talks())
     hostile = rows(folder / "train.jsonl")[0] | {"id": "t2-7", "category": HOSTILE}
-    hostile["messages"][1]["content"] = f"{HOSTILE}\n{'x' * 1_000_000}"
+    hostile["messages"][1]["content"] = f"{HOSTILE}\n{'x' * 20_000}"
     with (folder / "train.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(hostile) + "\n")
     return folder
@@ -127,6 +127,13 @@ def test_a_terminal_gets_no_control_characters_and_no_endless_line(built: Path, 
         assert VISIBLE in text
         assert max(map(len, text.split("\n"))) < 5_000
         assert "more characters]" in text
+
+
+def test_a_line_of_a_megabyte_is_cut_on_a_terminal_and_whole_on_a_page() -> None:
+    row = {"messages": [{"role": "user", "content": "<" * 1_000_000}]}
+    view = make_view(row, 1, None)
+    assert len(view_text(view).plain) < 5_000
+    assert Page(sample_page("d", [view])).shown == ["<" * 1_000_000]
 
 
 def test_the_bar_stands_where_the_loss_is(built: Path, student: Student) -> None:

@@ -35,6 +35,15 @@ def built(
     return folder
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: str) -> Path:
+    """One in any format, for what does not depend on it."""
+    folder = tmp_path_factory.mktemp("stats") / "plain"
+    odd = sample(9, messages=talk(2), category="<b>$x$ \x1b", path="</svg><script>")
+    make_dataset(folder, byte_tokenizer, "hermes", [*talks(), odd])
+    return folder
+
+
 def stats(*arguments: object) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
@@ -86,8 +95,8 @@ def test_the_command_prints_tables_or_data(built: Path) -> None:
     assert json.loads(data.output)["statistics"]["rows"] == 7
 
 
-def test_figures_and_page_are_whole_and_harmless(built: Path, tmp_path: Path) -> None:
-    result = stats(built, "--plots", tmp_path / "a")
+def test_figures_and_page_are_whole_and_harmless(plain: Path, tmp_path: Path) -> None:
+    result = stats(plain, "--plots", tmp_path / "a")
     assert result.exit_code == 0, result.exception
     names = {file.name for file in (tmp_path / "a").iterdir()}
     assert names == {*(f"{name}.{kind}" for name in PLOTS for kind in ("svg", "png")), PAGE}
@@ -102,27 +111,27 @@ def test_figures_and_page_are_whole_and_harmless(built: Path, tmp_path: Path) ->
     assert "http://" not in page.replace("http://www.w3.org", "")
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
-    stats(built, "--plots", tmp_path / "b")
+    stats(plain, "--plots", tmp_path / "b")
     assert (tmp_path / "b" / PAGE).read_bytes() == (tmp_path / "a" / PAGE).read_bytes()
 
 
-def test_no_rows_at_all_and_one(built: Path, tmp_path: Path) -> None:
-    for lines in (b"", (built / "train.jsonl").read_bytes().split(b"\n")[0] + b"\n"):
+def test_no_rows_at_all_and_one(plain: Path, tmp_path: Path) -> None:
+    for lines in (b"", (plain / "train.jsonl").read_bytes().split(b"\n")[0] + b"\n"):
         folder = tmp_path / str(len(lines))
         folder.mkdir()
         (folder / "train.jsonl").write_bytes(lines)
-        (folder / "manifest.json").write_bytes((built / "manifest.json").read_bytes())
+        (folder / "manifest.json").write_bytes((plain / "manifest.json").read_bytes())
         assert write_plots("d", survey(folder), read_manifest(folder), folder / "plots")
         result = stats(folder)
         assert result.exit_code == 0, result.exception
 
 
-def test_wrong_places_are_one_sentence(built: Path, tmp_path: Path) -> None:
+def test_wrong_places_are_one_sentence(plain: Path, tmp_path: Path) -> None:
     result = stats(tmp_path)
     assert isinstance(result.exception, DatasetError)
     assert "is no dataset of sera's" in str(result.exception)
     (tmp_path / "file").write_text("", "utf-8")
-    result = stats(built, "--plots", tmp_path / "file")
+    result = stats(plain, "--plots", tmp_path / "file")
     assert isinstance(result.exception, DatasetError)
     assert "cannot be written" in str(result.exception)
 
@@ -143,20 +152,20 @@ def test_a_row_costs_a_few_bytes() -> None:
     assert size < 20_000 * 40
 
 
-def test_figures_are_not_loaded_for_tables(built: Path) -> None:
-    script = f"import sys; from sera.cli.dataset.stats import command; command([{str(built)!r}], standalone_mode=False); assert 'matplotlib' not in sys.modules"
+def test_figures_are_not_loaded_for_tables(plain: Path) -> None:
+    script = f"import sys; from sera.cli.dataset.stats import command; command([{str(plain)!r}], standalone_mode=False); assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
 
 
-def test_canaries_and_findings_stand_in_the_tables(built: Path, tmp_path: Path) -> None:
-    manifest = read_manifest(built)
+def test_canaries_and_findings_stand_in_the_tables(plain: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(plain)
     canary = {"row": "r1", "run": "run-1", "prompt": "Reference ab has the number ", "secret": "012345678"}
     tallies = {
         "scan/e-mail/report/values": 3, "scan/e-mail/report/rows": 2, "scan/e-mail/report/in/tool": 3,
         "scan/jwt/earlier/values": 4, "licence/MIT": 9,
     }  # fmt: skip
-    changed = msgspec.to_builtins(manifest) | {"canaries": [canary], "row_tallies": tallies}
-    (tmp_path / "train.jsonl").write_bytes((built / "train.jsonl").read_bytes())
+    changed = msgspec.to_plainins(manifest) | {"canaries": [canary], "row_tallies": tallies}
+    (tmp_path / "train.jsonl").write_bytes((plain / "train.jsonl").read_bytes())
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(changed))
     text = stats(tmp_path).output
     for words in ("Canaries: 1", "012345678", "e-mail", "tool 3", "earlier", "MIT"):

@@ -112,18 +112,14 @@ def _list(rows: "list[Numbered]") -> None:
 
 
 def _print_raw(rows: "list[Numbered]") -> None:
-    """As JSON that holds no control character, whatever the row holds."""
+    """As JSON, with escapes for all letters beyond ASCII where one of them would not be seen."""
     import json
 
-    for _, row in rows:
-        click.echo(json.dumps(row, indent=2, ensure_ascii=not _plain(row)))
-
-
-def _plain(row: object) -> bool:
     from sera.datasets.look.visible import visible
 
-    text = str(row)
-    return visible(text) == text
+    for _, row in rows:
+        text = json.dumps(row, indent=2, ensure_ascii=False)
+        click.echo(text if visible(text) == text else json.dumps(row, indent=2))
 
 
 def _print(view: "View", tokens: bool, turns: tuple[int, int] | None) -> None:

@@ -155,7 +155,7 @@ class _Desk:
             self._refuse(document, refusal.reason, refusal.detail)
         except msgspec.ValidationError as problem:
             self._refuse(document, Reason.WRONG_SHAPE, str(problem))
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             self._refuse(document, Reason.UNREADABLE, str(problem))
         else:
             self._samples.write(json_line(sample))

@@ -28,7 +28,10 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("ISC", r"permission to use, copy, modify, and/?(or)? ?distribute this software for any purpose"),
     ("MIT", r"permission is hereby granted, free of charge, to any person obtaining a copy"),
     ("PSF-2.0", r"python software foundation license version 2"),
-    ("BSD-3-Clause", r"redistribution and use in source and binary forms.*neither names? of"),
+    (
+        "BSD-3-Clause",
+        r"redistribution and use in source and binary forms.*(neither names? of|used to endorse or promote)",
+    ),
     ("BSD-2-Clause", r"redistribution and use in source and binary forms"),
 )
 """Licence → what stands near its beginning and in no other; the first that is found counts."""

@@ -16,7 +16,7 @@ from sera.datasets.exchange.licences import Licence
 from sera.datasets.exchange.to_parquet import GROUP_BYTES, ParquetFile, groups
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import CARD, MANIFEST, ROWS
-from sera.errors import DatasetError, boundary
+from sera.errors import DatasetError, UsageError, boundary
 
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -50,15 +50,26 @@ The rows quote code of these repositories. Their notices are in `LICENSES/`; kee
 
 def write_hub(dataset: BuiltDataset, folder: Path, options: Options) -> Counter[str]:
     _write_shards(dataset, folder / "data", options.shard_bytes)
+    names = [_folder_name(licence) for licence in options.licences]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two of the repositories are named alike: {', '.join(names)}. Rename a checkout")
     for licence in options.licences:
         _write_notices(licence, folder)
     (folder / CARD).write_text(_card(dataset, options.licences), "utf-8")
-    for name in (MANIFEST, *dataset.manifest.files):
-        if name not in (CARD, ROWS):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with boundary(DatasetError, f"{dataset.path / name} cannot be read"):
-                copyfile(dataset.path / name, folder / name)
+    _copy_the_rest(dataset, folder)
     return Counter()
+
+
+def _copy_the_rest(dataset: BuiltDataset, folder: Path) -> None:
+    """What lies in the dataset and its manifest names, but for rows and card. A manifest may be anybody's:
+    it is not asked for paths to open."""
+    wanted = {MANIFEST, *dataset.manifest.files} - {CARD, ROWS}
+    with boundary(DatasetError, f"a file of {dataset.path} cannot be copied"):
+        for path in sorted(dataset.path.rglob("*")):
+            place = path.relative_to(dataset.path)
+            if place.as_posix() in wanted and path.is_file() and not path.is_symlink():
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                copyfile(path, folder / place)
 
 
 def _write_shards(dataset: BuiltDataset, folder: Path, size: int) -> None:

@@ -47,8 +47,9 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
         except CannotRead as problem:
             yield case.fault(Kind.CALL_UNREADABLE, f"{server} cannot read the call: {problem}", span)
             return
-        for call in calls:
-            yield from _sound(case, span, call)
+        if read is None:
+            for call in calls:
+                yield from _sound(case, span, call)
         wanted = recorded if recorded is not None else read
         if wanted is not None and not same_calls(calls, wanted):
             yield case.fault(

@@ -212,8 +212,9 @@ def _text(token: str | dict[str, object] | None) -> str:
 
 
 def _end(template: Template, eos: str, tokenizer: "Tokenizer") -> str:
-    """What ends a turn: the first token after an assistant's words, which need not be `eos_token`."""
+    """What ends a turn: the token after an assistant's words, which need not be `eos_token`; where there is
+    none, all that the template writes there."""
     after = template.marks.after
-    first = tokenizer.encode(after, add_special_tokens=False)
-    found = after[: first.offsets[0][1]] if first.offsets else ""
-    return eos if after.startswith(eos) and eos else found
+    known = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    found = [text for text in (eos, *known) if text and after.startswith(text)]
+    return found[0] if found else after.strip()

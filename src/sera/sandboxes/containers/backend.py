@@ -39,6 +39,8 @@ _PYTHON_SECONDS = 30.0
 _UNCOUNTED = 1 << 30
 """A limit on processes that limits nothing: the kernel counts by user of the machine, the engine counts by
 container."""
+_SYSCTLS = (("kernel.msgmni", "64"), ("kernel.sem", "1000 32000 100 64"))
+"""Queues and semaphores are the kernel's own memory."""
 _MESSAGES = "/run/sandbox"
 _OWN_PROCESSES = 8
 _ULIMITS = (("core", 0), ("nofile", 4096), ("nproc", 32_768))
@@ -316,28 +318,25 @@ def _run_options(config: ContainersConfig, size: int, files: int, mounted: bool)
         f"--pids-limit={limits.processes + _OWN_PROCESSES}",
         *((f"--cpus={limits.cpus}",) if limits.cpus else ()),
         *((f"--platform={config.platform}",) if config.platform else ()),
-        *_ulimits(config),
+        *_engine_options(config),
+        *(f"--sysctl={name}={value}" for name, value in _SYSCTLS),
         *_storage_options(config, size, files),
         *config.options,
         f"--entrypoint={SEEN}/so/loader",
     ]
 
 
-def _ulimits(config: ContainersConfig) -> list[str]:
-    """Podman raises limits unasked, which fails where it has no right to."""
-    return (
-        [f"--ulimit={name}={most}:{most}" for name, most in _ULIMITS]
-        if isinstance(config, PodmanConfig)
-        else []
-    )
+def _engine_options(config: ContainersConfig) -> list[str]:
+    """Where the engines differ."""
+    if isinstance(config, PodmanConfig):  # raises limits unasked, which fails where it has no right to
+        return [f"--ulimit={name}={most}:{most}" for name, most in _ULIMITS]
+    return ["--dns=127.0.0.1", "--dns-search=."] if config.network == "none" else []
 
 
 def _storage_options(config: ContainersConfig, size: int, files: int) -> list[str]:
     """File systems in memory for what commands write, and for process 1's own."""
     limits: Limits = config.limits
-    podman = isinstance(
-        config, PodmanConfig
-    )  # which does not know `nr_inodes`, but copies unless told not to
+    podman = isinstance(config, PodmanConfig)  # knows no `nr_inodes`, and copies what it covers
     places = {_MESSAGES: f"size={_MESSAGE_BYTES + limits.disk_bytes},mode=0755"}
     for place, (of_bytes, of_files) in _SHARES.items():
         if place == "" and config.owns_tree:

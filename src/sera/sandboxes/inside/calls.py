@@ -92,6 +92,8 @@ _SOCKET, _FCNTL = (41, 198), (72, 25)
 _IOCTL, _CLONE, _CLONE3, _PRLIMIT = (16, 29), (56, 220), (435, 435), (302, 261)
 _FAMILIES = (1, 2, 10, 16)
 """Sockets of a path, of IPv4 and IPv6, and of the kernel's own notices: those that namespaces cover."""
+_PROTOCOLS = (0, 1, 6, 17, 58)
+"""Of those: the family's own, ICMP, TCP, UDP. Asking for another has the kernel load a module."""
 _SET_LEASE = 1024
 _TERMINAL = (0x5412, 0x541C, 0x5423)
 """TIOCSTI and TIOCLINUX type into a terminal or paste into it; TIOCSETD loads line disciplines."""
@@ -135,7 +137,7 @@ def _install(program: bytes) -> None:
 def _of_sandbox(machine: str) -> bytes:
     rules = [_always(numbers, errno.ENOSYS) for numbers in _MISSING.values()]
     rules += [_with_values(_FCNTL, 1, (_SET_LEASE,), errno.EINVAL)]
-    rules += [_without_values(_SOCKET, 0, _FAMILIES, errno.EAFNOSUPPORT)]
+    rules += [_sockets()]
     return _program(machine, rules)
 
 
@@ -173,9 +175,12 @@ def _with_values(call: _Numbers, argument: int, values: Iterable[int], error: in
     return call, [_load(argument), *tests, _ALLOW]
 
 
-def _without_values(call: _Numbers, argument: int, values: Iterable[int], error: int) -> _Rule:
-    tests = [step for value in values for step in ((_EQUAL, 0, 1, value), _ALLOW)]
-    return call, [_load(argument), *tests, _refuse(error)]
+def _sockets() -> _Rule:
+    """Of these families and these protocols alone."""
+    families = [(_EQUAL, len(_FAMILIES) - n, 0, family) for n, family in enumerate(_FAMILIES)]
+    protocols = [step for number in _PROTOCOLS for step in ((_EQUAL, 0, 1, number), _ALLOW)]
+    other_family, other_protocol = _refuse(errno.EAFNOSUPPORT), _refuse(errno.EPROTONOSUPPORT)
+    return _SOCKET, [_load(0), *families, other_family, _load(2), *protocols, other_protocol]
 
 
 def _with_bits(call: _Numbers, argument: int, bits: int, error: int) -> _Rule:
