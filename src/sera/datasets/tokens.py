@@ -11,6 +11,7 @@ marks are tokens of their own.
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,10 +70,17 @@ def read_tokenizer(path: str = "") -> "tuple[Tokenizer, str]":
         data = file.read_bytes()
     # The library raises plain `Exception` for a file it cannot use.
     with boundary(DatasetError, f"{file} is not a tokenizer.json; {_CURE}", Exception):
-        tokenizer = Tokenizer.from_buffer(data)
+        tokenizer = _parse(data, Tokenizer)
+    return tokenizer, hashlib.sha256(data).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _parse(data: bytes, library: "type[Tokenizer]") -> "Tokenizer":
+    """Reading one takes a second, and a build needs the same several times."""
+    tokenizer = library.from_buffer(data)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer, hashlib.sha256(data).hexdigest()
+    return tokenizer
 
 
 def _installed() -> Path:
