@@ -35,7 +35,11 @@ def teacher() -> Iterator[tuple[Counting, str]]:
     counting = Counting(RehearsalConfig(latency=0.06))
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(counting, "rehearsal"), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+            make_app(counting, "rehearsal"),
+            port=0,
+            log_level="error",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=server.run)

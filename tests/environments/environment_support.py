@@ -139,5 +139,7 @@ def fill_index(folder: Path) -> None:
 
 def only(folder: Path) -> dict[str, str]:
     """Variables that make uv and pip use that index, and nothing else."""
-    place = {"UV_FIND_LINKS": str(folder), "PIP_FIND_LINKS": str(folder)}
-    return {**place, "UV_NO_INDEX": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    settings = folder / "uv.toml"
+    settings.write_text(f"[pip]\nno-index = true\nfind-links = ['{folder}']\n", "utf-8")
+    for_pip = {"PIP_FIND_LINKS": str(folder), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    return {"UV_CONFIG_FILE": str(settings), **for_pip}

@@ -287,6 +287,17 @@ def test_a_mixed_repository_in_the_order_of_its_files(tmp_path: Path) -> None:
     assert only.skipped == {}
 
 
+def test_a_language_of_which_there_is_little_is_left_aside(tmp_path: Path) -> None:
+    body = "(a):\n    b = a + 1\n    c = b * 2\n    return c\n"
+    (tmp_path / "most.py").write_text("".join(f"def f{n}{body}" for n in range(20)))
+    (tmp_path / "page.js").write_text("function g(a) {\n  let b = a;\n  b += 1;\n  return b;\n}\n")
+    found = index_functions(tmp_path)
+    assert found.languages == {"python": 20}
+    assert found.left_out == {"javascript beside the main language": 1}
+    asked = index_functions(tmp_path, IndexRules(languages=("python", "javascript")))
+    assert asked.languages == {"python": 20, "javascript": 1}
+
+
 def test_no_suffix_belongs_to_two_languages() -> None:
     suffixes = [suffix for language in LANGUAGES for suffix in language.suffixes]
     assert len(suffixes) == len(set(suffixes))

@@ -215,6 +215,7 @@ def podman_engine() -> Iterator[EngineAtHand]:
         (folder / "containers.conf").write_text(
             f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nruntime = "{runtime}"\n'
             f'tmp_dir = "{folder}/tmp"\n'
+            '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=32768:32768"]\n'
         )
         environment = {
             "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",

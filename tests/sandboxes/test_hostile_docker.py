@@ -1,6 +1,7 @@
 """The Docker backend against commands that mean harm. Slow, a container for each: `make soak`."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
@@ -22,6 +23,18 @@ def engine() -> Iterator[EngineAtHand]:
 
 @pytest.mark.usefixtures("engine")
 class TestHostileDocker(Hostile):
+    not_promised: ClassVar = {
+        "what the kernel tells": "the engine shows /proc/key-users",
+        "control groups": "the engine shows the container's own group, read-only",
+        "standing of process 1": "a command may come to stand level with process 1, never before it",
+        "watches": "inotify instances are counted by user of the machine",
+    }
+    expected: ClassVar = {
+        "nothing but the loopback": r"\Alo\n0\nnone\n(search \.\n)?nameserver 127\.0\.0\.1\n\Z"
+    }
+    shown = frozenset({"sys", "/proc/key-users"})
+    limits_watches = False
+
     @pytest.fixture(scope="class")
     @classmethod
     def make(cls, engine: EngineAtHand) -> Make:

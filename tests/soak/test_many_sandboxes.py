@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from engines import IMAGE, EngineAtHand, docker_engine, in_use
 from stage import make_layer
 
 from sera.sandboxes import NamespacesConfig, SandboxConfig, make_backend
+from sera.sandboxes.containers.backend import FOLDER
 from sera.sandboxes.containers.config import DockerConfig
 from sera.sandboxes.contract import Layer, Limits
+from sera.sandboxes.leases import own_lease, read_lease
 
 pytestmark = pytest.mark.soak
 
@@ -29,8 +32,8 @@ import asyncio, pathlib, sys
 from sera.sandboxes import make_backend
 from sera.sandboxes.contract import Layer
 from test_many_sandboxes import config_of, many
-tree, commit, kind = sys.argv[1:]
-asyncio.run(many(Layer(tree=pathlib.Path(tree), commit=commit), config_of(kind), 100000, told=True))
+tree, commit, kind, marker = sys.argv[1:]
+asyncio.run(many(Layer(tree=pathlib.Path(tree), commit=commit), config_of(kind), 100000, marker, told=True))
 """
 
 
@@ -41,7 +44,7 @@ def config_of(kind: str) -> SandboxConfig:
     )
 
 
-async def many(layer: Layer, config: SandboxConfig, count: int, told: bool = False) -> int:
+async def many(layer: Layer, config: SandboxConfig, count: int, marker: str, told: bool = False) -> int:
     """Make, use and leave that many sandboxes, some at a time."""
     places, done = asyncio.Semaphore(AT_ONCE), 0
 
@@ -49,7 +52,9 @@ async def many(layer: Layer, config: SandboxConfig, count: int, told: bool = Fal
         nonlocal done
         async with places:
             async with backend.sandbox() as box:
-                await box.run(f"setsid nohup sleep 8642 >/dev/null 2>&1 & echo {number} > new; cat new", 30)
+                await box.run(
+                    f"setsid nohup sleep {marker} >/dev/null 2>&1 & echo {number} > new; cat new", 30
+                )
                 assert f"+{number}" in await box.patch()
             done += 1
             if told and done == AT_ONCE:
@@ -62,28 +67,40 @@ async def many(layer: Layer, config: SandboxConfig, count: int, told: bool = Fal
     return done
 
 
-def _processes() -> int:
+def _processes(marker: str) -> int:
+    """Processes that a sandbox of this test started, or that hold one."""
+
     def text(path: Path) -> str:
         try:
             return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             return ""
 
-    marks = ("sleep 8642", "sera.lease", "inside.spawner", "inside.contained")
-    return sum(any(mark in text(path) for mark in marks) for path in Path("/proc").glob("[0-9]*/cmdline"))
+    return sum(marker in text(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
 
-def _counts(engine: EngineAtHand | None) -> dict[str, int]:
-    """Everything that could leak, counted."""
-    groups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names if name.startswith("sera-")]
+def _counts(marker: str, folder: Path, engine: EngineAtHand | None) -> dict[str, int]:
+    """Everything of this test's that could leak, counted; others may work on this machine."""
+    groups = [read_lease(path.name[len("sera-") :].rpartition("-")[0]) for path in _groups()]
+    children = Path("/proc/self/task").glob("*/children")
     return {
-        "processes": _processes(),
-        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "groups": len([name for name in groups if not name.startswith("sera-test")]),
-        "folders": len(list(Path("/tmp").glob("sera-archive-*"))),
+        "processes": _processes(marker),
+        "children": sum(len(path.read_text().split()) for path in children),
+        "mounts": Path("/proc/self/mountinfo").read_text().count(str(folder)),
+        "groups": sum(lease is not None and (not lease.held or lease == own_lease()) for lease in groups),
+        "folders": len(list(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "containers": len(engine.run("ps", "--all", "--quiet").split()) if engine else 0,
     }
+
+
+def _groups() -> list[Path]:
+    return [
+        Path(top, name)
+        for top, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name.startswith("sera-")
+    ]
 
 
 def _soon(condition: Callable[[], bool]) -> bool:
@@ -107,25 +124,27 @@ def layer(tmp_path: Path) -> Layer:
 
 
 def _check(layer: Layer, kind: str, count: int, engine: EngineAtHand | None) -> None:
-    before = _counts(engine)
-    start = time.monotonic()
-    assert asyncio.run(many(layer, config_of(kind), count)) == count
+    marker = f"8642{os.getpid()}"
+
+    def counts() -> dict[str, int]:
+        return _counts(marker, layer.tree, engine)
+
+    before, start = counts(), time.monotonic()
+    assert asyncio.run(many(layer, config_of(kind), count, marker)) == count
     print(f"{count} sandboxes of {kind}, {AT_ONCE} at once: {time.monotonic() - start:.0f} s")
-    assert _soon(lambda: _counts(engine) == before), (before, _counts(engine))
-    _kill_in_the_middle(layer, kind)
+    assert _soon(lambda: counts() == before), (before, counts())
+    _kill_in_the_middle(layer, kind, marker)
+    assert _soon(lambda: _processes(marker) == 0)
     gc = [sys.executable, "-m", "sera", "gc", "--json"]
-    assert _soon(lambda: _processes() == before["processes"])
     done = subprocess.run(gc, check=True, capture_output=True, text=True)
     print(f"after SIGKILL, sera gc removed {len(json.loads(done.stdout))}")
-    assert _soon(lambda: _counts(engine) == before), (before, _counts(engine))
-    again = subprocess.run(gc, check=True, capture_output=True, text=True)
-    assert json.loads(again.stdout) == []
+    assert _soon(lambda: counts() == before), (before, counts())
 
 
-def _kill_in_the_middle(layer: Layer, kind: str) -> None:
+def _kill_in_the_middle(layer: Layer, kind: str, marker: str) -> None:
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "sandboxes")])
     host = subprocess.Popen(
-        [sys.executable, "-c", _HOST, str(layer.tree), layer.commit, kind],
+        [sys.executable, "-c", _HOST, str(layer.tree), layer.commit, kind, marker],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},

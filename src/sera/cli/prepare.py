@@ -70,7 +70,10 @@ def command(
     from sera.settings import load_config
 
     config = load_config(
-        PrepareConfig, file, as_texts(pairs), {"environment.python": python, "commits": commits, "since": since}
+        PrepareConfig,
+        file,
+        as_texts(pairs),
+        {"environment.python": python, "commits": commits, "since": since},
     )
     if revisions and config.commits:
         raise click.UsageError("--commit names commits, --commits chooses them: give one of the two")

@@ -86,8 +86,8 @@ class DatasetConfig(Config, frozen=True):
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a dataset carries them: without paths, which mean nothing elsewhere."""
-        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=str))
-        settings["safety"] = self.safety.recorded()
+        shown = msgspec.structs.asdict(self) | {"safety": self.safety.recorded()}
+        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(shown, enc_hook=str))
         for key in ("tokenizer", "student", "template", "workers", "held_out"):
             del settings[key]
         del settings["benchmarks"]["files"]

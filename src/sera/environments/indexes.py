@@ -24,6 +24,7 @@ def for_uv(index: str) -> dict[str, str]:
         return {}
     settings = _pip_settings()
     found = {
+        "UV_FIND_LINKS": ",".join(settings.get("find-links", "").split()),
         "UV_DEFAULT_INDEX": settings.get("index-url", ""),
         "UV_INDEX": " ".join(settings.get("extra-index-url", "").split()),
     }

@@ -84,6 +84,7 @@ class Uv:
 
     def _environment(self, index: str) -> dict[str, str]:
         return {
+            "UV_SYSTEM_CERTS": os.environ.get("UV_SYSTEM_CERTS", "1"),  # as pip does
             "UV_NO_PROGRESS": "1",
             "NO_COLOR": "1",
             "UV_PYTHON_DOWNLOADS": "never",

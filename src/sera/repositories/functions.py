@@ -12,12 +12,13 @@ reasons in Python:
     overload, abstract   by decorator
     dunder      a special method without any control flow, such as an `__init__` that only assigns
     too short, too long  by `IndexRules`, in every language
+    … beside the main language  there is little of it, and nobody asked for it
 """
 
 import gc
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from sera.repositories.staging import read_regular
 from sera.settings import Config, Count
 
 LanguageName = Literal["python", "javascript", "typescript", "go", "rust", "java"]
+_SMALL_PART = 0.1
 
 
 class IndexRules(Config, frozen=True):
@@ -43,7 +45,8 @@ class IndexRules(Config, frozen=True):
     max_file_bytes: Count = 1_000_000
     """A larger file is not read."""
     languages: tuple[LanguageName, ...] = ()
-    """Languages to sample from. Empty: all; those but Python need the extra `languages`."""
+    """Languages to sample from; those but Python need the extra `languages`. Empty: the languages that hold
+    at least a tenth of what could be sampled, so that the scripts of a web page do not mix with a library."""
 
 
 class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +119,21 @@ def _judged(read: dict[str, list[Any]], rules: IndexRules) -> tuple[list[Functio
             functions[function.id] = function
             if reason := reason or _length(function, rules):
                 refused[function.id] = reason
+    if not rules.languages:
+        refused |= _aside(functions.values(), refused)
     return list(functions.values()), refused
+
+
+def _aside(functions: Iterable[Function], refused: Container[str]) -> dict[str, str]:
+    """Functions of languages that are a small part of what could be sampled."""
+    open_ones = [function for function in functions if function.id not in refused]
+    counts = Counter(function.language for function in open_ones)
+    least = _SMALL_PART * len(open_ones)
+    return {
+        function.id: f"{function.language} beside the main language"
+        for function in open_ones
+        if counts[function.language] < least
+    }
 
 
 def _length(function: Function, rules: IndexRules) -> str:

@@ -14,7 +14,8 @@ remain.
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _HOME = 0
 _SPARE_BYTES = 64 << 20
 _FILE_BYTES = 1 << 10
 """What the kernel keeps in memory of a file, beside its content."""
+_BOUNDS = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max")
 _SPARE_PROCESSES = 32
 _PERIOD_US = 100_000
 _SHARES, _WEIGHT = 335, 33
@@ -52,7 +54,9 @@ class Groups:
     def __init__(self, place: Place, limits: Limits, tree_bytes: int = 0) -> None:
         """`tree_bytes`: what a sandbox holds in memory of the tree itself, where it is a copy."""
         self._place = place
-        self._settings = _settings(limits, tree_bytes)
+        self._bound = _bound(limits) + tree_bytes
+        self._room = limits.memory_bytes + 2 * limits.disk_bytes
+        self._settings = _settings(limits, self._bound)
         self._ending: set[Path] = set()
         for parent in set(place.parents.values()):
             for leftover in _leftovers_in(parent):
@@ -82,28 +86,44 @@ class Groups:
         self._ending |= set(directories)
         self._ending = {path for path in self._ending if not _try_remove(path)}
 
+    @contextmanager
+    def widened(self, group: Collection[Path]) -> Iterator[None]:
+        """More memory for a while, for our own work inside while commands stand still: with none left, the
+        kernel would end process 1."""
+        self._set_bound(group, self._bound + self._room)
+        try:
+            yield
+        finally:
+            self._set_bound(group, self._bound)
+
+    def _set_bound(self, group: Collection[Path], most: int) -> None:
+        """Version 1 has two bounds, of which the first must not pass the second on the way."""
+        for name in reversed(_BOUNDS) if most > self._bound else _BOUNDS:
+            for directory in group:
+                with suppress(OSError):  # not lowered below what is in use: the bound stays where it is
+                    _set(directory / name, f"{most}")
+
     @property
     def ending(self) -> bool:
         """Whether a removed group is still there."""
         return bool(self._ending)
 
 
-def _settings(limits: Limits, tree_bytes: int) -> dict[str, list[tuple[str, str]]]:
-    """What to write where, by controller; files that a version does not have are passed over.
+def _bound(limits: Limits) -> int:
+    """What a sandbox writes to its disk is memory of the group as well, so its bound lies above the sum of both
+    limits: the watch keeps the first, the size of the file system the second, the group what escapes them."""
+    return limits.memory_bytes + limits.disk_bytes + limits.files * _FILE_BYTES + _SPARE_BYTES
 
-    What a sandbox writes to its disk is memory of the group as well, so its bound lies above the sum of both
-    limits: the watch keeps the first, the size of the file system the second, the group what escapes them.
-    """
-    memory = limits.memory_bytes + limits.disk_bytes + limits.files * _FILE_BYTES + tree_bytes + _SPARE_BYTES
+
+def _settings(limits: Limits, bound: int) -> dict[str, list[tuple[str, str]]]:
+    """What to write where, by controller; files that a version does not have are passed over."""
     cpu = [("cpu.shares", f"{_SHARES}"), ("cpu.weight", f"{_WEIGHT}")]
     if limits.cpus is not None:
         quota = round(limits.cpus * _PERIOD_US)
         cpu += [("cpu.cfs_quota_us", f"{quota}"), ("cpu.max", f"{quota} {_PERIOD_US}")]
     return {
         "memory": [
-            ("memory.limit_in_bytes", f"{memory}"),
-            ("memory.memsw.limit_in_bytes", f"{memory}"),
-            ("memory.max", f"{memory}"),
+            *((name, f"{bound}") for name in _BOUNDS),
             ("memory.swap.max", "0"),
         ],
         "pids": [("pids.max", f"{limits.processes + _SPARE_PROCESSES}")],

@@ -17,8 +17,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,16 @@ _decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
 class NamespaceSandbox:
     """One sandbox, as `Sandbox` promises."""
 
-    def __init__(self, connection: Connection, workdir: str, largest: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        workdir: str,
+        largest: int,
+        room: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """`room` gives the sandbox more memory for as long as it is held."""
         self._connection = connection
+        self._room = room
         self._workdir = workdir
         self._largest = largest
 
@@ -88,7 +96,8 @@ class NamespaceSandbox:
             return [Entry(name, is_directory) for name, is_directory in _decode_entries(body)]
 
     async def patch(self) -> str:
-        _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
+        with self._room():
+            _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
         return body.decode(errors="replace")
 
     async def state(self) -> str:
@@ -221,6 +230,9 @@ class Namespaces:
             if self._groups:
                 self._groups.remove(group)
 
+    def _room(self, group: list[Path]) -> AbstractContextManager[None]:
+        return self._groups.widened(group) if self._groups else nullcontext()
+
     def _make_group(self) -> list[Path]:
         with boundary(SandboxError, "cannot make a control group (sandbox.cgroups=false goes without)"):
             return self._groups.create() if self._groups else []
@@ -232,7 +244,8 @@ class Namespaces:
             reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
             if reply.error:
                 raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
-            yield NamespaceSandbox(connection, self._config.workdir, self._config.limits.read_bytes)
+            largest = self._config.limits.read_bytes
+            yield NamespaceSandbox(connection, self._config.workdir, largest, lambda: self._room(group))
         finally:
             await _close(connection)
 

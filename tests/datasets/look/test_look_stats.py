@@ -164,7 +164,7 @@ def test_canaries_and_findings_stand_in_the_tables(plain: Path, tmp_path: Path) 
         "scan/e-mail/report/values": 3, "scan/e-mail/report/rows": 2, "scan/e-mail/report/in/tool": 3,
         "scan/jwt/earlier/values": 4, "licence/MIT": 9,
     }  # fmt: skip
-    changed = msgspec.to_plainins(manifest) | {"canaries": [canary], "row_tallies": tallies}
+    changed = msgspec.to_builtins(manifest) | {"canaries": [canary], "row_tallies": tallies}
     (tmp_path / "train.jsonl").write_bytes((plain / "train.jsonl").read_bytes())
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(changed))
     text = stats(tmp_path).output

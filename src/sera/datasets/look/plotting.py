@@ -6,6 +6,9 @@ that it turns dark with its page; by itself it carries both sets of them. Text s
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sera.errors import UsageError
@@ -74,7 +77,8 @@ def new_figure(across: str, up: str, height: float = _SIZE[1]) -> "tuple[Figure,
 def as_png(figure: "Figure") -> bytes:
     """On white, for where there is no page around it."""
     target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=_DOTS, metadata={"Software": None})
+    with _without_complaints():
+        figure.savefig(target, format="png", dpi=_DOTS, metadata={"Software": None})
     return target.getvalue()
 
 
@@ -83,7 +87,7 @@ def as_svg(figure: "Figure", name: str) -> str:
     import matplotlib
 
     target = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.hashsalt": name}), _without_complaints():
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     text = target.getvalue()
     text = re.sub(r"\A.*?(?=<svg )", "", text, count=1, flags=re.DOTALL)
@@ -92,6 +96,14 @@ def as_svg(figure: "Figure", name: str) -> str:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text
+
+
+@contextmanager
+def _without_complaints() -> Iterator[None]:
+    """A name may hold letters that the font lacks: they are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def standing_alone(svg: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from sera.datasets.safety.rules import Group, kinds
 from sera.redaction import RedactionConfig
 from sera.redaction.values import known_values
-from sera.settings import Config, to_tree
+from sera.settings import Config
 
 Action = Literal["redact", "drop", "report", "ignore"]
 """What becomes of a value: a placeholder in its place, the whole sample left out, only counted, nothing."""
@@ -67,7 +67,7 @@ class SafetyConfig(Config, frozen=True):
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a dataset carries them: without the names of what is secret on this machine."""
-        settings = to_tree(self)
+        settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=str))
         for key in ("variables", "harmless", "file"):
             del settings[key]
         return settings
