@@ -7,6 +7,7 @@
     ├── PrepareError           the repository's environment cannot be built, or is gone
     ├── RunError               the run directory is locked, damaged or of another version
     ├── DatasetError           a dataset cannot be built from what is there
+    ├── TasksError             tasks cannot be built, or are not what they should be
     ├── ModelError             weights are not here, are not what they should be, or cannot be run
     ├── TeacherUnusable        no request can succeed (wrong key, model or address): ends the run
     ├── BudgetExhausted        the next request might cost more than is left: ends the run, nothing is lost
@@ -53,6 +54,10 @@ class RunError(SeraError):
 
 class DatasetError(SeraError):
     """A dataset cannot be built from what is there."""
+
+
+class TasksError(SeraError):
+    """Tasks of a repository cannot be built, or a set of them is not what it should be."""
 
 
 class ModelError(SeraError):

@@ -1,6 +1,7 @@
 """`sera prepare` by the command line, and runs that use what it made."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -67,6 +68,36 @@ def test_prepare_and_generate(sera: Sera, place: Path, more: dict[str, str]) -> 
     shutil.rmtree(told["path"])
     gone = sera("generate", project, "--out", run, "--functions", 2, code=1, **more)
     assert "which is gone: `sera prepare" in gone.stderr
+
+
+def test_commits_share_an_environment(sera: Sera, place: Path, more: dict[str, str]) -> None:
+    history = place / "history"
+    write_tree(history, PROJECT)
+    who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+    def git(*words: str, day: int = 1) -> None:
+        when = {
+            f"GIT_{role}_DATE": f"{1_700_000_000 + day * 86_400} +0000" for role in ("AUTHOR", "COMMITTER")
+        }
+        subprocess.run(["git", *words], cwd=history, env=os.environ | who | when, check=True, timeout=20)
+
+    git("init", "--quiet")
+    for day in (0, 10, 50, 100):
+        (history / "src/tinycalc/day.py").write_text(f"day = {day}\n")
+        git("add", "--all")
+        git("commit", "--quiet", "-m", "day", day=day)
+    arguments = ["prepare", history, "--commits", 3, "--since", "100d", "--set", "check.tests=0"]
+    told = json.loads(sera(*arguments, "--json", **more).stdout)
+    assert len({one["commit"] for one in told}) == len({one["path"] for one in told}) == 3
+    assert len({one["prefix"] for one in told}) == 1
+    assert all(one["works"] for one in told)
+    assert "3 snapshots, 1 environments" in sera(*arguments, **more).stdout
+    named = json.loads(
+        sera(
+            "prepare", history, "--commit", told[1]["commit"], "--set", "check.tests=0", "--json", **more
+        ).stdout
+    )
+    assert named[0]["path"] == told[1]["path"]
 
 
 def test_an_interrupt_leaves_nothing_half_done(place: Path, more: dict[str, str]) -> None:

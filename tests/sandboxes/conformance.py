@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from stage import SCENE_SECONDS, SMALL, Make, Play, Stage, alive_with, gone_soon, make_layer
@@ -35,6 +36,9 @@ STATE_COMMANDS = (
 
 class Conformance(Stage):
     """Inherit and provide `make`, of scope `class`."""
+
+    crowd: ClassVar[int] = 40
+    """Sandboxes open at once."""
 
     # ── the shell ─────────────────────────────────────────────────────────────────────────────────
 
@@ -516,7 +520,7 @@ class Conformance(Stage):
 
         async def scene() -> None:
             async with make(layer, SMALL) as backend:
-                await asyncio.gather(*(one(backend, number) for number in range(40)))
+                await asyncio.gather(*(one(backend, number) for number in range(self.crowd)))
 
         asyncio.run(scene())
 

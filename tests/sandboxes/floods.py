@@ -113,9 +113,9 @@ FLOODS = (
             "  except BlockingIOError: pass",
             "a,b=socket.socketpair(); kept.append((a,b)); [s.setsockopt(socket.SOL_SOCKET,socket.SO_SNDBUF,1<<20) for s in (a,b)]; fill(a); fill(b)",
             1900,
-            unmapped=True,
         ),
         r"\A([1-9]\d*\n)?\Z",
+        unmapped=True,
     ),
     Flood(
         "pipes",

@@ -33,6 +33,8 @@ def engine() -> Iterator[EngineAtHand]:
 
 @pytest.mark.usefixtures("engine")
 class TestDocker(Conformance):
+    crowd = 8
+
     @pytest.fixture(scope="class")
     @classmethod
     def make(cls, engine: EngineAtHand) -> Make:

@@ -22,6 +22,8 @@ def engine() -> Iterator[EngineAtHand]:
 
 @pytest.mark.usefixtures("engine")
 class TestPodman(Conformance):
+    crowd = 8
+
     @pytest.fixture(scope="class")
     @classmethod
     def make(cls, engine: EngineAtHand) -> Make:

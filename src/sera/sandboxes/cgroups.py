@@ -110,8 +110,9 @@ class Groups:
 
 
 def _bound(limits: Limits) -> int:
-    """What a sandbox writes to its disk is memory of the group as well, so its bound lies above the sum of both
-    limits: the watch keeps the first, the size of the file system the second, the group what escapes them."""
+    """What a sandbox writes to its disk is memory of the group as well, so its bound lies above the sum of
+    both limits: the watch keeps the first, the size of the file system the second, the group what escapes
+    them."""
     return limits.memory_bytes + limits.disk_bytes + limits.files * _FILE_BYTES + _SPARE_BYTES
 
 

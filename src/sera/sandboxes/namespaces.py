@@ -55,7 +55,7 @@ class NamespaceSandbox:
         connection: Connection,
         workdir: str,
         largest: int,
-        room: Callable[[], AbstractContextManager[None]],
+        room: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """`room` gives the sandbox more memory for as long as it is held."""
         self._connection = connection

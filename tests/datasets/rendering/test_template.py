@@ -39,7 +39,7 @@ def turns(said: list[tuple[str, str, list[tuple[str, dict[str, Any]]], str]]) ->
     return messages
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(texts, texts, calls, texts), max_size=3), st.booleans())
 def test_chatml_writes_structured_rows_as_the_hermes_format_does(
     said: list[tuple[str, str, list[tuple[str, dict[str, Any]]], str]], as_objects: bool

@@ -72,9 +72,10 @@ class TextFormat:
         return first.content
 
     def _assistant(self, message: Message) -> str:
-        thought = f"<think>\n{message.reasoning}\n</think>\n\n" if message.reasoning else ""
+        thought = f"<think>\n{message.reasoning}\n</think>" if message.reasoning else ""
         calls = [f"<tool_call>\n{self.dialect.write(call)}\n</tool_call>" for call in message.tool_calls]
-        return thought + "\n".join([message.content, *calls] if message.content else calls)
+        spoken = "\n".join([message.content, *calls] if message.content else calls)
+        return "\n\n".join(filter(None, (thought, spoken)))
 
     def _legible(self, message: Message, text: str, tools: Tools) -> bool:
         calls = [(call.name, arguments_of(call)) for call in message.tool_calls]

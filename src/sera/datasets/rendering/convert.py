@@ -25,7 +25,7 @@ _OPEN, _CLOSE = "<tool_response>\n", "\n</tool_response>"
 def convert_row(row: Row, source: str, target: str, tools: Tools = ()) -> dict[str, Any]:
     """The row of the format `source` in the format `target`.
 
-    `tools` are the definitions as the harness profile has them; needed for `xml` rows, which keep only a part.
+    `tools` are the definitions as the harness profile has them; `xml` rows need them, they keep only a part.
     The columns `tokens` and `ratio` stay as they are: count the rows again if their tokens matter.
     Raises `DatasetError` if something would be lost.
     """
@@ -54,8 +54,8 @@ def _tools(row: Row, source: str, given: Tools) -> Tools:
         return tools_in(source, prompt)
     if not prompt.endswith(Xml().describe(given)):
         raise DatasetError(
-            f"sample {row.get('id')}: an xml row does not hold the whole definitions of its tools: give those "
-            f"of its harness profile"
+            f"sample {row.get('id')}: an xml row does not hold the whole definitions of its tools: give "
+            f"those of its harness profile"
         )
     return given
 

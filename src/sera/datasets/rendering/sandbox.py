@@ -23,7 +23,7 @@ from sera.datasets.rendering.template import BEGIN, END
 
 MAX_SOURCE = 256 * 1024
 """Longest template, in characters."""
-_MAX_STEPS = 1_000_000
+_MAX_STEPS = 300_000
 """Rounds of loops and calls in one rendering."""
 _MAX_TEXT = 64 * 1024 * 1024
 """Longest text in characters."""
@@ -204,6 +204,8 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
         size += len(part)
         _bound(size)
         parts.append(part)
+        if len(parts) > _MAX_STEPS:
+            raise SecurityError(f"the template writes a value of more than {_MAX_STEPS:,} parts")
     return "".join(parts)
 
 
