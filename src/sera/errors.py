@@ -9,6 +9,7 @@
     ├── DatasetError           a dataset cannot be built from what is there
     ├── TasksError             tasks cannot be built, or are not what they should be
     ├── ModelError             weights are not here, are not what they should be, or cannot be run
+    ├── TrainError             a student cannot be trained with this, or its training failed
     ├── TeacherUnusable        no request can succeed (wrong key, model or address): ends the run
     ├── BudgetExhausted        the next request might cost more than is left: ends the run, nothing is lost
     ├── Halted                 somebody asked the run to stop; everything is saved
@@ -62,6 +63,10 @@ class TasksError(SeraError):
 
 class ModelError(SeraError):
     """Weights are not on this machine, are not what they should be, or cannot be run."""
+
+
+class TrainError(SeraError):
+    """A student cannot be trained with what is there, or its training failed."""
 
 
 class TeacherUnusable(SeraError):

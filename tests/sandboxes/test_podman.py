@@ -1,5 +1,7 @@
 """The Podman backend: the conformance suite in containers with storage of their own. Slow: `make soak`."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,9 @@ from stage import Make
 
 from sera.sandboxes.containers.backend import Containers
 from sera.sandboxes.containers.config import PodmanConfig
+from sera.sandboxes.containers.engine import LEASE
 from sera.sandboxes.contract import Layer, Limits
+from sera.sandboxes.leases import own_lease
 
 pytestmark = pytest.mark.soak
 
@@ -31,3 +35,12 @@ class TestPodman(Conformance):
             return Containers(layer, PodmanConfig(image=IMAGE, limits=limits, program=engine.program))
 
         return make
+
+
+def test_gc_finds_containers_of_podman(engine: EngineAtHand) -> None:
+    leases = {"dead": own_lease()._replace(start=1), "held": own_lease()}
+    for name, lease in leases.items():
+        engine.run("create", f"--name=sera-test-{name}", f"--label={LEASE}={lease}", IMAGE, "true")
+    subprocess.run([sys.executable, "-m", "sera", "gc"], check=True, capture_output=True)
+    assert engine.run("ps", "--all", "--format", "{{.Names}}").split() == ["sera-test-held"]
+    engine.run("rm", "sera-test-held")

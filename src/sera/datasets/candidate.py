@@ -3,6 +3,7 @@ that a sample refused by a cheap filter is neither rendered nor counted.
 """
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -52,7 +53,16 @@ class Figures(Record, frozen=True, kw_only=True, gc=False):
 class Candidate:
     """One sample, rendered in one format and counted with one tokenizer."""
 
-    def __init__(self, sample: Sample, style: Format, counter: TokenCounter, config: DatasetConfig) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        style: Format,
+        counter: TokenCounter,
+        config: DatasetConfig,
+        marks: Sequence[str] = (),
+    ) -> None:
+        """`marks`: texts that the student's tokenizer reads as the structure of a conversation."""
+        self._marks = marks
         self.sample = sample
         self._style = style
         self._counter = counter
@@ -127,6 +137,16 @@ class Candidate:
     def _answers(self) -> list[int]:
         pairs = zip(self.turns, self.lengths, strict=True)
         return [length for turn, length in pairs if turn.origin == "tool"]
+
+    @property
+    def unservable(self) -> bool:
+        """Whether what is left could not be served as it stands: a text in it holds a mark of the template,
+        or a turn comes back from a server as another text."""
+        texts = (turn.text for turn in self.kept)
+        if any(mark in text for text in texts for mark in self._marks):
+            return True
+        doubtful = [turn for turn in self.kept if turn.origin == "assistant" and not turn.train]
+        return not all(self._style.comes_back(turn, self.sample.tools) for turn in doubtful)
 
     @property
     def kept(self) -> list[Turn]:

@@ -109,7 +109,9 @@ class Decider:
         tallies: Tallies = Counter()
         for prepare in self._steps.prepare:
             sample = prepare(sample, tallies)
-        return _Case(Candidate(sample, self._style, self._counter, self._config), tallies)
+        return _Case(
+            Candidate(sample, self._style, self._counter, self._config, self._student.marks), tallies
+        )
 
     def _judge_cheaply(self, case: _Case) -> None:
         stage = case.candidate.sample.stage

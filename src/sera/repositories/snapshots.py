@@ -98,7 +98,7 @@ def open_snapshot(
             origin = read_source(source, revision, building, limits)
             if not origin.staging.finish():
                 raise SourceError(f"{origin.description} holds no files that a snapshot could take")
-            commit, tree_hash = _commit(origin.staging.root)
+            commit, tree_hash = commit_tree(origin.staging.root)
             tree = _keep(building, place / tree_hash, commit)
     return _snapshot(origin, tree, commit, tree_hash)
 
@@ -137,8 +137,8 @@ def _sweep(place: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _commit(tree: Path) -> tuple[str, str]:
-    """Make `tree` a repository of one commit; returns the hashes of commit and tree."""
+def commit_tree(tree: Path) -> tuple[str, str]:
+    """Make `tree` a repository of one commit and nothing else; returns the hashes of commit and tree."""
 
     def git(*args: str) -> str:
         return run(list(args), env=writing(), cwd=tree, seconds=1800).decode().strip()

@@ -32,8 +32,8 @@ _FILE_BYTES = 1 << 10
 _BOUNDS = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max")
 _SPARE_PROCESSES = 32
 _PERIOD_US = 100_000
-_SHARES, _WEIGHT = 335, 33
-"""Of the processor, against the 1,024 and 100 of a process outside: what `nice 5` would give."""
+_SHARES, _WEIGHT = 1024, 100
+"""Of the processors: as much as one process outside. Less would make every command wait on a busy machine."""
 _numbers = itertools.count(_HOME + 1)
 
 

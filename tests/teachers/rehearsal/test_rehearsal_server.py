@@ -15,8 +15,8 @@ from sera.records import Message
 from sera.teachers.chat_wire import encode_request
 from sera.teachers.contract import ChatRequest
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
-from sera.teachers.server import make_app
 from sera.teachers.remote import RemoteConfig, RemoteTeacher
+from sera.teachers.server import make_app
 
 REQUEST = ChatRequest(
     messages=(

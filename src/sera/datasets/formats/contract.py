@@ -49,6 +49,10 @@ class Format(Protocol):
         """The turns of a conversation that begins with its system prompt."""
         ...
 
+    def comes_back(self, turn: Turn, tools: Tools) -> bool:
+        """Whether an assistant's turn that a server has read is written as the same turn again."""
+        ...
+
 
 def arguments_of(call: ToolCall) -> Arguments | None:
     """The arguments of a call, or None if their text is not a JSON object."""

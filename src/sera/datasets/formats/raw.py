@@ -42,6 +42,10 @@ class RawFormat:
             turns += [_turn(member, rest if n else first) for n, member in enumerate(members)]
         return turns
 
+    def comes_back(self, turn: Turn, tools: Tools) -> bool:  # noqa: ARG002
+        """Structured messages come back as they were sent."""
+        return True
+
 
 def _turn(message: Message, read: Turn) -> Turn:
     train = read.train and not any(call.malformed for call in message.tool_calls)

@@ -61,6 +61,10 @@ class TextFormat:
         row = {"role": role, "content": text, "train": train}
         return Turn(origin=first.role, role=role, text=text, train=train, row=row)
 
+    def comes_back(self, turn: Turn, tools: Tools) -> bool:
+        read = read_turn(turn.text, self.dialect.parsers["vLLM"], tools)
+        return self.turn([read], tools).text == turn.text
+
     def _text(self, group: Sequence[Message], tools: Tools) -> str:
         first = group[0]
         if first.role == "tool":

@@ -54,7 +54,10 @@ def make_chain(config: DatasetConfig, parts: Sequence[Part], sources: Sequence[S
     return Chain(
         common=_common(config),
         parts=tuple(_part(part, config, sources) for part in parts),
-        last=(_when(Reason.NOTHING_TO_LEARN, lambda c: not any(turn.train for turn in c.kept)),),
+        last=(
+            _when(Reason.UNSERVABLE, lambda c: c.unservable),
+            _when(Reason.NOTHING_TO_LEARN, lambda c: not any(turn.train for turn in c.kept)),
+        ),
     )
 
 

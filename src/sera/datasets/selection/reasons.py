@@ -50,6 +50,8 @@ class Reason(StrEnum):
     """Too small a share of the conversation fits `max_tokens`."""
     WHOLE = "whole"
     """More of the conversation fits than the recipe asks for."""
+    UNSERVABLE = "unservable"
+    """A text in it holds a mark of the chat template, or a turn would come back from a server as another."""
     NOTHING_TO_LEARN = "nothing_to_learn"
     """No turn of what fits can be trained on."""
     DUPLICATE = "duplicate"

@@ -30,7 +30,7 @@ class Kind(StrEnum):
     """A commit of the repository that changed source and tests together."""
 
 
-class Instance(Record, frozen=True):
+class Instance(Record, frozen=True, kw_only=True):
     """One task. The first block are SWE-bench's columns, in its types; the second is ours."""
 
     instance_id: str
@@ -92,7 +92,7 @@ class Instance(Record, frozen=True):
         return _ids(self.pass_to_pass)
 
 
-class Split(Record, frozen=True):
+class Split(Record, frozen=True, kw_only=True):
     """What is evaluated and what may be trained on. The two have nothing in common."""
 
     unit: str
@@ -104,7 +104,7 @@ class Split(Record, frozen=True):
     """Of a split by time: the newest commit that training may start from. Empty: no such bound."""
 
 
-class Manifest(Record, frozen=True):
+class Manifest(Record, frozen=True, kw_only=True):
     """What a set of tasks is and how it came to be. Its presence says that the set is whole."""
 
     source: str

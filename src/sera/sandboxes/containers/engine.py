@@ -114,7 +114,8 @@ class Engine:
     def remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone already is no concern."""
         try:
-            self.call_now("rm", "--force", "--volumes", container)
+            at_once = ("--time=0",) if self.kind == "podman" else ()
+            self.call_now("rm", "--force", "--volumes", *at_once, container)
         except SandboxError as error:
             if "no such container" not in str(error).lower() and "no container" not in str(error).lower():
                 raise

@@ -1,0 +1,127 @@
+"""Writes down what became of each test, a line of JSON as each ends, and which functions it called.
+
+Settings come from the environment: SERA_TASKS_ANSWER, the file that grows; SERA_TASKS_WANTED, a JSON list of
+the tests to run (empty: all); SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds
+that one test may take: the first that takes longer ends the process.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
+
+ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
+LATE = 77
+"""Exit code after a test that did not end."""
+_TOOL = 4
+_Place = Tuple[str, int]  # noqa: UP006
+
+
+class Trace:
+    """The functions of the working tree that are called meanwhile, by file and first line."""
+
+    def __init__(self) -> None:
+        self._monitoring = getattr(sys, "monitoring", None)
+        self.seen = set()  # type: Set[_Place]  # noqa: UP006
+        if self._monitoring:
+            events = self._monitoring.events.PY_START
+            self._monitoring.use_tool_id(_TOOL, "sera")
+            self._monitoring.register_callback(_TOOL, events, self._started)
+            self._monitoring.set_events(_TOOL, events)
+
+    def begin(self) -> None:
+        """Forget what was seen, and look again."""
+        self.seen = set()
+        if self._monitoring:
+            self._monitoring.restart_events()
+        else:
+            threading.setprofile(self._profiled)
+            sys.setprofile(self._profiled)
+
+    def end(self) -> None:
+        """Look no more."""
+        if not self._monitoring:
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
+
+    def _started(self, code: Any, _: int) -> Any:
+        self._note(code)
+        return self._monitoring.DISABLE  # type: ignore[union-attr]
+
+    def _profiled(self, frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            self._note(frame.f_code)
+
+    def _note(self, code: Any) -> None:
+        if code.co_filename.startswith(ROOT):
+            self.seen.add((code.co_filename[len(ROOT) :], code.co_firstlineno))
+
+
+class Recorder:
+    """One run of tests."""
+
+    def __init__(self) -> None:
+        self._file = open(os.environ["SERA_TASKS_ANSWER"], "a", encoding="utf-8")  # noqa: SIM115, PTH123
+        wanted = os.environ.get("SERA_TASKS_WANTED", "")
+        if wanted:
+            with open(wanted, encoding="utf-8") as file:  # noqa: PTH123
+                self.wanted = json.load(file)  # type: List[str]  # noqa: UP006
+        else:
+            self.wanted = []
+        self._trace = Trace() if os.environ.get("SERA_TASKS_TRACE") else None
+        self._each = float(os.environ.get("SERA_TASKS_EACH") or 0)
+        self._numbers = {}  # type: Dict[_Place, int]  # noqa: UP006
+        self._timer = None  # type: Any
+        self._facts = {}  # type: Dict[str, Any]  # noqa: UP006
+        self._since = 0.0
+
+    def broken(self, path: str, said: str) -> None:
+        """A file that could not be collected."""
+        self._write({"broken": path, "said": said[-1500:]})
+
+    def begin(self, name: str) -> None:
+        """A test starts."""
+        self._facts = {"id": name, "outcome": "passed"}
+        self._since = time.perf_counter()
+        if self._each:
+            self._timer = threading.Timer(self._each, self._late)
+            self._timer.daemon = True
+            self._timer.start()
+        if self._trace:
+            self._trace.begin()
+
+    def failed(self, kind: str, said: str, line: int, inside: bool) -> None:
+        """The test failed. `line` is where in its own file, `inside` whether the project itself raised."""
+        if self._facts.get("outcome") != "failed":
+            facts = {"outcome": "failed", "kind": kind, "said": said[:4000], "line": line, "inside": inside}
+            self._facts.update(facts)
+
+    def skipped(self) -> None:
+        """The test was skipped, or its failure was expected."""
+        if self._facts.get("outcome") == "passed":
+            self._facts["outcome"] = "skipped"
+
+    def end(self) -> None:
+        """The test is over."""
+        if self._timer:
+            self._timer.cancel()
+        if self._trace:
+            self._trace.end()
+            seen = sorted(self._trace.seen)
+            for place in seen:
+                if place not in self._numbers:
+                    self._numbers[place] = len(self._numbers)
+                    self._write({"place": place})
+            self._facts["calls"] = [self._numbers[place] for place in seen]
+        self._facts["seconds"] = round(time.perf_counter() - self._since, 4)
+        self._write(self._facts)
+
+    def _late(self) -> None:
+        self._write(dict(self._facts, outcome="late", seconds=self._each))
+        os._exit(LATE)
+
+    def _write(self, facts: Dict[str, Any]) -> None:  # noqa: UP006
+        self._file.write(json.dumps(facts) + "\n")
+        self._file.flush()

@@ -1,0 +1,107 @@
+"""The judge: whether a patch resolves a task.
+
+A fresh sandbox over the starting tree; the patch; then the test files as the task's author has them,
+whatever the patch did to them; then the tests. Resolved: every test of FAIL_TO_PASS and of PASS_TO_PASS passes.
+"""
+
+import posixpath
+
+import msgspec
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
+
+from sera.environments import Environment
+from sera.errors import TasksError, boundary
+from sera.evaluation.tasks.record import Instance
+from sera.evaluation.tasks.running import PLACE, TestRun, files_of, run_tests
+from sera.records import Layer, Record
+from sera.sandboxes import Backend, CommandResult, Sandbox, SandboxConfig, make_backend
+
+_GIT_SECONDS = 60.0
+_SLOWER = 10.0
+_LEAST = 10.0
+"""A test may take ten times as long as when the task was made, and ten seconds more."""
+
+
+class Resolution(Record, frozen=True, kw_only=True):
+    """What became of a patch."""
+
+    resolved: bool
+    applied: bool = True
+    """Whether the patch could be applied at all."""
+    still_failing: tuple[str, ...] = ()
+    """Of FAIL_TO_PASS, those that do not pass."""
+    broken: tuple[str, ...] = ()
+    """Of PASS_TO_PASS, those that do not pass any more."""
+    in_time: bool = True
+    output: str = ""
+    """What the runner printed, or git of a patch that does not apply."""
+
+
+def task_backend(environment: Environment, layer: Layer, sandbox: SandboxConfig) -> Backend:
+    """Sandboxes over a task's starting tree, with everything that its project needs."""
+    return make_backend(environment.sandbox(sandbox), layer)
+
+
+async def resolve(
+    backend: Backend, environment: Environment, instance: Instance, patch: str, seconds: float
+) -> Resolution:
+    """Judge a patch; `backend` is `task_backend` of the task's starting tree."""
+    async with backend.sandbox() as box:
+        if patch.strip():
+            result = await apply(box, patch)
+            if result.exit_code != 0:
+                return Resolution(resolved=False, applied=False, output=result.output)
+        await put_tests(box, instance)
+        wanted = (*instance.failing, *instance.passing)
+        run = await run_tests(box, environment, wanted, seconds, each=_SLOWER * instance.seconds + _LEAST)
+    return judge(instance, run)
+
+
+def judge(instance: Instance, run: TestRun) -> Resolution:
+    """What a run of a task's tests says."""
+    passed = run.named("passed")
+    failing = tuple(name for name in instance.failing if name not in passed)
+    broken = tuple(name for name in instance.passing if name not in passed)
+    return Resolution(
+        resolved=bool(instance.failing) and not failing and not broken,
+        still_failing=failing,
+        broken=broken,
+        in_time=run.in_time,
+        output=run.output,
+    )
+
+
+async def apply(box: Sandbox, patch: str) -> CommandResult:
+    """Apply a patch to the working tree of a sandbox."""
+    place = f"{PLACE}/a.patch"
+    await box.write(place, patch.encode())
+    return await box.execute(["git", "apply", "--whitespace=nowarn", place], _GIT_SECONDS)
+
+
+async def put_tests(box: Sandbox, instance: Instance) -> None:
+    """Make the test files those of the task, whatever was done to them."""
+    wanted = set(files_of((*instance.failing, *instance.passing)))
+    with boundary(TasksError, f"the test patch of {instance.instance_id}", UnidiffParseError):
+        changed = {file.path: file.is_added_file for file in PatchSet(instance.test_patch)}
+    kept = sorted((wanted | changed.keys()) - {path for path, new in changed.items() if new})
+    new = sorted(path for path, is_new in changed.items() if is_new)
+    for argv in (["rm", "-rf", "--", *new], ["git", "checkout", "--force", "HEAD", "--", *kept]):
+        if argv[-1] != "--":
+            await box.execute(argv, _GIT_SECONDS)
+    if instance.test_patch:
+        result = await apply(box, instance.test_patch)
+        if result.exit_code != 0:
+            where = posixpath.commonprefix([*changed])
+            raise TasksError(
+                f"the test patch of {instance.instance_id} does not apply to {where}: {result.output.strip()}"
+            )
+
+
+def with_tests(instance: Instance, failing: list[str], passing: list[str]) -> Instance:
+    """The task with these tests to tell."""
+    return msgspec.structs.replace(
+        instance,
+        fail_to_pass=msgspec.json.encode(failing).decode(),
+        pass_to_pass=msgspec.json.encode(passing).decode(),
+    )
