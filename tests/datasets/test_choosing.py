@@ -150,7 +150,7 @@ def test_caps(tmp_path: Path, settings: dict[str, Any]) -> None:
 def test_lists_stand_in_the_manifest(tmp_path: Path, settings: dict[str, Any]) -> None:
     (tmp_path / "kept").write_text("shop/other.py\n")
     manifest = build(pair(0), tmp_path / "d", held_out=str(tmp_path / "kept"), **settings)
-    assert list(manifest.lists) == ["kept"]
+    assert list(manifest.lists.values()) == ["kept"]
     (tmp_path / "kept").write_text("shop/cart.py\n")
     with pytest.raises(DatasetError, match="1 held_out"):
         build(pair(0), tmp_path / "d", held_out=str(tmp_path / "kept"), **settings)

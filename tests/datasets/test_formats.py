@@ -206,3 +206,18 @@ def test_raw_keeps_the_wire_form() -> None:
 def test_an_unknown_format_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="hermes, xml, raw"):
         find_format("json")
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (call(), call()),
+        (call(name=""),),
+        (call(arguments='{"name": "bash", "arguments": {"command": "ls"}}'),),
+        (call(arguments='{"command": null}'),),
+    ],
+    ids=["twice", "nameless", "nested", "null"],
+)
+def test_a_call_that_teaches_nothing_good_is_not_trained(style: str, calls: tuple[ToolCall, ...]) -> None:
+    assert not render(style, Message(role="assistant", tool_calls=calls))[0].train

@@ -171,7 +171,7 @@ def test_users_repository_is_not_touched(sera: Sera, tmp_path: Path) -> None:
     [
         (["generate", "{repo}"], 2, "Missing option '--out'"),
         (["generate", "/nowhere", "--out", "{tmp}/r"], 1, "/nowhere"),
-        (["generate", "{repo}", "--out", "{tmp}/r", "--teacher", "gpt"], 2, "neither 'rehearsal' nor a URL"),
+        (["generate", "{repo}", "--out", "{tmp}/r", "--teacher", "gpt"], 2, "neither 'rehearsal', 'local' nor a URL"),
         (["generate", "{repo}", "--out", "{tmp}/r", "--teacher", "http://127.0.0.1:9/v1"], 2, "needs --model"),
         (["generate", "{repo}", "--out", "{tmp}/r", "--teacher", "http://127.0.0.1:9/v1", "--model", "m"], 1,
          "Is the server running"),

@@ -23,6 +23,7 @@ SAID = [
     ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "it needs the network, which a sandbox does not have"),
     ("OSError: [Errno 28] No space left on device", "the disk is full"),
     ("  Because docopt==0.6.2 has no usable wheels and", "a dependency has no wheel: docopt"),
+    ("building source distributions is disabled", "a dependency has no wheel"),
     ("  Because nosuch-thing was not found in the package registry and you", "the index does not have nosuch-thing"),
     ("ERROR: ResolutionImpossible: for help", "the requirements contradict each other"),
     ("E   fixture 'mocker' not found", "a plugin of the test runner is missing (mocker)"),

@@ -153,7 +153,14 @@ def docker_engine() -> Iterator[EngineAtHand]:
             "ip6tables": "false",
             "cgroup-parent": f"/{group}",
         }
-        command = ["unshare", "--mount", "dockerd", *(f"--{key}={value}" for key, value in options.items())]
+        die_with_us = ("setpriv", "--pdeathsig=TERM")
+        command = [
+            *die_with_us,
+            "unshare",
+            "--mount",
+            "dockerd",
+            *(f"--{key}={value}" for key, value in options.items()),
+        ]
         with (folder / "log").open("wb") as log:
             daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         engine = EngineAtHand(

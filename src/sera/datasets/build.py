@@ -256,10 +256,10 @@ def _reasons(settled: Settled) -> str:
 
 
 def _lists(config: DatasetConfig) -> dict[str, str]:
-    """SHA-256 of each list that samples were compared with, by its file's name."""
+    """The lists that samples were compared with: SHA-256 → name of the file."""
     files = [file for file in (config.held_out, *config.benchmarks.files) if file]
     with boundary(ConfigError, "a list of what must not be learnt cannot be read"):
-        return {Path(file).name: sha256(Path(file)) for file in files}
+        return {sha256(Path(file)): Path(file).name for file in files}
 
 
 def _code() -> str:

@@ -141,11 +141,12 @@ class Candidate:
     @property
     def unservable(self) -> bool:
         """Whether what is left could not be served as it stands: a text in it holds a mark of the template,
-        or a turn comes back from a server as another text."""
+        or a turn comes back from a server as another text and so stands before a later one."""
         texts = (turn.text for turn in self.kept)
         if any(mark in text for text in texts for mark in self._marks):
             return True
-        doubtful = [turn for turn in self.kept if turn.origin == "assistant" and not turn.train]
+        spoken = [turn for turn in self.kept if turn.origin == "assistant"]
+        doubtful = [turn for turn in spoken[:-1] if not turn.train]
         return not all(self._style.comes_back(turn, self.sample.tools) for turn in doubtful)
 
     @property

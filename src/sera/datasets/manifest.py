@@ -75,7 +75,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     faults: dict[str, int] = msgspec.field(default_factory=dict)
     """What the proofs found in a dataset that was written all the same: kind → times."""
     lists: dict[str, str] = msgspec.field(default_factory=dict)
-    """Lists that samples were compared with, such as benchmarks: name → SHA-256."""
+    """Lists that samples were compared with, such as benchmarks: SHA-256 → name of the file."""
     recipe: Mixed | None = None
     """How the recipe was followed, if there was one."""
     tallies: dict[str, int] = msgspec.field(default_factory=dict)

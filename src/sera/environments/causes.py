@@ -30,7 +30,11 @@ def find_cause(output: str) -> Cause:
     for pattern, cause, cure in _patterns():
         if found := pattern.search(text):
             what = next((group for group in found.groups() if group), "")
-            return Cause(cause=cause.replace("{1}", what), cure=cure, said=_line(text, found.start()))
+            return Cause(
+                cause=cause.replace(": {1}", f": {what}" if what else "").replace("{1}", what),
+                cure=cure,
+                said=_line(text, found.start()),
+            )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return Cause(cause=_UNKNOWN, said=lines[-1][:300] if lines else "")
 

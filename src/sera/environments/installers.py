@@ -151,7 +151,8 @@ def _files(prefix: Path, wanted: Wanted) -> Sequence[str | Path]:
     requirements, constraints = prefix.parent / "requirements.txt", prefix.parent / "constraints.txt"
     requirements.write_text("\n".join(wanted.requirements) + "\n", "utf-8")
     constraints.write_text("\n".join(wanted.constraints) + "\n", "utf-8")
-    return ["-r", requirements, *(["-c", constraints] if wanted.constraints else [])]
+    pinned: list[str | Path] = ["-c", constraints] if wanted.constraints else []
+    return ["-r", requirements, *pinned]
 
 
 def _uv() -> str:

@@ -3,6 +3,8 @@
 import hashlib
 from typing import Any
 
+import msgspec
+
 from sera.environments.config import EnvironmentConfig
 from sera.environments.interpreters import Interpreter, choose_interpreter
 from sera.environments.needs import Decision, for_tests
@@ -66,7 +68,7 @@ class Plan(Record, frozen=True):
             case "django":
                 return ("python", "tests/runtests.py", *self.test_options, *self.suite.paths)
             case "sympy":
-                return ("python", "bin/test", *self.test_options, *self.suite.paths)
+                return ("python", "-c", "import sympy; sympy.test()")
         return ()
 
 
@@ -142,8 +144,6 @@ def _why_built(project: Project, config: EnvironmentConfig) -> str:
 
 def to_key(plan: Plan) -> dict[str, Any]:
     """What of a plan decides the environment: all but the reasons."""
-    import msgspec
-
     facts: dict[str, Any] = msgspec.to_builtins(plan, enc_hook=str)
     del facts["decisions"], facts["refused"]
     return facts

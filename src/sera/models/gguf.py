@@ -42,6 +42,17 @@ def read_metadata_of(path: Path) -> dict[str, Any]:
         return read_metadata(file)
 
 
+def tensor_names(path: Path) -> list[str]:
+    """Names of all tensors of a file, in its order."""
+    with boundary(ModelError, f"weights {path}", OSError, struct.error), path.open("rb") as file:
+        read_metadata(file)
+        end = file.tell()
+        file.seek(8)
+        number = _scalar(file, "Q")
+        file.seek(end)
+        return [_tensor(file) for _ in range(number)]
+
+
 def build_tokenizer(metadata: dict[str, Any]) -> "Tokenizer":
     """The tokenizer as the `tokenizers` library has it; `ModelError` if its splitting is not known."""
     try:
@@ -84,6 +95,14 @@ def write_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     build_tokenizer(metadata).save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), "utf-8")
+
+
+def _tensor(file: IO[bytes]) -> str:
+    """The name in one entry of the list of tensors."""
+    name: str = _value(file, _TEXT)
+    dimensions = _scalar(file, "I")
+    file.seek(8 * dimensions + 4 + 8, 1)
+    return name
 
 
 def _scalar(file: IO[bytes], kind: str) -> Any:

@@ -15,8 +15,6 @@ One process at a time writes a run, held by a lock that the kernel frees however
 any number may read it meanwhile.
 """
 
-import fcntl
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,10 +24,9 @@ from typing import Any
 
 import msgspec
 
-from sera.errors import ConfigError, RunError, boundary
+from sera.errors import RunError, boundary
 from sera.harness import Profile
 from sera.records import (
-    SCHEMA,
     End,
     Pair,
     PullRequest,
@@ -42,25 +39,13 @@ from sera.records import (
     rollout_id,
 )
 from sera.runs.control import Verb
+from sera.runs.folder import Manifest, check_manifest, locked, read_manifest, replace, write_manifest
 from sera.runs.journal import Journal
 from sera.runs.trail import Trail
 
+MANIFEST = "run.json"
 _OWED = frozenset({State.FAILED, State.REQUEUED})
 """States in which a task is not over."""
-
-
-class Manifest(Record, frozen=True):
-    """What a run was asked for."""
-
-    version: str
-    """Of sera, when the run was last started."""
-    config: dict[str, Any]
-    """Every setting, resolved; can be given to `sera generate --config` again."""
-    identity: dict[str, Any]
-    """The part of what was asked for that decides what the data are like: it never changes."""
-    source: dict[str, Any]
-    """The snapshot: where the repository came from, its hash, its counts."""
-    schema: int = SCHEMA
 
 
 class _RolloutHeading(Record, frozen=True):
@@ -138,7 +123,7 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
     """
     with boundary(RunError, f"cannot make the run directory {path}"):
         path.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path):
         _settle(path, manifest, profile, tasks)
         run = Run(path, manifest, profile, tasks)
         try:
@@ -152,11 +137,11 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
 
 def read_run(path: Path) -> Run:
     """Open a run for reading; `RunError` if there is none or another version of sera wrote it."""
-    if not (path / "run.json").is_file():
+    if not (path / MANIFEST).is_file():
         raise RunError(
             f"{path} is no run: there is no run.json in it. `sera generate REPO --out {path}` makes one"
         )
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path / MANIFEST)
     tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
     return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
 
@@ -178,66 +163,13 @@ def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:
         return abs(len(run.owed()) - len(owed))
 
 
-def is_running(path: Path) -> bool:
-    """Whether some process holds the run's lock."""
-    try:
-        with (path / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the run's lock. Tried for a moment, because `is_running` holds it for an instant."""
-    with boundary(RunError, f"cannot lock the run {path}"):
-        file = (path / ".lock").open("ab")
-    with file:
-        for patience in (0.02, 0.1, 0.3, None):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if patience is None:
-                    raise RunError(
-                        f"another process is working on the run {path}: "
-                        f"`sera status {path}` shows how far it is"
-                    ) from None
-                time.sleep(patience)
-        yield
-
-
 def _settle(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:
     """Write the files that are written first, if they are new, and refuse if they contradict."""
-    if (path / "run.json").exists():
-        _refuse_unlike(path, _read_manifest(path), manifest)
-    elif any(child.name != ".lock" for child in path.iterdir()):
-        raise RunError(f"{path} is not empty and not a run: choose another --out")
+    check_manifest(path / MANIFEST, manifest)
     plan = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
-    _replace(path / "harness.json", msgspec.json.format(msgspec.json.encode(profile)))
-    _replace(path / "tasks.jsonl", plan)
-    _replace(path / "run.json", msgspec.json.format(msgspec.json.encode(manifest)))
-
-
-def _refuse_unlike(path: Path, before: Manifest, now: Manifest) -> None:
-    old, new = (msgspec.to_builtins(m.identity) for m in (before, now))
-    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    if changed:
-        listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed)
-        raise ConfigError(
-            f"the run {path} was started with other settings, and mixing would spoil its data: {listed}. "
-            f"Give the old settings (they stand in {path / 'run.json'}) or another --out"
-        )
-
-
-def _read_manifest(path: Path) -> Manifest:
-    manifest: Manifest = _decode(path / "run.json", Manifest)
-    if manifest.schema > SCHEMA:
-        raise RunError(f"the run {path} was written by sera {manifest.version}, a newer one: update this")
-    return manifest
+    replace(path / "harness.json", msgspec.json.format(msgspec.json.encode(profile)))
+    replace(path / "tasks.jsonl", plan)
+    write_manifest(path / MANIFEST, manifest)
 
 
 def _decode(file: Path, kind: type[Any], lines: bool = False) -> Any:
@@ -248,15 +180,3 @@ def _decode(file: Path, kind: type[Any], lines: bool = False) -> Any:
             if lines
             else msgspec.json.decode(content, type=kind)
         )
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a whole file or nothing: beside it first, then renamed."""
-    if file.exists() and file.read_bytes() == content:
-        return
-    with boundary(RunError, f"cannot write {file}"):
-        beside = file.with_name(file.name + ".new")
-        beside.write_bytes(content)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(file)

@@ -5,8 +5,9 @@ import statistics
 from collections import Counter
 
 from sera.records import Pair, Record, State, Usage
+from sera.runs.folder import is_running
 from sera.runs.ledger import LEDGER, Balance, read_ledger
-from sera.runs.run import Run, is_running
+from sera.runs.run import Run
 
 _RECENT = 50
 """Pairs from which the present speed is taken."""

@@ -16,7 +16,7 @@ from sera.datasets.proof import StudentNames
 from sera.datasets.rendering import Student, load_student
 from sera.errors import ModelError, UsageError, boundary
 from sera.models import Weights, find_weights
-from sera.models.gguf import read_metadata_of, write_tokenizer
+from sera.models.gguf import read_metadata_of, tensor_names, write_tokenizer
 from sera.models.weights import Kind
 from sera.settings import default_cache
 
@@ -181,9 +181,7 @@ def _shape_of_gguf(file: Path, metadata: dict[str, Any]) -> Shape:
             head_dim=metadata.get(f"{kind}.attention.key_length", hidden // heads),
             vocabulary=len(metadata["tokenizer.ggml.tokens"]),
             context=metadata[f"{kind}.context_length"],
-            # Whether there is a head of its own stands in the list of tensors, which is not read; small
-            # models of these families have none, and counting it once too little costs the forecast little.
-            tied=kind != "qwen3" and hidden < 2048,
+            tied="output.weight" not in tensor_names(file),
         )
 
 

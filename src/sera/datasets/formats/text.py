@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from sera.datasets.formats.contract import Turn, arguments_of, canonical
+from sera.datasets.formats.contract import Arguments, Turn, arguments_of, canonical
 from sera.datasets.servers import OPEN, Parser, Tools, nulls, read_turn
 from sera.records import Message, ToolCall
 
@@ -83,7 +83,9 @@ class TextFormat:
 
     def _legible(self, message: Message, text: str, tools: Tools) -> bool:
         calls = [(call.name, arguments_of(call)) for call in message.tool_calls]
-        if OPEN in message.content or any(call[1] is None or nulls(call, tools) for call in calls):
+        if OPEN in message.content or any(not _sound(call, tools) for call in calls):
+            return False
+        if any(call in calls[:number] for number, call in enumerate(calls)):
             return False
         wanted = _said(message)
         return all(_said(read_turn(text, parse, tools)) == wanted for parse in self.dialect.parsers.values())
@@ -92,3 +94,12 @@ class TextFormat:
 def _said(message: Message) -> tuple[str, str, list[tuple[str, str]]]:
     """All but the ids of the calls, which no text holds."""
     return message.reasoning, message.content, [(call.name, call.arguments) for call in message.tool_calls]
+
+
+def _sound(call: tuple[str, Arguments | None], tools: Tools) -> bool:
+    """Whether a call has a name, and arguments that are an object, no call themselves and without a null that
+    the tool does not allow."""
+    name, arguments = call
+    if not name or arguments is None or arguments.keys() == {"name", "arguments"}:
+        return False
+    return not nulls((name, arguments), tools)

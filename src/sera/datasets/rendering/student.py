@@ -75,10 +75,9 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Whether a text may be tokenised in pieces, cut before a mark that begins a turn and after one that
         ends it: both must be tokens that the tokenizer takes out of a text before it looks at the rest."""
         taken_out = {token.content for token in self.tokenizer.get_added_tokens_decoder().values()}
-        if (
-            not self.template.marks.before.startswith(self.start or "\n")
-            or {self.start, self.end} - taken_out
-        ):
+        if not self.start or not self.template.marks.before.startswith(self.start):
+            return False
+        if {self.start, self.end} - taken_out:
             return False
         pieces = [
             f"{self.start}user\n  12 a{self.end}",

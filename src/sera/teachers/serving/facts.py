@@ -47,6 +47,8 @@ class Gpu(Config, frozen=True):
     memory: float
     """GB (1e9 bytes)."""
     fp8: bool
+    tflops: float
+    """Peak in BF16, without sparsity."""
 
 
 def models() -> dict[str, Model]:

@@ -1,0 +1,111 @@
+"""The folder of an evaluation: a run's way of keeping things, with other records.
+
+    evaluation.json     what was asked for, resolved, and of which tasks: written first
+    harness.json        every word that the model was told
+    checks.jsonl        ┐
+    rollouts.jsonl      │ what has been done: journals that only grow
+    outcomes.jsonl      ┘ one line ends a trial (a task with a seed); without one, or with a failed one, it is owed
+    ledger.jsonl        what requests may cost, and did cost
+    steps/              the steps of rollouts under way
+    logs/               patch, report and test output of every trial, in SWE-bench's layout
+    seed-N/             predictions and totals of each seed, in SWE-bench's form; written at the end
+    results.json        the figures; written at the end
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sera.errors import RunError, boundary
+from sera.evaluation.record import Checked, Outcome, State, trial_id
+from sera.harness import Profile
+from sera.records import End, Record, Rollout
+from sera.runs import Manifest, Trail
+from sera.runs.folder import check_manifest, locked, read_manifest, replace, write_manifest
+from sera.runs.journal import Journal
+
+EVALUATION, HARNESS = "evaluation.json", "harness.json"
+
+
+class _RolloutHeading(Record, frozen=True):
+    id: str
+    end: End
+
+
+class _OutcomeHeading(Record, frozen=True):
+    task: str
+    seed: int
+    state: State
+
+
+class _CheckedHeading(Record, frozen=True):
+    task: str
+
+
+class Evaluation:
+    """The records of one evaluation, indexed. `open_evaluation` makes it writable."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.checks = Journal(path / "checks.jsonl", Checked, _CheckedHeading, lambda c: c.task)
+        self.rollouts = Journal(
+            path / "rollouts.jsonl",
+            Rollout,
+            _RolloutHeading,
+            lambda r: r.id if r.end is not End.FAILED else None,
+        )
+        self.outcomes = Journal(
+            path / "outcomes.jsonl", Outcome, _OutcomeHeading, lambda o: trial_id(o.task, o.seed)
+        )
+
+    @property
+    def journals(self) -> tuple[Journal[Any], ...]:
+        """All journals, in the order in which they are filled."""
+        return self.checks, self.rollouts, self.outcomes
+
+    def ended(self) -> dict[str, Outcome]:
+        """Trial → its definite end."""
+        every = {trial_id(one.task, one.seed): one for one in self.outcomes}
+        return {key: one for key, one in every.items() if one.state is not State.FAILED}
+
+    def trail(self, rollout: str) -> Trail:
+        """The steps so far of a rollout under way, by its id."""
+        return Trail(self.path / "steps" / f"{rollout}.jsonl")
+
+
+@contextmanager
+def open_evaluation(path: Path, manifest: Manifest, profile: Profile | None) -> Iterator[Evaluation]:
+    """Start an evaluation, or go on with the one that is there, as its only writer.
+
+    Raises `RunError` if another process writes it or the folder holds something else, and `ConfigError` if it
+    was begun with other tasks, another model or another harness.
+    """
+    with boundary(RunError, f"cannot make the folder {path}"):
+        path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        check_manifest(path / EVALUATION, manifest)
+        if profile:
+            replace(path / HARNESS, msgspec.json.format(msgspec.json.encode(profile)))
+        write_manifest(path / EVALUATION, manifest)
+        evaluation = Evaluation(path, manifest)
+        try:
+            for journal in evaluation.journals:
+                journal.open_for_writing()
+            yield evaluation
+        finally:
+            for journal in evaluation.journals:
+                journal.close()
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Open an evaluation for reading; `RunError` if there is none."""
+    if not (path / EVALUATION).is_file():
+        raise RunError(
+            f"{path} is no evaluation: there is no {EVALUATION} in it. "
+            f"`sera evaluate TASKS --model MODEL --out {path}` makes one"
+        )
+    return Evaluation(path, read_manifest(path / EVALUATION))

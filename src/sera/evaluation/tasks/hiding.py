@@ -1,0 +1,82 @@
+"""Tests that tell, taken out of the tree that an agent works in.
+
+As in SWE-bench, the agent sees neither the tests that fail now nor their names; whoever judges puts them
+back. A test is taken out as the function that it is, so with all of its cases. One that cannot be found in
+its file, as it is inherited or made by a program, stays.
+"""
+
+import ast
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def hide(tree: Path, tests: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Path → text of the test file with the tests named, and without them; files that stay are left out."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for name in tests:
+        path, _, inner = name.partition("::")
+        wanted[path].add(inner.partition("[")[0])
+    found = {}
+    for path, names in sorted(wanted.items()):
+        before = _read(tree / path)
+        after = _without(before, names)
+        if after != before:
+            found[path] = (before, after)
+    return found
+
+
+def find_test(tree: Path, test: str) -> tuple[str, Definition] | None:
+    """The text of a test's file, and the function that the test is; None if it cannot be found there."""
+    path, _, inner = test.partition("::")
+    text = _read(tree / path)
+    place = inner.partition("[")[0]
+    return next(((text, node) for name, node, _ in _functions(text) if name == place), None)
+
+
+def _without(text: str, names: set[str]) -> str:
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    gone: set[int] = set()
+    filled: Mapping[int, str] = {}
+    for name, node, body in _functions(text):
+        if name in names:
+            first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            gone |= set(range(first, (node.end_lineno or 0) + 1))
+            if body and all(set(range(one.lineno, (one.end_lineno or 0) + 1)) <= gone for one in body):
+                filled = {**filled, first: " " * node.col_offset + "pass\n"}
+    kept = (filled.get(number, "" if number in gone else line) for number, line in enumerate(lines, 1))
+    return "".join(kept)
+
+
+def _functions(text: str) -> list[tuple[str, Definition, list[ast.stmt]]]:
+    """Test functions and methods by the name that follows the path, each with the block it stands in."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found: list[tuple[str, Definition, list[ast.stmt]]] = []
+
+    def look(body: list[ast.stmt], prefix: str, owned: bool) -> None:
+        for node in body:
+            if isinstance(node, Definition):
+                found.append((prefix + node.name, node, body if owned else []))
+            elif isinstance(node, ast.ClassDef):
+                look(node.body, f"{prefix}{node.name}::", True)
+            elif isinstance(node, ast.If):
+                look(node.body, prefix, True)
+                look(node.orelse, prefix, True)
+
+    look(tree.body, "", False)
+    return found
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,176 @@
+"""The text of a task: what goes wrong, told from a test that fails, and nothing of why.
+
+The sentences are data (`issues.toml`). What is told: the code of the test up to the line that failed, with the
+name of the test left out, and what came of it. `leaks` is asked of every text; one that leaks is not used.
+"""
+
+import ast
+import hashlib
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sera.evaluation.tasks.bugs import OPERATORS
+from sera.evaluation.tasks.hiding import Definition, find_test
+from sera.evaluation.tasks.running import Outcome
+
+_MOST_LINES = 24
+_MOST_SAID = 900
+_SHORTEST = 12
+"""Characters from which on a changed line says something when it stands in a text."""
+_WORDS = re.compile(r"\b(?:mutants?|mutat(?:ed|ion)|injected|operator \w+-\w+)\b", re.I)
+_MISSING = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
+_NOT_RAISED = re.compile(r"DID NOT RAISE|not raised", re.I)
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def write_issue(tree: Path, failure: Outcome, project: str, seed: str) -> str:
+    """A text about a failure; empty if nothing can be told of it. `tree` holds the test."""
+    found = find_test(tree, failure.id)
+    if found is None:
+        return ""
+    text, node = found
+    example = _example(text, node, failure.line)
+    said = _said(failure)
+    if not example or not said:
+        return ""
+    random = Random(int.from_bytes(hashlib.sha256(f"{seed}\0{failure.id}".encode()).digest()))
+    words = random.choice(_texts()[_kind(failure)])
+    subject = _subject(text, node, failure.line) or project
+    facts = {"subject": subject, "project": project, "example": example, "said": said}
+    facts |= {"exception": failure.kind.rpartition(".")[2] or "an exception"}
+    return "\n\n".join(part.format(**facts) for part in (words["title"], *words["body"]))
+
+
+def choose_failure(failures: Iterable[Outcome]) -> list[Outcome]:
+    """Failures in the order in which they are worth telling: the plainest first."""
+    return sorted(failures, key=lambda one: (not one.line, len(one.said) > _MOST_SAID, len(one.said), one.id))
+
+
+def leaks(text: str, patch: str, tests: Iterable[str] = ()) -> list[str]:
+    """What of a text gives an answer away: a line of the patch, a place in a file of it, the name of a test
+    that tells, or the words of those who make such tasks. Empty: nothing."""
+    found = []
+    plain = _squeezed(text)
+    for line in patch.splitlines():
+        if line[:1] in "+-" and not line.startswith(("+++", "---")):
+            changed = _squeezed(line[1:])
+            if len(changed) >= _SHORTEST and changed in plain:
+                found.append(f"the line {changed!r} of the patch")
+    for path in re.findall(r"^\+\+\+ b/(.+)$", patch, re.M):
+        if path in text:
+            found.append(f"the file {path}")
+    found += [f"the words {one!r}" for one in _WORDS.findall(text)]
+    found += [f"the kind of bug {name!r}" for name in OPERATORS if re.search(rf"\b{name}\b", text) and "-" in name]
+    names = {name.rpartition("::")[2].partition("[")[0] for name in tests}
+    found += [f"the test {name}" for name in sorted(names) if re.search(rf"\b{re.escape(name)}\b", text)]
+    if re.search(r"\bline \d+\b|\.py:\d+", text):
+        found.append("a line number")
+    return found
+
+
+def _kind(failure: Outcome) -> str:
+    kind = failure.kind.rpartition(".")[2]
+    if _NOT_RAISED.search(failure.said):
+        return "silent"
+    if kind in ("AssertionError", "Failed") or not failure.inside:
+        return "missing" if kind in _MISSING else "wrong"
+    return "raises"
+
+
+def _example(text: str, node: Definition, line: int) -> str:
+    """The test's code up to the end of the statement that failed, without its name."""
+    body = _body(node)
+    if not body:
+        return ""
+    first = min([body[0].lineno, *(one.lineno for one in getattr(body[0], "decorator_list", []))])
+    last = _end(body, line)
+    lines = text.split("\n")[first - 1 : last]
+    if len(lines) > _MOST_LINES:
+        cut = next(
+            (one.lineno for one in body if last - one.lineno < _MOST_LINES), last - _MOST_LINES + 1
+        )
+        lines = text.split("\n")[cut - 1 : last]
+    shown = textwrap.dedent("\n".join(lines)).strip("\n")
+    imports = [one for one in _imports(text) if set(_bound(one)) & _words(shown)]
+    top = "\n".join(ast.unparse(_only(one, _words(shown))) for one in imports)
+    return f"{top}\n\n{shown}" if top else shown
+
+
+def _body(node: Definition) -> list[ast.stmt]:
+    first = node.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return node.body[1:] if documented else node.body
+
+
+def _end(body: list[ast.stmt], line: int) -> int:
+    """Last line of the innermost statement that holds a line; of the body, if none does."""
+    inside = [node for one in body for node in ast.walk(one) if isinstance(node, ast.stmt)]
+    holding = [node for node in inside if node.lineno <= line <= (node.end_lineno or 0)]
+    if not holding:
+        return body[-1].end_lineno or 0
+    innermost = min(holding, key=lambda node: (node.end_lineno or 0) - node.lineno)
+    return (innermost.end_lineno or 0) if not hasattr(innermost, "body") else max(line, innermost.lineno)
+
+
+def _said(failure: Outcome) -> str:
+    """What came of it, as the exception said."""
+    text = _ADDRESS.sub("", failure.said).strip()
+    kept = [line for line in text.splitlines() if not re.search(r"\.py:\d+|\bline \d+\b", line)]
+    said = "\n".join(kept)
+    return said if len(said) <= _MOST_SAID else said[:_MOST_SAID].rstrip() + " …"
+
+
+def _subject(text: str, node: Definition, line: int) -> str:
+    """The first name from elsewhere that the failing statement calls, else that the test does."""
+    bound = {name for one in _imports(text) for name in _bound(one)}
+    body = _body(node)
+    near = [one for one in body if one.lineno <= line <= (one.end_lineno or 0)]
+    for part in (*near, *body):
+        for call in ast.walk(part):
+            if isinstance(call, ast.Call):
+                name = ast.unparse(call.func)
+                if name.partition(".")[0] in bound and re.fullmatch(r"[\w.]+", name) and "raises" not in name:
+                    return f"`{name}`"
+    return ""
+
+
+def _imports(text: str) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports at the top of a test file, those of test frameworks left out."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom) and node.module not in ("unittest", "__future__") and not node.level:
+            yield node
+        elif isinstance(node, ast.Import) and not {"unittest", "pytest"} & {one.name for one in node.names}:
+            yield node
+
+
+def _only(node: ast.Import | ast.ImportFrom, words: set[str]) -> ast.stmt:
+    """The import of what is used alone."""
+    names = [one for one in node.names if (one.asname or one.name).partition(".")[0] in words or one.name == "*"]
+    if isinstance(node, ast.Import):
+        return ast.Import(names=names)
+    return ast.ImportFrom(module=node.module, names=names, level=node.level)
+
+
+def _bound(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [(one.asname or one.name).partition(".")[0] for one in node.names]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+@cache
+def _texts() -> dict[str, list[dict[str, Any]]]:
+    text = (resources.files("sera.evaluation.tasks") / "issues.toml").read_text("utf-8")
+    return tomllib.loads(text)

@@ -1,0 +1,113 @@
+"""What every folder that is worked on has: a lock for its one writer, files that are written whole, and a
+manifest that says what it was begun with, which nobody may go on against.
+
+The lock is the kernel's, freed however the process ends; any number may read meanwhile.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sera.errors import ConfigError, RunError, boundary
+from sera.records import SCHEMA, Record
+
+
+class Manifest(Record, frozen=True):
+    """What was asked for."""
+
+    version: str
+    """Of sera, when the work was last started."""
+    config: dict[str, Any]
+    """Every setting, resolved; can be given to the command's `--config` again."""
+    identity: dict[str, Any]
+    """The part of what was asked for that decides what the data are like: it never changes."""
+    source: dict[str, Any]
+    """What the work is on. Of a run, the snapshot: where the repository came from, its hash, its counts."""
+    schema: int = SCHEMA
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock. Tried for a moment, because `is_running` holds it for an instant."""
+    with boundary(RunError, f"cannot lock {path}"):
+        file = (path / ".lock").open("ab")
+    with file:
+        for patience in (0.02, 0.1, 0.3, None):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if patience is None:
+                    raise RunError(
+                        f"another process is working on the run in {path}: wait for it, or choose another "
+                        "--out"
+                    ) from None
+                time.sleep(patience)
+        yield
+
+
+def is_running(path: Path) -> bool:
+    """Whether some process holds the folder's lock."""
+    try:
+        with (path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Write a whole file or nothing: beside it first, then renamed."""
+    if file.exists() and file.read_bytes() == content:
+        return
+    with boundary(RunError, f"cannot write {file}"):
+        beside = file.with_name(file.name + ".new")
+        beside.write_bytes(content)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(file)
+
+
+def check_manifest(file: Path, manifest: Manifest) -> None:
+    """See that the folder of the manifest is new, or was begun with the same one.
+
+    Raises `RunError` if the folder holds something else, and `ConfigError` if it was begun with another
+    identity.
+    """
+    if file.exists():
+        _refuse_unlike(file, read_manifest(file), manifest)
+    elif file.parent.is_dir() and any(child.name != ".lock" for child in file.parent.iterdir()):
+        raise RunError(f"{file.parent} is not empty and has no {file.name}: choose another --out")
+
+
+def write_manifest(file: Path, manifest: Manifest) -> None:
+    """Write it, readable for people. The caller holds the lock."""
+    replace(file, msgspec.json.format(msgspec.json.encode(manifest)))
+
+
+def read_manifest(file: Path) -> Manifest:
+    """What a folder was begun with; `RunError` if it is damaged or a newer sera wrote it."""
+    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    if manifest.schema > SCHEMA:
+        raise RunError(f"{file.parent} was written by sera {manifest.version}, a newer one: update this")
+    return manifest
+
+
+def _refuse_unlike(file: Path, before: Manifest, now: Manifest) -> None:
+    old, new = (msgspec.to_builtins(m.identity) for m in (before, now))
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if changed:
+        listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed)
+        raise ConfigError(
+            f"{file.parent} was started with other settings, and mixing would spoil its data: {listed}. "
+            f"Give the old settings (they stand in {file}) or another --out"
+        )

@@ -1,0 +1,124 @@
+"""What is looked at before any time of a GPU is spent. Each refusal is one sentence with its cure."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from sera.datasets.exchange.contract import BuiltDataset, open_dataset
+from sera.datasets.proof import StudentNames, check_dataset
+from sera.datasets.proof.gate import told
+from sera.datasets.rendering import Student
+from sera.errors import DatasetError, TrainError, UsageError, boundary
+from sera.harness.profile import Profile, load_profile
+from sera.training.config import TrainConfig
+from sera.training.contract import Plan
+from sera.training.student import StudentModel
+
+_SHIPPED = ("sera-1", "sera-1-any")
+
+
+def proven_dataset(path: Path, names: StudentNames) -> BuiltDataset:
+    """The dataset, with all proofs passed for this student. Raises `DatasetError` with the first fault."""
+    dataset = open_dataset(path)
+    report = check_dataset(path, names)
+    if not report.ok:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.counts.items())
+        raise DatasetError(
+            f"{path} does not pass its proofs ({kinds}) and is not trained on. First, {told(report.faults[0])}"
+        )
+    return dataset
+
+
+def refuse_unlike(student: StudentModel, reading: Student) -> None:
+    """Raises `TrainError` if model and tokenizer do not belong together."""
+    size = reading.tokenizer.get_vocab_size(with_added_tokens=True)
+    if size > student.shape.vocabulary:
+        raise TrainError(
+            f"the tokenizer has {size:,} tokens and {student.name} only {student.shape.vocabulary:,}: it is of "
+            f"another model. Give --tokenizer the student's own tokenizer.json"
+        )
+    if not reading.pad or reading.tokenizer.token_to_id(reading.pad) is None:
+        raise TrainError(f"the padding token {reading.pad!r} is not in the tokenizer of {student.name}: set pad_token")
+
+
+def refuse_long(longest: int, student: StudentModel, config: TrainConfig) -> None:
+    """Raises `TrainError` if a row does not fit; nothing is ever cut."""
+    if longest > student.shape.context:
+        raise TrainError(
+            f"the longest row has {longest:,} tokens, and {student.name} reads {student.shape.context:,}: build "
+            f"the dataset with --max-tokens {student.shape.context}"
+        )
+    if longest > config.sequence:
+        raise TrainError(
+            f"the longest row has {longest:,} tokens, and sequence is {config.sequence:,}: nothing is cut here. "
+            f"Set sequence={longest}, or build the dataset with --max-tokens {config.sequence}"
+        )
+
+
+def refuse_schedule(config: TrainConfig, steps: int) -> None:
+    """Raises `UsageError` if the rate would never be reached."""
+    if config.warmup_steps >= steps:
+        raise UsageError(
+            f"warmup_steps is {config.warmup_steps} and the whole training has {steps} steps, so the learning "
+            f"rate would never be reached: set warmup_steps lower, or train longer"
+        )
+
+
+def refuse_unfit(plan: Plan) -> None:
+    """Raises `TrainError` if a device cannot hold it, with what would help."""
+    memory = plan.memory
+    if memory.needs_gb > memory.has_gb:
+        worst = max(memory.parts, key=lambda name: memory.parts[name])
+        raise TrainError(
+            f"{plan.student} does not fit: {memory.needs_gb:.1f} GB are needed on each {memory.device} and "
+            f"{memory.has_gb:.1f} GB can be had, most of it for {worst} ({memory.parts[worst]:.1f} GB). "
+            f"{_CURES[worst]}"
+        )
+
+
+_CURES = {
+    "weights": "Take more GPUs with zero=3 (Axolotl), or QLoRA: the recipe qlora",
+    "gradients": "Train an adapter: the recipe lora",
+    "optimizer": "Train an adapter (the recipe lora), or spread it with zero=1 or 3 over more GPUs (Axolotl)",
+    "activations": "Set gradient_checkpointing=true, activation_offload=true or micro_batch=1, or build a dataset of shorter rows",
+    "loss": "Set micro_batch=1",
+}
+
+
+def refuse_full_disk(out: Path, plan: Plan) -> None:
+    """Raises `TrainError` if states and checkpoint do not fit beside each other."""
+    place = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    if plan.disk_gb > free:
+        raise TrainError(
+            f"{plan.disk_gb:.1f} GB are needed for states and checkpoint, and {place} has {free:.1f} GB: choose "
+            f"a folder on a larger disk"
+        )
+
+
+def find_profile(hash_: str, given: Path | None) -> Profile:
+    """The harness profile of that hash: a shipped one, a folder, or the `harness.json` of a run.
+
+    Raises `UsageError` if it is none of them.
+    """
+    for name in _SHIPPED:
+        if (profile := load_profile(name)).hash == hash_:
+            return profile
+    if given is None:
+        raise UsageError(
+            f"the dataset was made with the harness profile {hash_[:12]}, which does not ship with sera: give "
+            f"--harness the harness.json of its run, so that the student can be served with it"
+        )
+    if given.is_dir() and not (given / "harness.json").is_file():
+        profile = load_profile(str(given))
+    else:
+        file = given / "harness.json" if given.is_dir() else given
+        with boundary(UsageError, f"harness profile {file}", OSError, msgspec.DecodeError):
+            profile = msgspec.json.decode(file.read_bytes(), type=Profile)
+    if profile.hash != hash_:
+        raise UsageError(
+            f"{given} holds the harness profile {profile.hash[:12]}, and the dataset was made with "
+            f"{hash_[:12]}: give that of its own run"
+        )
+    return profile

@@ -1,0 +1,147 @@
+"""Rows as the trainer gets them: token ids, and the same ids as labels where they are in the loss.
+
+They are rendered and masked by the code whose masks the proofs have checked, and written to Arrow files once,
+so that no template or tokenizer of a trainer has a say. `proven` renders a row again from the dataset, to
+compare with what comes out of a trainer's loader.
+"""
+
+import hashlib
+import random
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sera.datasets.rendering import Student, render_rows
+from sera.errors import TrainError, UsageError, boundary
+from sera.records import content_id
+from sera.training.config import TrainConfig
+from sera.training.contract import Job
+
+IGNORED = -100
+"""The label of what is not in the loss."""
+_BATCH = 16
+Row = dict[str, Any]
+
+
+class Encoded(NamedTuple):
+    """One row."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+class Files(NamedTuple):
+    """What `write_rows` has written."""
+
+    train: Path
+    held_out: Path | None
+
+
+def is_held_out(task: str, config: TrainConfig) -> bool:
+    """Whether a task's rows are kept from training: the same tasks for the same seed, whatever else there is."""
+    return int(content_id(config.seed, task)[:8], 16) < config.held_out * 16**8
+
+
+def split(job: Job) -> tuple[list[int], list[int]]:
+    """Tokens of each row that is trained on, and of each that is held out, as the dataset counts them.
+
+    Raises `UsageError` if nothing is left for one of both.
+    """
+    config, train, kept = job.config, list[int](), list[int]()
+    for row in job.dataset.rows():
+        (kept if is_held_out(row["task"], config) else train).append(int(row["tokens"]))
+    if config.held_out and not kept:
+        raise UsageError(
+            f"a share of {config.held_out:g} holds no task of this dataset out: take a larger one, or none"
+        )
+    if not train:
+        raise UsageError("every row is held out, and none is left to train on: take a smaller --held-out")
+    return train, kept
+
+
+def encode(rows: Iterable[Row], student: Student) -> Iterator[Encoded]:
+    """Rows in order, a few at a time in memory."""
+    for batch in _in_batches(rows):
+        for found in render_rows(batch, student):
+            labels = [
+                number if inside else IGNORED for number, inside in zip(found.ids, found.mask, strict=True)
+            ]
+            yield Encoded(found.ids, labels)
+
+
+def digest(ids: Sequence[int], labels: Sequence[int]) -> bytes:
+    """A row in sixteen bytes."""
+    data = array("q", ids).tobytes() + array("q", labels).tobytes()
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def proven(job: Job, held_out: bool, most: int) -> list[bytes]:
+    """Digests of the first rows, rendered from the dataset's file."""
+    chosen = (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is held_out)
+    return [digest(row.ids, _apart(row)) for row in encode(islice(chosen, most), job.reading)]
+
+
+def write_rows(job: Job, folder: Path) -> Files:
+    """All rows as Arrow files, unless they are there. Raises `TrainError` if the disk fails."""
+    train, held_out = folder / "train.arrow", folder / "held_out.arrow"
+    wanted = Files(train, held_out if job.config.held_out else None)
+    if (folder / "whole").exists():
+        return wanted
+    with boundary(TrainError, f"the rows cannot be written to {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, kept in ((train, False), (held_out, True)):
+            if kept and not wanted.held_out:
+                continue
+            rows = (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is kept)
+            encoded = encode(rows, job.reading)
+            packed = job.config.packing and not kept
+            write_arrow(path, pack(list(encoded), job.config) if packed else ([row] for row in encoded))
+        (folder / "whole").touch()
+    return wanted
+
+
+def pack(rows: list[Encoded], config: TrainConfig) -> Iterator[list[Encoded]]:
+    """Rows gathered into sequences of at most `sequence` tokens: longest first, each where it just fits."""
+    order = sorted(range(len(rows)), key=lambda n: -len(rows[n].ids))
+    bins: list[list[Encoded]] = []
+    room: list[int] = []
+    for number in order:
+        size = len(rows[number].ids)
+        place = next((n for n, left in enumerate(room) if left >= size), None)
+        if place is None:
+            bins.append([])
+            room.append(config.sequence)
+            place = len(bins) - 1
+        bins[place].append(rows[number])
+        room[place] -= size
+    random.Random(config.seed).shuffle(bins)
+    yield from bins
+
+
+def write_arrow(path: Path, groups: Iterable[list[Encoded]]) -> None:
+    """One record a group: its rows behind each other, and the length of each."""
+    import pyarrow as pa
+
+    numbers = pa.list_(pa.int32())
+    schema = pa.schema([("input_ids", numbers), ("labels", numbers), ("seq_lengths", numbers)])
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        for batch in _in_batches(groups):
+            columns = {
+                "input_ids": [[number for row in group for number in row.ids] for group in batch],
+                "labels": [[number for row in group for number in _apart(row)] for group in batch],
+                "seq_lengths": [[len(row.ids) for row in group] for group in batch],
+            }
+            stream.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _apart(row: Encoded) -> list[int]:
+    """The labels of a row that follows another: its first token is nobody's to foretell."""
+    return [IGNORED, *row.labels[1:]]
+
+
+def _in_batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

@@ -1,0 +1,137 @@
+"""Training from end to end: look up, prove, forecast, train, finish."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from sera.datasets.exchange.contract import open_dataset
+from sera.datasets.proof import StudentNames
+from sera.datasets.rendering import Student
+from sera.records import Record
+from sera.training import checks, forecast
+from sera.training.config import TrainConfig
+from sera.training.contract import Job, Plan, Progress
+from sera.training.finish import Finished, finish, finished_before
+from sera.training.folder import CHECKPOINT, asked_of, opened, refuse_foreign
+from sera.training.rows import split
+from sera.training.student import StudentModel, open_student
+from sera.training.trainers import find_trainer
+
+
+class Request(Record, frozen=True, kw_only=True):
+    """What a training is asked for."""
+
+    dataset: Path
+    student: str
+    """A folder, a name on the hub, a GGUF, or a name that `sera model list` shows."""
+    out: Path
+    trainer: str = "trl"
+    tokenizer: str = ""
+    """A `tokenizer.json` in the place of the student's own."""
+    template: str = ""
+    """A chat template; empty: that which the dataset was rendered with."""
+    harness: Path | None = None
+    """Where the dataset's harness profile is, if it does not ship with sera."""
+    config: TrainConfig = msgspec.field(default_factory=TrainConfig)
+
+
+class Planned(NamedTuple):
+    """A job that has passed everything, and what it will take."""
+
+    job: Job
+    plan: Plan
+
+
+def plan_training(request: Request) -> Planned:
+    """Look everything up, prove the dataset, and forecast. Whether it fits is `refuse_unfit`'s to say.
+
+    Raises `UsageError`, `ModelError`, `DatasetError` or `TrainError` with what is wrong.
+    """
+    config, trainer = request.config, find_trainer(request.trainer)
+    device = forecast.find_device(config)
+    forecast.accumulation(config, device.number)
+    student = open_student(request.student, request.tokenizer)
+    manifest = open_dataset(request.dataset).manifest
+    names, reading = _reading(student, request.template, manifest.template)
+    checks.refuse_unlike(student, reading)
+    profile = checks.find_profile(manifest.profile, request.harness)
+    job = Job(
+        dataset=checks.proven_dataset(request.dataset, names),
+        student=student,
+        reading=reading,
+        names=names,
+        profile=profile,
+        config=config,
+    )
+    refuse_foreign(request.out, asked_of(job, trainer.name))
+    return Planned(job, _plan(job, trainer.name, device))
+
+
+def train_student(request: Request, progress: Progress) -> Finished:
+    """Train, and put the finished student into `out/checkpoint`; a training that was interrupted goes on.
+
+    Raises what `plan_training` raises, `TrainError` if it does not fit or goes wrong, and `Halted` if it was
+    asked to stop.
+    """
+    job, plan = plan_training(request)
+    checks.refuse_unfit(plan)
+    out, trainer = request.out, find_trainer(request.trainer)
+    with opened(out, asked_of(job, trainer.name)):
+        if found := finished_before(out / CHECKPOINT):
+            return found
+        checks.refuse_full_disk(out, plan)
+        weights = trainer.train(job, plan, out, progress)
+        return finish(job, plan, weights, out)
+
+
+def _reading(student: StudentModel, asked: str, rendered: str) -> tuple[StudentNames, Student]:
+    """The student with the template that was asked for, or that which the dataset was rendered with."""
+    if not asked and rendered:
+        return student.with_template(rendered)
+    names = student.names(asked)
+    return names, names.load()
+
+
+def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
+    config, shape = job.config, job.student.shape
+    lengths, kept = split(job)
+    longest = max(*lengths, *kept, 0)
+    checks.refuse_long(longest, job.student, config)
+    epoch, steps = forecast.steps_of(len(lengths), config, device.number)
+    checks.refuse_schedule(config, steps)
+    adapter = forecast.adapter_parameters(shape, config) if config.lora else 0
+    memory = forecast.memory(shape, config, device, find_trainer(trainer).bytes_of(job), longest)
+    work = forecast.arithmetic(shape, lengths, bool(adapter)) * steps / epoch
+    rate = device.flops * device.number * (1.0 if device.is_cpu else config.device.utilisation)
+    seconds = work / rate
+    hours = seconds / 3600
+    return Plan(
+        trainer=trainer,
+        student=job.student.name,
+        rows=len(lengths),
+        held_out=len(kept),
+        tokens=sum(lengths),
+        longest=longest,
+        steps=steps,
+        parameters=shape.parameters,
+        trained_parameters=adapter or shape.parameters,
+        memory=memory,
+        disk_gb=(shape.parameters * 2 * 2 + (adapter or shape.parameters) * 12 * 3) / 1e9,
+        hours=hours,
+        dollars=0.0 if device.is_cpu else hours * device.number * config.device.gpu_hour,
+        tokens_per_second=sum(lengths) * steps / epoch / seconds,
+        assumptions=_assumptions(config, device),
+    )
+
+
+def _assumptions(config: TrainConfig, device: forecast.Device) -> tuple[str, ...]:
+    if device.is_cpu:
+        return ("a processor is reckoned at 0.05 TFLOP/s a core, and costs nothing",)
+    return (
+        f"{device.number} × {device.name} at {config.device.utilisation:.0%} of {device.flops / 1e12:,.0f} TFLOP/s",
+        f"an hour of one GPU costs ${config.device.gpu_hour:g}",
+        "evaluation and saving are not counted",
+    )
+
+
