@@ -16,7 +16,7 @@ LAYERS = [
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},
     {"agent", "environments"},
     {"generation", "datasets", "analysis"},
-    {"engines", "evaluation"},
+    {"engines", "evaluation", "training"},
     {"cli"},
     {"__main__"},
 ]

@@ -62,7 +62,10 @@ def build_tokenizer(metadata: dict[str, Any]) -> "Tokenizer":
         raise UsageError('reading tokenizers needs a library: pip install "sera[dataset]"') from missing
     kind, splitting = pre_tokenizers, metadata.get("tokenizer.ggml.pre")
     known: dict[Any, list[Any]] = {
-        "smollm": [kind.Digits(individual_digits=True), kind.ByteLevel(add_prefix_space=False, use_regex=True)],
+        "smollm": [
+            kind.Digits(individual_digits=True),
+            kind.ByteLevel(add_prefix_space=False, use_regex=True),
+        ],
         "qwen2": [
             kind.Split(Pattern(_QWEN2), "isolated"),
             kind.ByteLevel(add_prefix_space=False, use_regex=False),

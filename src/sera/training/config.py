@@ -99,7 +99,9 @@ class TrainConfig(Config, frozen=True):
 
     def __post_init__(self) -> None:
         if self.learning_rate > _HIGHEST_RATE:
-            raise ValueError(f"a learning rate of {self.learning_rate:g} destroys any model: take at most 0.1")
+            raise ValueError(
+                f"a learning rate of {self.learning_rate:g} destroys any model: take at most 0.1"
+            )
         if self.lora and not self.lora.targets:
             raise ValueError("lora.targets is empty: name the layers that get an adapter, e.g. q_proj")
         if self.activation_offload and not self.gradient_checkpointing:

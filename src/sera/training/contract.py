@@ -124,5 +124,3 @@ class Trainer(Protocol):
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
         """Train; the folder with the weights."""
-
-

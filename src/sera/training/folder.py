@@ -98,7 +98,9 @@ def opened(out: Path, asked: Asked) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TrainError(f"another process trains in {out}: wait for it, or choose another folder") from None
+            raise TrainError(
+                f"another process trains in {out}: wait for it, or choose another folder"
+            ) from None
         yield
 
 

@@ -76,7 +76,9 @@ def this_machine() -> Device:
     properties = torch.cuda.get_device_properties(0)
     title = properties.name.lower()
     known = gpus()
-    name = next((name for name in sorted(known, key=len, reverse=True) if name.split("-")[0] in title), "h100")
+    name = next(
+        (name for name in sorted(known, key=len, reverse=True) if name.split("-")[0] in title), "h100"
+    )
     return Device(name, properties.total_memory / _GB, known[name].tflops * 1e12, 1)
 
 

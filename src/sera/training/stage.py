@@ -133,5 +133,3 @@ def _assumptions(config: TrainConfig, device: forecast.Device) -> tuple[str, ...
         f"an hour of one GPU costs ${config.device.gpu_hour:g}",
         "evaluation and saving are not counted",
     )
-
-

@@ -124,7 +124,9 @@ def _find(model: str, cache: Path | None) -> Weights:
         raise ModelError(f'{model} is a name on the hub: pip install "sera[hub]"') from missing
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
     # What the library raises for a name, a network or a key that fails is of many kinds.
-    with boundary(ModelError, f"the student {model} cannot be had from the hub, nor is it a folder", Exception):
+    with boundary(
+        ModelError, f"the student {model} cannot be had from the hub, nor is it a folder", Exception
+    ):
         path = Path(snapshot_download(model, allow_patterns=wanted))
     return Weights(model.rpartition("/")[2], path, Kind.FOLDER)
 

@@ -103,6 +103,14 @@ def files_of(tests: Iterable[str]) -> list[str]:
     return sorted({name.partition("::")[0] for name in tests})
 
 
+def test_command(environment: Environment, tests: Iterable[str]) -> str:
+    """How a person runs the files of some tests in the working tree."""
+    command = environment.plan.test_command
+    if environment.plan.suite.runner == "pytest":
+        command = (*command[:3], *environment.plan.test_options, *files_of(tests))
+    return " ".join(command)
+
+
 def _command(environment: Environment, files: list[str]) -> list[str]:
     plan = environment.plan
     if plan.suite.runner == "unittest":

@@ -6,28 +6,39 @@ from sera.errors import ModelError, TrainError, UsageError, boundary
 from sera.models.weights import Kind
 from sera.training.contract import Job
 from sera.training.forecast import find_device
+from sera.training.student import StudentModel
 
 
 def load_model(job: Job) -> Any:
     """The model, in 32 bits if all of it is trained. Raises `ModelError` if it cannot be loaded."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    weights, config = job.student.weights, job.config
+    config = job.config
     half = config.lora is not None and config.precision == "bf16"
-    options: dict[str, Any] = {"dtype": torch.bfloat16 if half else torch.float32, "local_files_only": True}
-    if weights.kind is Kind.GGUF:
-        options |= _from_gguf(weights.path.name)
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if half else torch.float32}
     if config.lora and config.lora.quantized:
         options["quantization_config"] = _four_bits(job)
     if config.packing and not find_device(config).is_cpu:
         options["attn_implementation"] = "flash_attention_2"
-    folder = weights.path.parent if weights.kind is Kind.GGUF else weights.path
-    # What the library raises for broken weights is of many kinds.
-    with boundary(ModelError, f"the weights of {job.student.name} cannot be loaded", Exception):
-        model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    model = load_whole(job.student, **options)
     model.config.use_cache = False
     return model
+
+
+def load_whole(student: StudentModel, **options: Any) -> Any:
+    """The student's own weights, in 32 bits unless `options` say otherwise. Raises `ModelError`."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    weights = student.weights
+    if weights.kind is Kind.GGUF:
+        options = _from_gguf(weights.path.name) | options
+    folder = weights.path.parent if weights.kind is Kind.GGUF else weights.path
+    # What the library raises for broken weights is of many kinds.
+    with boundary(ModelError, f"the weights of {student.name} cannot be loaded", Exception):
+        return AutoModelForCausalLM.from_pretrained(
+            folder, **{"dtype": torch.float32, "local_files_only": True, **options}
+        )
 
 
 def tokenizer_for(job: Job) -> Any:
@@ -70,7 +81,9 @@ def _from_gguf(file: str) -> dict[str, Any]:
 
 def _four_bits(job: Job) -> Any:
     if find_device(job.config).is_cpu:
-        raise TrainError("lora.quantized needs a GPU: set it to false, a processor holds the weights in 16 bits")
+        raise TrainError(
+            "lora.quantized needs a GPU: set it to false, a processor holds the weights in 16 bits"
+        )
     with boundary(UsageError, "lora.quantized needs a library: pip install bitsandbytes", ImportError):
         import bitsandbytes  # noqa: F401
     import torch

@@ -56,7 +56,10 @@ def refuse_leaks(model: Any) -> None:
     places = torch.cat([torch.arange(first), torch.arange(second)])[None].to(model.device)
     edges = torch.tensor([0, first, first + second], dtype=torch.int32, device=model.device)
     spans = {"cu_seq_lens_q": edges, "cu_seq_lens_k": edges, "max_length_q": second, "max_length_k": second}
-    with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+    with (
+        torch.no_grad(),
+        torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"),
+    ):
         alone = model(input_ids=ids[:, first:]).logits
         behind = model(input_ids=ids, position_ids=places, use_cache=False, **spans).logits[:, first:]
     apart = (alone - behind).abs().max() / alone.abs().max()

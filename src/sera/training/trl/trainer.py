@@ -20,7 +20,6 @@ from sera.training.forecast import accumulation, find_device
 from sera.training.rows import write_rows
 from sera.training.trl.loading import load_model, peft_config, tokenizer_for
 from sera.training.trl.proof import refuse_leaks, refuse_other_rows
-from sera.training.trl.watching import Watch, stopping
 
 WHOLE = "whole"
 _KEPT = 2
@@ -41,7 +40,9 @@ class TrlTrainer:
             return Bytes(weight=held, gradient=4.0, optimizer=8.0, activation=2.0)
         half = config.precision == "bf16" and not on_cpu
         # Beside the weights there is the copy in 16 bits that they are computed with.
-        return Bytes(weight=6.0 if half else 4.0, gradient=4.0, optimizer=8.0, activation=2.0 if half else 4.0)
+        return Bytes(
+            weight=6.0 if half else 4.0, gradient=4.0, optimizer=8.0, activation=2.0 if half else 4.0
+        )
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
         """Train in this process; the folder has a whole model, or an adapter."""
@@ -52,6 +53,8 @@ class TrlTrainer:
         with boundary(UsageError, 'training needs libraries: pip install "sera[train]"', ImportError):
             import torch
             from trl import SFTTrainer
+
+            from sera.training.trl.watching import Watch, stopping
         files = write_rows(job, out / TOKENS)
         state = _last_state(out / STATE)
         step = int(state.name.partition("-")[2]) if state else 0

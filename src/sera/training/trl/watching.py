@@ -43,7 +43,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
             self._step(state, logs)
         elif "eval_loss" in logs:
             self.measured_at = state.global_step
-            self._tell(Step(step=state.global_step, epoch=state.epoch or 0.0, held_out_loss=logs["eval_loss"]))
+            self._tell(
+                Step(step=state.global_step, epoch=state.epoch or 0.0, held_out_loss=logs["eval_loss"])
+            )
 
     def _step(self, state: Any, logs: dict[str, Any]) -> None:
         loss, norm = float(logs["loss"]), logs.get("grad_norm")
@@ -76,7 +78,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
     def refuse_unfinished(self, steps: int) -> None:
         """Raises `Halted` if it was stopped before its end."""
         if self._stopped_at is not None:
-            raise Halted(f"stopped after step {self._stopped_at} of {steps}: the same command goes on from there")
+            raise Halted(
+                f"stopped after step {self._stopped_at} of {steps}: the same command goes on from there"
+            )
 
 
 @contextmanager

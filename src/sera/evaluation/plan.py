@@ -1,0 +1,199 @@
+"""What `sera evaluate` is asked to do, worked out before anything is spent: tasks, environments, harness.
+
+task set ─► tasks ─► environments ─┐
+model ─► settings, saved harness ──┴─► Plan ─► trials (task × seed) ─► evaluation folder
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from sera.datasets.exchange.predictions import read_predictions
+from sera.environments import Environment
+from sera.errors import ConfigError, ModelError, TasksError, UsageError
+from sera.evaluation.checkpoints import Checkpoint, read_checkpoint
+from sera.evaluation.config import EvaluateConfig
+from sera.evaluation.models import SCRIPTED
+from sera.evaluation.record import trial_id
+from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
+from sera.evaluation.tasks.trees import archive_of, find_environment
+from sera.harness import AUTO, Profile, load_profile, profile_for
+from sera.models.weights import known_weights
+from sera.records import Record, content_id
+from sera.redaction import Redactor, make_redactor
+from sera.repositories.names import import_names
+from sera.runs import Manifest
+from sera.settings import to_tree
+from sera.teachers import LocalConfig, RemoteConfig, keys_of, make_teacher
+
+
+class Trial(Record, frozen=True):
+    """One task with one seed: the unit of work."""
+
+    instance: Instance
+    seed: int
+
+    @property
+    def id(self) -> str:
+        return trial_id(self.instance.instance_id, self.seed)
+
+
+class Plan(Record, frozen=True):
+    """An evaluation about to start or to go on."""
+
+    config: EvaluateConfig
+    manifest: Manifest
+    tasks: tuple[Instance, ...]
+    environments: dict[str, Environment]
+    """Hash of a repository's tree → what tasks of it run in."""
+    model: str
+    """Its name in predictions and tables."""
+    profile: Profile | None
+    """The harness; None if predictions are judged."""
+    predictions: dict[str, str] | None
+    """Task → patch, if no model is asked."""
+    redactor: Redactor
+    project: tuple[str, ...]
+    notices: tuple[str, ...]
+    """What whoever started it should know."""
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All, seed by seed, so that an evaluation that is broken off has whole seeds."""
+        return [Trial(instance=one, seed=n) for n in range(self.config.seeds) for one in self.tasks]
+
+
+def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
+    """Work out what to do for the tasks in `folder`, writing nothing.
+
+    Raises `TasksError`, `ModelError` and `UsageError` for what cannot be evaluated.
+    """
+    stated = read_manifest(folder)
+    tasks = tuple(one for one in read_instances(folder) if one.split == "evaluation")
+    _refuse_unusable(folder, tasks)
+    environments = {one.tree: find_environment(folder, one) for one in tasks}
+    notices = _compare_environments(folder, tasks, environments, config)
+    predictions = _predictions(config, tasks)
+    profile, told = (None, ()) if predictions is not None else _profile(config, tasks)
+    project = {name for one in environments.values() for name in import_names(one.tree, one.name)}
+    model, settings = _model(config)
+    identity = {
+        "tasks": stated.sha256,
+        "model": settings,
+        "profile": profile.hash if profile else "",
+        "environments": sorted({one.digest for one in environments.values()}),
+        "seed": config.seed,
+        "context": config.context,
+        "agent": to_tree(config.agent),
+        "workdir": config.sandbox.workdir,
+        "redaction": config.redaction.identity,
+    }
+    return Plan(
+        config=config,
+        manifest=Manifest(
+            version=version("sera"),
+            config=to_tree(config),
+            identity=identity,
+            source={"tasks": str(folder), "name": stated.name, "sha256": stated.sha256, "count": len(tasks)},
+        ),
+        tasks=tasks,
+        environments=environments,
+        model=model,
+        profile=profile,
+        predictions=predictions,
+        redactor=make_redactor(config.redaction, () if predictions is not None else keys_of(config.teacher)),
+        project=tuple(sorted(project)),
+        notices=(*notices, *told),
+    )
+
+
+def _refuse_unusable(folder: Path, tasks: tuple[Instance, ...]) -> None:
+    if not tasks:
+        raise TasksError(f"{folder} has no task to evaluate: `sera tasks build` says why none was kept")
+    names = [one.instance_id for one in tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise TasksError(f"{folder} has tasks of the same name: {', '.join(twice)}")
+    if blank := [one.instance_id for one in tasks if not one.failing]:
+        raise TasksError(f"tasks of {folder} name no test that tells (FAIL_TO_PASS): {', '.join(blank)}")
+
+
+def _compare_environments(
+    folder: Path, tasks: tuple[Instance, ...], environments: dict[str, Environment], config: EvaluateConfig
+) -> tuple[str, ...]:
+    """Refuse environments that the tasks were not made in, unless they may differ; then say so."""
+    other = sorted({one.tree for one in tasks if environments[one.tree].digest != one.environment})
+    if not other:
+        return ()
+    listed = ", ".join(str(archive_of(folder, tree)) for tree in other)
+    if config.environment == "same":
+        raise TasksError(
+            f"the environment that the tasks were made in is gone. `sera prepare` of {listed} makes it again if the "
+            "index still has the same packages; --set environment=any takes what is prepared now"
+        )
+    return (f"tasks are judged in another environment than they were made in: {listed}",)
+
+
+def _predictions(config: EvaluateConfig, tasks: tuple[Instance, ...]) -> dict[str, str] | None:
+    match config.predictions:
+        case "":
+            return None
+        case "gold":
+            return {one.instance_id: one.patch for one in tasks}
+        case "empty":
+            return {one.instance_id: "" for one in tasks}
+        case file:
+            found = read_predictions(Path(file))
+    known = {one.instance_id for one in tasks}
+    if not known & found.keys():
+        raise UsageError(f"{file} has a patch for none of the {len(known)} tasks: it belongs to other tasks")
+    return {name: patch for name, patch in found.items() if name in known}
+
+
+def _profile(config: EvaluateConfig, tasks: tuple[Instance, ...]) -> tuple[Profile, tuple[str, ...]]:
+    """The harness to ask the model with, and what is to be said about it."""
+    model = config.teacher.model if isinstance(config.teacher, LocalConfig) else ""
+    own = read_checkpoint(model) if model not in known_weights() else None
+    if config.profile != AUTO:
+        given = read_checkpoint(config.profile)
+        profile = given.profile if given else load_profile(config.profile)
+        if own and own.profile.hash != profile.hash:
+            raise ConfigError(
+                f"{model} was trained with the harness profile {own.profile.hash}, and profile={config.profile} is "
+                f"{profile.hash}: what it was not trained on says nothing about it"
+            )
+        return profile, _warn_of_context(own, config)
+    if own:
+        return own.profile, _warn_of_context(own, config)
+    if config.require_profile:
+        raise ModelError(
+            f"no harness profile is saved with {model or 'this model'}, and one is required: give the checkpoint "
+            "that `sera train` wrote as --set profile=CHECKPOINT, or go without --require-profile"
+        )
+    python = sum(one.path.endswith(".py") for one in tasks)
+    name = profile_for({"python": python, "other": len(tasks) - python})
+    return load_profile(name), (f"no harness profile is saved with the model: it is asked with {name}",)
+
+
+def _warn_of_context(own: Checkpoint | None, config: EvaluateConfig) -> tuple[str, ...]:
+    if own and 0 < own.saved.context < config.context:
+        return (f"the model was trained on {own.saved.context} tokens and may use {config.context} here",)
+    return ()
+
+
+def _model(config: EvaluateConfig) -> tuple[str, dict[str, object]]:
+    """Name and settings of what is evaluated."""
+    if config.predictions in SCRIPTED:
+        return config.predictions, {"kind": config.predictions}
+    if config.predictions:
+        file = Path(config.predictions)
+        return file.stem, {"kind": "predictions", "content": content_id(file.read_text("utf-8"))}
+    settings = make_teacher(config.teacher).settings
+    return str(settings.get("model", settings["kind"])), settings
+
+
+def teacher_config(config: EvaluateConfig) -> RemoteConfig | LocalConfig | msgspec.Struct:
+    """The model's settings with what the evaluation decides."""
+    if isinstance(config.teacher, LocalConfig):
+        return msgspec.structs.replace(config.teacher, context=config.context, parallel=config.workers)
+    return config.teacher

@@ -1,0 +1,106 @@
+"""What a repository's tests do on the tree as it is: which are steady, and which functions each calls.
+
+The suite runs twice, in sandboxes of its own, once with the calls noted down. A test counts if it passed both times.
+"""
+
+import asyncio
+from collections import defaultdict
+
+from sera.environments import Environment
+from sera.errors import TasksError
+from sera.evaluation.tasks.config import TasksConfig
+from sera.evaluation.tasks.resolving import task_backend
+from sera.evaluation.tasks.running import TestRun, run_tests
+from sera.records import Function, Record
+
+_MOST_NAMED = 100
+
+
+class Baseline(Record, frozen=True, kw_only=True):
+    """The suite on the tree as it is."""
+
+    seconds: dict[str, float]
+    """Tests that passed twice, each with the time of its slower run."""
+    calls: dict[str, tuple[str, ...]]
+    """`path:line` of a function → those of these tests that call it, sorted."""
+    flaky: tuple[str, ...]
+    failing: tuple[str, ...]
+    in_time: bool
+
+    def of(self, function: Function) -> tuple[str, ...]:
+        """Tests that call a function."""
+        return self.calls.get(f"{function.path}:{function.line}", ())
+
+    def choose(self, function: Function, most: int, seconds: float) -> list[str]:
+        """The tests for a bug in a function: those that call it, evenly thinned out if there are too many,
+        then others of their files, as far as number and time allow. Sorted; at least one."""
+        touching = list(self.of(function))
+        if len(touching) > most:
+            touching = [touching[n * len(touching) // most] for n in range(most)]
+        files = {name.partition("::")[0] for name in touching}
+        others = [name for name in self.seconds if name.partition("::")[0] in files]
+        chosen: dict[str, float] = {}
+        for name in (*sorted(touching, key=self.seconds.__getitem__), *others):
+            if name in chosen or len(chosen) >= most:
+                continue
+            if not chosen or sum(chosen.values()) + self.seconds[name] <= seconds:
+                chosen[name] = self.seconds[name]
+        return sorted(chosen)
+
+
+async def take_baseline(environment: Environment, config: TasksConfig) -> Baseline:
+    """Run the suite twice. Raises `TasksError` if there is no test to build upon."""
+    if not environment.works:
+        raise TasksError(
+            f"{environment.name} cannot be imported, or has no tests that are found: "
+            f"`sera prepare {environment.source}` says what is missing"
+        )
+    async with task_backend(environment, environment.layer, config.sandbox) as backend:
+
+        async def once(trace: bool) -> TestRun:
+            async with backend.sandbox() as box:
+                return await run_tests(box, environment, None, config.suite_seconds, trace=trace)
+
+        traced, plain = await asyncio.gather(once(True), once(False))
+    baseline = _compared(traced, plain)
+    if not baseline.seconds:
+        raise TasksError(_nothing(environment, plain))
+    return baseline
+
+
+def _compared(traced: TestRun, plain: TestRun) -> Baseline:
+    steady = traced.named("passed") & plain.named("passed")
+    seconds = {
+        name: max(traced.outcomes[name].seconds, plain.outcomes[name].seconds) for name in sorted(steady)
+    }
+    calls: dict[str, list[str]] = defaultdict(list)
+    for name in seconds:
+        for number in traced.outcomes[name].calls:
+            path, line = traced.places[number]
+            calls[f"{path}:{line}"].append(name)
+    failed = traced.named("failed") & plain.named("failed")
+    either = traced.named("passed") | plain.named("passed")
+    unsteady = (either & (traced.named("failed") | plain.named("failed"))) - steady
+    return Baseline(
+        seconds=seconds,
+        calls={place: tuple(names) for place, names in calls.items()},
+        flaky=tuple(sorted(unsteady)),
+        failing=tuple(sorted(failed))[:_MOST_NAMED],
+        in_time=traced.in_time and plain.in_time,
+    )
+
+
+def _nothing(environment: Environment, run: TestRun) -> str:
+    if failed := sorted(run.named("failed")):
+        first = run.outcomes[failed[0]]
+        return (
+            f"none of the {len(run.outcomes)} tests of {environment.name} passes, so that no bug could be told: "
+            f"{first.id} fails with {first.said.splitlines()[0] if first.said else first.kind}; "
+            f"`sera prepare {environment.source}` says what is missing"
+        )
+    if run.broken:
+        file, said = next(iter(run.broken.items()))
+        return f"no test file of {environment.name} can be read in, {file} for one: {said.splitlines()[-1]}"
+    last = run.output.strip().splitlines()[-1:] or ["it said nothing"]
+    late = "" if run.in_time else " in the time given (suite_seconds)"
+    return f"no test of {environment.name} ran{late}: {last[0]}"

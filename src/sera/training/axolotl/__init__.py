@@ -1,0 +1,1 @@
+"""Training by Axolotl, in an environment of its own."""

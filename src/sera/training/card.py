@@ -1,0 +1,52 @@
+"""The model card of a checkpoint."""
+
+from sera.training.contract import Job, Plan
+
+_CARD = """\
+---
+base_model: {student}
+library_name: transformers
+pipeline_tag: text-generation
+tags: [coding-agent, sera]
+---
+
+# {student}, trained on {repositories}
+
+{what} on {rows:,} trajectories of a coding agent ({tokens:,} tokens an epoch, {epochs:g} epochs, {steps:,} steps) with
+`sera train`. The loss covers what the assistant says, and nothing else.
+{loss}
+## Serving
+
+Serve it as it was trained, or it will do worse:
+
+- chat template: `chat_template.jinja` in this folder (SHA-256 {template:.12}…); earlier turns stand as they were said
+- tool calls: the format `{format}`; context: {context:,} tokens
+- harness profile: `harness.json` in this folder ({harness:.12})
+
+{weights}
+Source of the data: {sources}. The licences of these repositories and of {student} apply.
+"""
+
+
+def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> str:
+    """Its text."""
+    manifest, config = job.dataset.manifest, job.config
+    before, after = held_out
+    return _CARD.format(
+        student=job.student.name,
+        repositories=", ".join(sorted({source.repository for source in manifest.sources})),
+        what=f"An adapter (rank {config.lora.rank}), merged," if config.lora else "All weights, trained",
+        rows=plan.rows,
+        tokens=plan.tokens,
+        epochs=config.epochs,
+        steps=plan.steps,
+        loss=f"On {plan.held_out:,} trajectories held out it went from {before:.4f} to {after:.4f}.\n"
+        if before is not None and after is not None
+        else "",
+        template=job.reading.template.sha256,
+        format=manifest.settings["format"],
+        context=min(config.sequence, job.student.shape.context),
+        harness=job.profile.hash,
+        weights="`sera.json` holds settings and figures, `dataset.json` the manifest of the dataset.\n",
+        sources=", ".join(f"{source.repository} at {source.commit:.12}" for source in manifest.sources),
+    )
