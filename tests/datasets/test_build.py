@@ -13,8 +13,8 @@ import pytest
 from made_samples import SOURCE, TOOLS, agreement, call, pair, patch, sample, talk
 
 from sera.datasets import DatasetConfig, Manifest, Sample, build_dataset
-from sera.datasets.formats import FORMATS
 from sera.errors import DatasetError
+from sera.formats import FORMATS
 from sera.records import End, Stage
 
 BOTH = (Stage.T1, Stage.T2)

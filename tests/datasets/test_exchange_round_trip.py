@@ -14,8 +14,8 @@ from made_samples import TOOLS, sample
 from sera.datasets.exchange.export import export_dataset
 from sera.datasets.exchange.imported import read_samples
 from sera.datasets.exchange.imports import Known, import_trajectories
-from sera.datasets.formats.contract import canonical
 from sera.errors import DatasetError
+from sera.formats.contract import canonical
 from sera.generation.recall import compare
 from sera.records import Message, ToolCall
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from made_samples import TOOLS, talk
 
-from sera.datasets.formats import FORMATS, Turn
 from sera.datasets.tokens import load_counter
 from sera.errors import DatasetError, UsageError
+from sera.formats import FORMATS, Turn
 
 
 def turn(text: str, role: str = "user") -> Turn:

@@ -12,7 +12,7 @@ ROOT = Path(sera.__file__).parent
 LAYERS = [
     {"records", "errors"},
     {"settings", "harness"},
-    {"models"},
+    {"models", "formats"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},
     {"agent", "environments"},
     {"generation", "datasets", "analysis"},

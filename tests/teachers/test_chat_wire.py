@@ -4,16 +4,9 @@ from typing import Any
 
 import pytest
 
+from sera.formats.messages import decode_message, encode_message, split_reasoning
 from sera.records import Message, ToolCall, Usage
-from sera.teachers.chat_wire import (
-    decode_message,
-    decode_reply,
-    decode_request,
-    encode_message,
-    encode_reply,
-    encode_request,
-    split_reasoning,
-)
+from sera.teachers.chat_wire import decode_reply, decode_request, encode_reply, encode_request
 from sera.teachers.contract import ChatRequest, Reply
 
 CONVERSATION = (

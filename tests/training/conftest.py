@@ -47,5 +47,3 @@ def data(tmp_path_factory: pytest.TempPathFactory, student_folder: Path) -> Path
 def request_(data: Path, student_folder: Path, tmp_path: Path) -> Request:
     """A training of a few steps."""
     return Request(dataset=data, student=str(student_folder), out=tmp_path / "out", config=tiny_config())
-
-

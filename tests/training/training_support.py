@@ -27,7 +27,14 @@ SOURCE = Source(repository="example/shop", commit="c0ffee", run="run-1")
 
 
 def tiny_config(**changes: object) -> TrainConfig:
-    plain = {"epochs": 2.0, "learning_rate": 5e-3, "warmup_steps": 1, "batch": 4, "sequence": 2048, "save_every": 2}
+    plain = {
+        "epochs": 2.0,
+        "learning_rate": 5e-3,
+        "warmup_steps": 1,
+        "batch": 4,
+        "sequence": 2048,
+        "save_every": 2,
+    }
     return load_config(TrainConfig, given={**plain, "device.gpu": "cpu", **changes})
 
 

@@ -31,7 +31,7 @@ def patch_findings(patch: str) -> Iterator[Finding]:
         changed = list(PatchSet(patch))
     except UnidiffParseError:
         return
-    tests = [file for file in changed if _is_test(file.path)]
+    tests = [file for file in changed if is_test_file(file.path)]
     removed = [name for file in tests for name in _matching(file, "-", _FUNCTION)]
     added = [name for file in tests for name in _matching(file, "+", _FUNCTION)]
     if len(removed) > len(added):
@@ -43,7 +43,8 @@ def patch_findings(patch: str) -> Iterator[Finding]:
         yield _finding("tests-only", Severity.NOTE, tests[0].path)
 
 
-def _is_test(path: str) -> bool:
+def is_test_file(path: str) -> bool:
+    """Whether a path is that of test code, in any of the languages that functions are read from."""
     parts = PurePosixPath(path).parts
     return bool(_DIRECTORIES.intersection(parts[:-1])) or bool(parts and _FILE.fullmatch(parts[-1]))
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "recall": "Compare two patches line by line.",
     "verify": "Recompute recall on two files of predictions.",
     "dataset": "Build a training set from runs, and look at it.",
+    "train": "Train a student on a dataset, and finish its checkpoint.",
     "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
     "model": "Weights on this machine: what can be had, fetch them, serve them.",
     "gc": "Remove what sandboxes of killed processes have left on this machine.",

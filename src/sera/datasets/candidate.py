@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from sera.datasets.config import DatasetConfig
-from sera.datasets.formats import Format, Turn
-from sera.datasets.formats.thinking import rethink
 from sera.datasets.sample import Sample
 from sera.datasets.selection.patches import read_patch
 from sera.datasets.tokens import TokenCounter
 from sera.datasets.truncation import Fit, fit, fit_at_random
 from sera.errors import DatasetError
+from sera.formats import Format, Turn
+from sera.formats.thinking import rethink
 from sera.records import Record, Stage, content_id
 
 

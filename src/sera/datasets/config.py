@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sera.agent.audit import kinds
-from sera.datasets.formats.thinking import Think
 from sera.datasets.safety.config import SafetyConfig, known
 from sera.datasets.selection.config import Balance, Benchmarks, NearDuplicates
+from sera.formats.thinking import Think
 from sera.records import Severity, Stage, content_id
 from sera.settings import Config
 

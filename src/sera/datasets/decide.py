@@ -14,7 +14,6 @@ import msgspec
 
 from sera.datasets.candidate import Candidate, Figures
 from sera.datasets.config import DatasetConfig
-from sera.datasets.formats import find_format
 from sera.datasets.lines import json_line
 from sera.datasets.measure import measure
 from sera.datasets.recipe import Part
@@ -26,6 +25,7 @@ from sera.datasets.selection.near import sign
 from sera.datasets.selection.reasons import Reason
 from sera.datasets.steps import Tallies, make_steps
 from sera.datasets.tokens import TokenCounter
+from sera.formats import find_format
 from sera.records import Agreement, Record
 
 _NONE = Agreement(recall=0, precision=0, f1=0, file_recall=0, lines_a=0, lines_b=0, common=0)

@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sera.datasets.formats import Turn
 from sera.errors import DatasetError, UsageError, boundary
+from sera.formats import Turn
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

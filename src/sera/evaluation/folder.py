@@ -1,15 +1,15 @@
 """The folder of an evaluation: a run's way of keeping things, with other records.
 
-    evaluation.json     what was asked for, resolved, and of which tasks: written first
-    harness.json        every word that the model was told
-    checks.jsonl        ┐
-    rollouts.jsonl      │ what has been done: journals that only grow
-    outcomes.jsonl      ┘ one line ends a trial (a task with a seed); without one, or with a failed one, it is owed
-    ledger.jsonl        what requests may cost, and did cost
-    steps/              the steps of rollouts under way
-    logs/               patch, report and test output of every trial, in SWE-bench's layout
-    seed-N/             predictions and totals of each seed, in SWE-bench's form; written at the end
-    results.json        the figures; written at the end
+evaluation.json     what was asked for, resolved, and of which tasks: written first
+harness.json        every word that the model was told
+checks.jsonl        ┐
+rollouts.jsonl      │ what has been done: journals that only grow
+outcomes.jsonl      ┘ one line ends a trial (a task with a seed); without one, or with a failed one, it is owed
+ledger.jsonl        what requests may cost, and did cost
+steps/              the steps of rollouts under way
+logs/               patch, report and test output of every trial, in SWE-bench's layout
+seed-N/             predictions and totals of each seed, in SWE-bench's form; written at the end
+results.json        the figures; written at the end
 """
 
 from collections.abc import Iterator

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sera.formats.messages import split_reasoning
 from sera.records import Message, ToolCall
-from sera.teachers.chat_wire import split_reasoning
 
 Json = dict[str, Any]
 Tools = Sequence[Json]

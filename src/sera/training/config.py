@@ -46,6 +46,17 @@ class DeviceConfig(Config, frozen=True):
     """Share of the memory that may be planned for; the rest is the driver's and lost between blocks."""
 
 
+class AxolotlConfig(Config, frozen=True):
+    """What only Axolotl is told."""
+
+    python: str = ""
+    """The Python of its own environment, to train with it at once; empty: its files are written, and the command
+    to run them."""
+    cut_cross_entropy: bool = False
+    """Whether the loss is Apple's Cut Cross Entropy, the paper's. It needs a fork that no package index has;
+    without it Liger's, which comes with Axolotl and computes the same."""
+
+
 class TrainConfig(Config, frozen=True):
     """How a student is trained."""
 
@@ -96,6 +107,7 @@ class TrainConfig(Config, frozen=True):
     report: Literal["none", "tensorboard", "trackio"] = "none"
     """Where figures go besides `metrics.jsonl`."""
     device: DeviceConfig = msgspec.field(default_factory=DeviceConfig)
+    axolotl: AxolotlConfig = msgspec.field(default_factory=AxolotlConfig)
 
     def __post_init__(self) -> None:
         if self.learning_rate > _HIGHEST_RATE:

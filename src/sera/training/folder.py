@@ -29,7 +29,7 @@ METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 STATE = "state"
 TOKENS = "tokens"
-_FREE = ("device", "report", "save_every")
+_FREE = ("axolotl", "device", "report", "save_every")
 """Settings that may differ from one call to the next."""
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_samples import TOOLS, talk
 
-from sera.datasets.formats import find_format
 from sera.datasets.rendering.convert import convert_row
 from sera.errors import DatasetError
+from sera.formats import find_format
 from sera.records import Message, ToolCall
 
 WAYS = list(permutations(("hermes", "xml", "raw"), 2))

@@ -6,11 +6,11 @@ import pytest
 from made_datasets import make_dataset, rows
 from made_samples import TOOLS, talk
 
-from sera.datasets.formats import FORMATS
-from sera.datasets.formats.thinking import Think, rethink
 from sera.datasets.rendering import load_student, render_row
 from sera.datasets.rendering.lengths import turn_lengths
 from sera.errors import UsageError
+from sera.formats import FORMATS
+from sera.formats.thinking import Think, rethink
 from sera.records import Message
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_samples import TOOLS, talk
 
-from sera.datasets.formats import FORMATS
 from sera.datasets.rendering import Template
 from sera.datasets.rendering.template import load_template
 from sera.errors import DatasetError, UsageError
+from sera.formats import FORMATS
 from sera.records import Message, ToolCall
 
 USER = [{"role": "user", "content": "Hello <b>é</b>"}]

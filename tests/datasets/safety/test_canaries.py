@@ -8,10 +8,10 @@ from made_datasets import rows
 from made_samples import SOURCE, pair, sample, talk
 
 from sera.datasets import DatasetConfig, Manifest, build_dataset
-from sera.datasets.formats import FORMATS
 from sera.datasets.safety import Cleaner, SafetyConfig, make_finder
 from sera.datasets.safety.canaries import choose, plant
 from sera.errors import DatasetError
+from sera.formats import FORMATS
 
 
 def build(

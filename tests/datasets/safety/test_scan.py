@@ -15,13 +15,13 @@ from made_datasets import make_dataset, rows
 from made_samples import SOURCE, call, pair, sample, talk
 
 from sera.datasets import DatasetConfig, build_dataset
-from sera.datasets.formats import FORMATS
 from sera.datasets.safety import Cleaner, SafetyConfig, make_finder
 from sera.datasets.safety.arguments import clean_arguments, texts_of
 from sera.datasets.safety.rules import Rule, rules
 from sera.datasets.safety.steps import scan_step
 from sera.datasets.sample import Sample
 from sera.errors import ConfigError
+from sera.formats import FORMATS
 from sera.records import Message, ToolCall
 from sera.settings import load_config
 

@@ -32,7 +32,7 @@ class BuiltDataset:
 
     @property
     def format(self) -> str:
-        """How its rows spell tool calls: a name of `sera.datasets.formats.FORMATS`."""
+        """How its rows spell tool calls: a name of `sera.formats.FORMATS`."""
         return str(self.manifest.settings.get("format", ""))
 
     @property

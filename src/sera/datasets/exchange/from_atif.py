@@ -16,7 +16,7 @@ import msgspec
 
 from sera.datasets.exchange.lines import one_document
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, as_message
-from sera.datasets.servers import Tools
+from sera.formats.servers import Tools
 from sera.records import Message
 
 

@@ -24,7 +24,7 @@ from sera.datasets.exchange.trajectory import (
     as_message,
     plain_text,
 )
-from sera.datasets.servers import Tools
+from sera.formats.servers import Tools
 from sera.records import End
 
 

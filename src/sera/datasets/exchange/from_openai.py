@@ -17,7 +17,7 @@ import msgspec
 from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.trajectory import Document, Json, Trajectory, as_message
-from sera.datasets.servers import Tools
+from sera.formats.servers import Tools
 from sera.records import Stage
 
 

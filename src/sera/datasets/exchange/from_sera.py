@@ -22,7 +22,7 @@ from sera.datasets.exchange.from_swe_agent import history_message
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.text_turns import has_text_calls, read_turns
 from sera.datasets.exchange.trajectory import Document, Json, Trajectory
-from sera.datasets.servers import Tools
+from sera.formats.servers import Tools
 from sera.records import End, Message, Stage
 
 

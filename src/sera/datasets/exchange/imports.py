@@ -25,8 +25,8 @@ from sera.datasets.folder import replacing
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import sha256
 from sera.datasets.sample import Sample, Source
-from sera.datasets.servers import Tools
 from sera.errors import ConfigError, DatasetError, UsageError, boundary
+from sera.formats.servers import Tools
 from sera.records import Agreement, End, Message, Record, Stage, content_id
 
 

@@ -1,6 +1,6 @@
 """Rendered turns as messages again: calls out of `<tool_call>`, answers out of `<tool_response>`.
 
-The way back from the text formats. Turns are read as a server reads them (`sera.datasets.servers`), so
+The way back from the text formats. Turns are read as a server reads them (`sera.formats.servers`), so
 white space around text and reasoning is dropped and arguments are spelt anew, as everywhere. A call that
 does not parse stays what it is, text, and so does all of a turn that the row says is not to be trained.
 Calls get running ids, since text has none.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from sera.datasets.exchange.trajectory import Json, as_message
-from sera.datasets.servers import HERMES, OPEN, XML, Tools, read_turn
+from sera.formats.servers import HERMES, OPEN, XML, Tools, read_turn
 from sera.records import Message, ToolCall
 
 _XML_CALL = re.compile(rf"{OPEN}\s*<function=")

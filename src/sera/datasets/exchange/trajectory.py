@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from sera.datasets.formats.contract import arguments_of
+from sera.formats.contract import arguments_of
+from sera.formats.messages import decode_message
 from sera.records import End, Message, Stage
-from sera.teachers.chat_wire import decode_message
 
 Json = dict[str, Any]
 _ROLES = {"developer": "system"}

@@ -11,7 +11,7 @@ from typing import Any
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span
-from sera.datasets.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls
+from sera.formats.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls
 
 
 def calls_read_back(case: Case) -> Iterator[Fault]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from sera.datasets.formats import tools_in
 from sera.datasets.proof.fault import Fault, Kind, Shown
 from sera.datasets.rendering.render import Rendered, Row, Span, template_tools
 from sera.datasets.rendering.student import Student
-from sera.datasets.servers import HERMES, XML, Parser, Tools
+from sera.formats import tools_in
+from sera.formats.servers import HERMES, XML, Parser, Tools
 
 _AROUND = 8
 """Tokens shown on each side of a place."""

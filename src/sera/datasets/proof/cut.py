@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
-from sera.datasets.servers import CLOSE, OPEN
+from sera.formats.servers import CLOSE, OPEN
 
 
 def cut_at_a_turn(case: Case) -> Iterator[Fault]:

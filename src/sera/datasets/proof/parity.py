@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sera.datasets.formats import find_format
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span, template_messages, template_tools
-from sera.datasets.servers import read_turn
+from sera.formats import find_format
+from sera.formats.servers import read_turn
 
 
 def served_as_trained(case: Case) -> Iterator[Fault]:

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from sera.datasets.formats import Turn, find_format, tools_in
-from sera.datasets.formats.hermes import Hermes
-from sera.datasets.formats.xml import Xml
 from sera.datasets.rendering.render import Row, template_tools
-from sera.datasets.servers import HERMES, XML, Tools, read_turn
 from sera.errors import DatasetError
+from sera.formats import Turn, find_format, tools_in
+from sera.formats.hermes import Hermes
+from sera.formats.servers import HERMES, XML, Tools, read_turn
+from sera.formats.xml import Xml
 from sera.records import Message, ToolCall
 
 _OPEN, _CLOSE = "<tool_response>\n", "\n</tool_response>"

@@ -60,8 +60,6 @@ class TasksConfig(Config, frozen=True):
     """Take the tests that tell out of the starting tree, as in SWE-bench; the test patch puts them back."""
     split: SplitConfig = msgspec.field(default_factory=SplitConfig)
     sampling: Weights = msgspec.field(default_factory=Weights)
-    prepare: PrepareConfig = msgspec.field(
-        default_factory=lambda: PrepareConfig(check=CheckConfig(tests=10))
-    )
+    prepare: PrepareConfig = msgspec.field(default_factory=lambda: PrepareConfig(check=CheckConfig(tests=10)))
     """How environments of commits are made; that of the source itself is `sera prepare`'s."""
     sandbox: SandboxConfig = msgspec.field(default_factory=NamespacesConfig)

@@ -23,19 +23,17 @@ def hide(tree: Path, tests: Iterable[str]) -> dict[str, tuple[str, str]]:
         wanted[path].add(inner.partition("[")[0])
     found = {}
     for path, names in sorted(wanted.items()):
-        before = _read(tree / path)
+        before = read_text(tree / path)
         after = _without(before, names)
         if after != before:
             found[path] = (before, after)
     return found
 
 
-def find_test(tree: Path, test: str) -> tuple[str, Definition] | None:
-    """The text of a test's file, and the function that the test is; None if it cannot be found there."""
-    path, _, inner = test.partition("::")
-    text = _read(tree / path)
-    place = inner.partition("[")[0]
-    return next(((text, node) for name, node, _ in _functions(text) if name == place), None)
+def find_test(text: str, test: str) -> Definition | None:
+    """The function that a test is in its file; None if it cannot be found there."""
+    place = test.partition("::")[2].partition("[")[0]
+    return next((node for name, node, _ in _functions(text) if name == place), None)
 
 
 def _without(text: str, names: set[str]) -> str:
@@ -75,7 +73,8 @@ def _functions(text: str) -> list[tuple[str, Definition, list[ast.stmt]]]:
     return found
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """A file as text; empty if it is none."""
     try:
         return file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):

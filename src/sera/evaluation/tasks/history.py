@@ -5,6 +5,9 @@ patch what it does to them. Which tests tell is found out by running the changed
 of the parent: with the test patch alone, and with both, twice. The message of the commit is not used: it tells the fix.
 """
 
+import asyncio
+import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,22 +16,23 @@ import msgspec
 from sera.agent.patched_tests import is_test_file
 from sera.environments import Environment, prepare
 from sera.environments.commits import version_of
-from sera.errors import PrepareError, SourceError, TasksError
+from sera.errors import PrepareError, SourceError
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.diffs import parts_of
-from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
 from sera.evaluation.tasks.record import Instance, Kind
-from sera.evaluation.tasks.resolving import apply, put_tests, resolve, task_backend
-from sera.evaluation.tasks.running import TestRun, run_tests, test_command
+from sera.evaluation.tasks.resolving import resolve, task_backend
+from sera.evaluation.tasks.running import test_command
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.repositories.git import GitFailed, Local
 from sera.repositories.sources import find_repository
-from sera.sandboxes import Backend
+from sera.sandboxes import Backend, Sandbox
 
 _MOST_FILES = 10
 _MOST_LINES = 400
 """A commit that changes more source than this is no task but a project."""
+_NO_TESTS = ("conftest.py", "__init__.py")
+_QUICK = 30.0
 
 
 class Commit(NamedTuple):
@@ -81,7 +85,7 @@ async def judge_commit(
         return Judged(commit=commit.hash, reason=parted)
     gold, tests = parted
     try:
-        environment = _environment(source, commit.parent, config, cache)
+        environment = await asyncio.to_thread(_environment, source, commit.parent, config, cache)
     except (PrepareError, SourceError) as failure:
         return Judged(commit=commit.hash, reason=f"no environment: {failure}")
     if not environment.works:
@@ -103,7 +107,7 @@ async def judge_commit(
         runner=environment.plan.suite.runner,
     )
     async with task_backend(environment, environment.layer, config.sandbox) as backend:
-        found = await _established(backend, environment, instance, config)
+        found = await _established(backend, environment, local, instance, config)
     return (
         Judged(commit=commit.hash, reason=found)
         if isinstance(found, str)
@@ -111,13 +115,10 @@ async def judge_commit(
     )
 
 
-def environment_of(source: str, parent: str, config: TasksConfig, cache: Path | None) -> Environment:
+def _environment(source: str, parent: str, config: TasksConfig, cache: Path | None) -> Environment:
     """The environment of a commit, prepared now if it was not."""
     snapshot = open_snapshot(source, cache, parent)
     return prepare(snapshot, config.prepare, cache, version_of(source, parent))
-
-
-_environment = environment_of
 
 
 def _parted(local: Local, commit: Commit) -> tuple[str, str] | str:
@@ -151,7 +152,7 @@ def _path(part: str) -> str:
 
 
 async def _established(
-    backend: Backend, environment: Environment, instance: Instance, config: TasksConfig
+    backend: Backend, environment: Environment, local: Local, instance: Instance, config: TasksConfig
 ) -> Instance | str:
     """The task with the tests that tell, or why none do."""
     before = await _run(backend, environment, instance, "", config)
@@ -171,7 +172,7 @@ async def _established(
     if len(failing) + len(passing) > 10 * config.tests:
         return "has too many tests"
     seconds = sum(after.outcomes[name].seconds for name in good)
-    text = _text(environment, before, failing, instance, config)
+    text = _text(local, before, failing, instance, config)
     if not text:
         return "no text that gives nothing away"
     instance = msgspec.structs.replace(
@@ -187,3 +188,43 @@ async def _established(
     if not gold.resolved or empty.resolved:
         return "not the same when run again"
     return instance
+
+
+async def _run(
+    backend: Backend, environment: Environment, instance: Instance, patch: str, config: TasksConfig
+) -> TestRun | str:
+    """All tests of the files that the test patch changes, with a patch applied; what git says if it
+    cannot be."""
+    async with backend.sandbox() as box:
+        for part in (patch, instance.test_patch):
+            if part and (result := await apply(box, part)).exit_code != 0:
+                return result.output
+        present = [path for path in map(_path, parts_of(instance.test_patch)) if await _is_there(box, path)]
+        files = [path for path in present if posixpath.basename(path) not in _NO_TESTS]
+        return await run_tests(box, environment, None, config.mutant_seconds, files=files)
+
+
+async def _is_there(box: Sandbox, path: str) -> bool:
+    return path.endswith(".py") and (await box.execute(["test", "-f", path], _QUICK)).exit_code == 0
+
+
+def _text(local: Local, before: TestRun, failing: list[str], instance: Instance, config: TasksConfig) -> str:
+    """What goes wrong, told from the tests as the commit has them."""
+    for failure in choose_failure(_failures(before, failing)):
+        path = failure.id.partition("::")[0]
+        tests = local.run("cat-file", "blob", f"{instance.origin_commit}:{path}").decode(errors="replace")
+        text = write_issue(tests, failure, instance.repo, config.seed)
+        if text and not leaks(text, instance.patch, failing):
+            return text
+    return ""
+
+
+def _failures(before: TestRun, failing: list[str]) -> Iterator[Outcome]:
+    """What became of the tests that tell, those included whose file could not even be read in."""
+    for name in failing:
+        if name in before.outcomes:
+            yield before.outcomes[name]
+        elif said := before.broken.get(name.partition("::")[0]):
+            last = next((line for line in reversed(said.splitlines()) if "Error" in line), "")
+            kind, _, told = last.removeprefix("E").strip().partition(":")
+            yield Outcome(id=name, outcome="failed", kind=kind, said=f"{kind}:{told}")

@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -30,12 +29,11 @@ _NOT_RAISED = re.compile(r"DID NOT RAISE|not raised", re.I)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def write_issue(tree: Path, failure: Outcome, project: str, seed: str) -> str:
-    """A text about a failure; empty if nothing can be told of it. `tree` holds the test."""
-    found = find_test(tree, failure.id)
-    if found is None:
+def write_issue(text: str, failure: Outcome, project: str, seed: int) -> str:
+    """A text about a failure; empty if nothing can be told of it. `text` is the file of the test."""
+    node = find_test(text, failure.id)
+    if node is None:
         return ""
-    text, node = found
     example = _example(text, node, failure.line)
     said = _said(failure)
     if not example or not said:
@@ -67,7 +65,9 @@ def leaks(text: str, patch: str, tests: Iterable[str] = ()) -> list[str]:
         if path in text:
             found.append(f"the file {path}")
     found += [f"the words {one!r}" for one in _WORDS.findall(text)]
-    found += [f"the kind of bug {name!r}" for name in OPERATORS if re.search(rf"\b{name}\b", text) and "-" in name]
+    found += [
+        f"the kind of bug {name!r}" for name in OPERATORS if re.search(rf"\b{name}\b", text) and "-" in name
+    ]
     names = {name.rpartition("::")[2].partition("[")[0] for name in tests}
     found += [f"the test {name}" for name in sorted(names) if re.search(rf"\b{re.escape(name)}\b", text)]
     if re.search(r"\bline \d+\b|\.py:\d+", text):
@@ -93,9 +93,7 @@ def _example(text: str, node: Definition, line: int) -> str:
     last = _end(body, line)
     lines = text.split("\n")[first - 1 : last]
     if len(lines) > _MOST_LINES:
-        cut = next(
-            (one.lineno for one in body if last - one.lineno < _MOST_LINES), last - _MOST_LINES + 1
-        )
+        cut = next((one.lineno for one in body if last - one.lineno < _MOST_LINES), last - _MOST_LINES + 1)
         lines = text.split("\n")[cut - 1 : last]
     shown = textwrap.dedent("\n".join(lines)).strip("\n")
     imports = [one for one in _imports(text) if set(_bound(one)) & _words(shown)]
@@ -144,15 +142,19 @@ def _subject(text: str, node: Definition, line: int) -> str:
 def _imports(text: str) -> Iterator[ast.Import | ast.ImportFrom]:
     """Imports at the top of a test file, those of test frameworks left out."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom) and node.module not in ("unittest", "__future__") and not node.level:
-            yield node
-        elif isinstance(node, ast.Import) and not {"unittest", "pytest"} & {one.name for one in node.names}:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module not in ("unittest", "__future__")
+            and not node.level
+        ) or (isinstance(node, ast.Import) and not {"unittest", "pytest"} & {one.name for one in node.names}):
             yield node
 
 
 def _only(node: ast.Import | ast.ImportFrom, words: set[str]) -> ast.stmt:
     """The import of what is used alone."""
-    names = [one for one in node.names if (one.asname or one.name).partition(".")[0] in words or one.name == "*"]
+    names = [
+        one for one in node.names if (one.asname or one.name).partition(".")[0] in words or one.name == "*"
+    ]
     if isinstance(node, ast.Import):
         return ast.Import(names=names)
     return ast.ImportFrom(module=node.module, names=names, level=node.level)

@@ -16,9 +16,9 @@ from sera.environments import Environment
 from sera.evaluation.tasks.baseline import Baseline
 from sera.evaluation.tasks.bugs import Bug, apply_bug, find_bugs
 from sera.evaluation.tasks.config import TasksConfig
-from sera.evaluation.tasks.diffs import diff, diff_all
 from sera.evaluation.tasks.dealing import unit_of
-from sera.evaluation.tasks.hiding import hide
+from sera.evaluation.tasks.diffs import diff, diff_all
+from sera.evaluation.tasks.hiding import hide, read_text
 from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
 from sera.evaluation.tasks.record import Instance, Kind
 from sera.evaluation.tasks.resolving import resolve, task_backend
@@ -154,9 +154,7 @@ class Mutants:
 
     def _text(self, failures: list[Outcome], gold: str, failing: list[str]) -> str:
         for failure in choose_failure(failures):
-            text = write_issue(
-                self._environment.tree, failure, self._template.repo, str(self._config.seed)
-            )
+            text = write_issue(self._environment.tree, failure, self._template.repo, str(self._config.seed))
             if text and not leaks(text, gold, failing):
                 return text
         return ""

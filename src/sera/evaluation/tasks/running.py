@@ -69,8 +69,10 @@ async def run_tests(
     seconds: float,
     each: float = 0.0,
     trace: bool = False,
+    files: Sequence[str] = (),
 ) -> TestRun:
-    """Run the tests named, or all if None. `seconds` bound the run, `each` a single test; 0: not.
+    """Run the tests named, or all if None, or all of some files. `seconds` bound the run, `each` a single
+    test; 0: not.
 
     Raises `TasksError` for a repository whose tests cannot be told apart.
     """
@@ -89,7 +91,8 @@ async def run_tests(
     if wanted is not None:
         await box.write(_WANTED, msgspec.json.encode(list(wanted)))
         variables["SERA_TASKS_WANTED"] = _WANTED
-    argv = _command(environment, files_of(wanted or ()))
+    argv = _command(environment, files or files_of(wanted or ()))
+    variables |= {"SERA_TASKS_FILES": ",".join(files)} if files else {}
     result = await box.execute(argv, seconds, variables)
     if runner == "pytest" and result.exit_code == _USAGE_ERROR:  # options that need a plugin we have not
         result = await box.execute([*argv, "-o", "addopts="], seconds, variables)
@@ -111,7 +114,7 @@ def test_command(environment: Environment, tests: Iterable[str]) -> str:
     return " ".join(command)
 
 
-def _command(environment: Environment, files: list[str]) -> list[str]:
+def _command(environment: Environment, files: Sequence[str]) -> list[str]:
     plan = environment.plan
     if plan.suite.runner == "unittest":
         start = plan.suite.paths[0] if plan.suite.paths else "."

@@ -97,7 +97,9 @@ def write_archive(environment: Environment, folder: Path) -> None:
     file = archive_of(folder, environment.tree_hash)
     if not file.exists():
         top = f"{environment.name or 'project'}/"
-        packed = run(["archive", "--format=tar", f"--prefix={top}", "HEAD"], env=writing(), cwd=environment.tree)
+        packed = run(
+            ["archive", "--format=tar", f"--prefix={top}", "HEAD"], env=writing(), cwd=environment.tree
+        )
         replace(file, gzip.compress(packed, mtime=0))
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from sera.formats.messages import encode_message
 from sera.harness import load_profile
 from sera.records import Message
-from sera.teachers.chat_wire import encode_message
 
 Json = dict[str, Any]
 _ROOM = 2048

@@ -7,8 +7,8 @@ has one time limit; what was found until then is kept.
 import asyncio
 from collections.abc import AsyncIterator
 
+from sera.formats.messages import decode_message
 from sera.records import Message, Record
-from sera.teachers.chat_wire import decode_message
 from sera.teachers.checkup import judge
 from sera.teachers.checkup.findings import Checkup, Finding, Speed, good, note, problem
 from sera.teachers.checkup.probe import Answer, Probe, part

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from sera.errors import ContextOverflow, ModelError, TeacherRefused, boundary
+from sera.formats.messages import encode_message, split_reasoning
 from sera.models import Weights
 from sera.records import Message, Usage
-from sera.teachers.chat_wire import encode_message, split_reasoning
 from sera.teachers.contract import ChatRequest, Reply, Teacher
 from sera.teachers.local.config import LocalConfig
 

@@ -72,7 +72,9 @@ def find_bugs(content: bytes, line: int, seed: int, most: int, operators: Iterab
     scope = Scope(source, function)
     lists = []
     for name in sorted(check_operators(operators) or OPERATORS):
-        bugs = [Bug(operator=name, start=c.start, end=c.end, text=c.text) for c in set(OPERATORS[name](scope))]
+        bugs = [
+            Bug(operator=name, start=c.start, end=c.end, text=c.text) for c in set(OPERATORS[name](scope))
+        ]
         bugs.sort(key=lambda bug: (bug.start, bug.end, bug.text))
         random.shuffle(bugs)
         lists.append(bugs)

@@ -9,7 +9,9 @@ _CLEANING = frozenset(
     {"strip", "lstrip", "rstrip", "lower", "upper", "casefold", "title", "splitlines", "expandtabs"}
     | {"copy", "items", "values", "flush", "decode", "encode", "resolve", "absolute"}
 )
-_COPIES = frozenset({"list", "tuple", "dict", "set", "sorted", "reversed", "deepcopy", "copy", "iter", "frozenset"})
+_COPIES = frozenset(
+    {"list", "tuple", "dict", "set", "sorted", "reversed", "deepcopy", "copy", "iter", "frozenset"}
+)
 _TWINS = {
     "min": "max", "max": "min", "any": "all", "all": "any", "floor": "ceil", "ceil": "floor",
     "startswith": "endswith", "endswith": "startswith", "lstrip": "rstrip", "rstrip": "lstrip",
@@ -26,7 +28,11 @@ def arguments_swapped(scope: Scope) -> Iterator[Change]:
         assert isinstance(node, ast.Call)
         for first, second in zip(node.args, node.args[1:], strict=False):
             a, b = scope.source.text(first), scope.source.text(second)
-            if not isinstance(first, ast.Starred | ast.GeneratorExp) and not isinstance(second, ast.Starred) and a != b:
+            if (
+                not isinstance(first, ast.Starred | ast.GeneratorExp)
+                and not isinstance(second, ast.Starred)
+                and a != b
+            ):
                 start, end = scope.source.start(first), scope.source.end(second)
                 between = scope.source.between(scope.source.end(first), scope.source.start(second))
                 yield Change(start, end, b + between + a)
@@ -38,7 +44,9 @@ def argument_dropped(scope: Scope) -> Iterator[Change]:
         assert isinstance(node, ast.Call)
         for keyword in node.keywords:
             before = [*node.args, *(one for one in node.keywords if one is not keyword)]
-            ends = [scope.source.end(one) for one in before if scope.source.end(one) < scope.source.start(keyword)]
+            ends = [
+                scope.source.end(one) for one in before if scope.source.end(one) < scope.source.start(keyword)
+            ]
             if keyword.arg and ends:
                 yield Change(max(ends), scope.source.end(keyword), "")
 
@@ -58,7 +66,11 @@ def copy_missing(scope: Scope) -> Iterator[Change]:
     for node in scope.of(ast.Call):
         assert isinstance(node, ast.Call)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name in _COPIES and len(node.args) == 1 and isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call):
+        if (
+            name in _COPIES
+            and len(node.args) == 1
+            and isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call)
+        ):
             yield scope.source.replace(node, scope.source.text(node.args[0]))
 
 
@@ -77,7 +89,9 @@ def return_dropped(scope: Scope) -> Iterator[Change]:
     """A result is computed and not returned."""
     for node in scope.of(ast.Return):
         assert isinstance(node, ast.Return)
-        if isinstance(node.value, ast.Call | ast.BinOp | ast.Subscript | ast.Attribute | ast.Compare | ast.IfExp):
+        if isinstance(
+            node.value, ast.Call | ast.BinOp | ast.Subscript | ast.Attribute | ast.Compare | ast.IfExp
+        ):
             yield Change(scope.source.start(node), scope.source.start(node.value), "")
 
 

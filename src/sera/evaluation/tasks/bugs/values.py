@@ -40,9 +40,7 @@ def operator_swapped(scope: Scope) -> Iterator[Change]:
         if type(node.op) not in _SIGNS:
             continue
         old, new = _SIGNS[type(node.op)]
-        left, right = (
-            (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
-        )
+        left, right = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
         start = scope.source.end(left)
         between = scope.source.between(start, scope.source.start(right))
         place = between.find(old)

@@ -16,9 +16,8 @@ def pytest_collectreport(report: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: List[Any]) -> None:  # noqa: UP006
     """Examples in docstrings are left out: they stand in the files that a task is about."""
-    wanted = set(RECORDER.wanted)
     own = [item for item in items if type(item).__name__ not in ("DoctestItem", "DoctestTextfile")]
-    items[:] = [item for item in own if not wanted or item.nodeid in wanted]
+    items[:] = [item for item in own if RECORDER.wants(item.nodeid)]
 
 
 @pytest.hookimpl(tryfirst=True)

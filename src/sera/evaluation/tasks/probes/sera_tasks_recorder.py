@@ -1,7 +1,7 @@
 """Writes down what became of each test, a line of JSON as each ends, and which functions it called.
 
 Settings come from the environment: SERA_TASKS_ANSWER, the file that grows; SERA_TASKS_WANTED, a JSON list of
-the tests to run (empty: all); SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds
+the tests to run (empty: all); SERA_TASKS_FILES, files with commas between to which they are confined; SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds
 that one test may take: the first that takes longer ends the process.
 """
 
@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, Dict, Tuple  # noqa: UP035  (as Python 3.7 has them)
 
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
 LATE = 77
@@ -24,7 +24,7 @@ class Trace:
 
     def __init__(self) -> None:
         self._monitoring = getattr(sys, "monitoring", None)
-        self.seen = set()  # type: Set[_Place]  # noqa: UP006
+        self.seen = set()  # type: Set[_Place]
         if self._monitoring:
             events = self._monitoring.events.PY_START
             self._monitoring.use_tool_id(_TOOL, "sera")
@@ -67,15 +67,21 @@ class Recorder:
         wanted = os.environ.get("SERA_TASKS_WANTED", "")
         if wanted:
             with open(wanted, encoding="utf-8") as file:  # noqa: PTH123
-                self.wanted = json.load(file)  # type: List[str]  # noqa: UP006
+                self.wanted = json.load(file)  # type: List[str]
         else:
             self.wanted = []
         self._trace = Trace() if os.environ.get("SERA_TASKS_TRACE") else None
         self._each = float(os.environ.get("SERA_TASKS_EACH") or 0)
-        self._numbers = {}  # type: Dict[_Place, int]  # noqa: UP006
+        self._numbers = {}  # type: Dict[_Place, int]
         self._timer = None  # type: Any
-        self._facts = {}  # type: Dict[str, Any]  # noqa: UP006
+        self._facts = {}  # type: Dict[str, Any]
         self._since = 0.0
+
+    def wants(self, name: str) -> bool:
+        """Whether a test is to run."""
+        if self._files and name.partition("::")[0] not in self._files:
+            return False
+        return not self._wanted or name in self._wanted
 
     def broken(self, path: str, said: str) -> None:
         """A file that could not be collected."""

@@ -85,6 +85,6 @@ tests = []
 for one in flat(unittest.TestLoader().discover(str(start), "*test*.py", str(top_of(start)))):
     if type(one).__name__ == "_FailedTest":
         RECORDER.broken(str(one), str(getattr(one, "_exception", "")))
-    elif not RECORDER.wanted or name_of(one) in RECORDER.wanted:
+    elif RECORDER.wants(name_of(one)):
         tests.append(one)
 unittest.TestSuite(tests).run(Telling())

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from sera.datasets.formats.contract import Format, Turn
-from sera.datasets.formats.hermes import Hermes
-from sera.datasets.formats.raw import RawFormat
-from sera.datasets.formats.text import TextFormat
-from sera.datasets.formats.xml import Xml
-from sera.datasets.servers import Tools
 from sera.errors import ConfigError
+from sera.formats.contract import Format, Turn
+from sera.formats.hermes import Hermes
+from sera.formats.raw import RawFormat
+from sera.formats.servers import Tools
+from sera.formats.text import TextFormat
+from sera.formats.xml import Xml
 
 FORMATS: Mapping[str, Format] = {
     "hermes": TextFormat(Hermes()),

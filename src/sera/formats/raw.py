@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from sera.datasets.formats.contract import Turn, canonical
-from sera.datasets.formats.text import TextFormat
-from sera.datasets.servers import Tools
+from sera.formats.contract import Turn, canonical
+from sera.formats.messages import encode_message
+from sera.formats.servers import Tools
+from sera.formats.text import TextFormat
 from sera.records import Message
-from sera.teachers.chat_wire import encode_message
 
 _EMPTY: dict[str, Any] = {"content": "", "reasoning_content": "", "tool_calls": [], "tool_call_id": ""}
 

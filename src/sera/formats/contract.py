@@ -4,7 +4,7 @@
   with their keys in order and characters unescaped. Two things are brought to one spelling, because a
   server does so with every reply before it comes back as history: the white space around text and
   reasoning, which is dropped, and that between the JSON of arguments. See `canonical`.
-- A turn is trained if it is an assistant's and legible: every server of `sera.datasets.servers` reads from
+- A turn is trained if it is an assistant's and legible: every server of `sera.formats.servers` reads from
   it the very calls, text and reasoning that were recorded. A call whose arguments are no JSON object is
   not legible, nor is one with a closing tag in the wrong place. Such turns stay, as context for what
   follows, with `train` false.
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sera.datasets.servers import Tools
+from sera.formats.servers import Tools
 from sera.records import Message, ToolCall
 
 Arguments = dict[str, Any]

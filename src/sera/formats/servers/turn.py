@@ -8,7 +8,7 @@ between the parts, and a template writes its own.
 import json
 from collections.abc import Iterable
 
-from sera.datasets.servers.calls import OPEN, Call, CannotRead, Parser, Tools
+from sera.formats.servers.calls import OPEN, Call, CannotRead, Parser, Tools
 from sera.records import Message, ToolCall
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from sera.datasets.formats.contract import Arguments, Turn, arguments_of, canonical
-from sera.datasets.servers import OPEN, Parser, Tools, nulls, read_turn
+from sera.formats.contract import Arguments, Turn, arguments_of, canonical
+from sera.formats.servers import OPEN, Parser, Tools, nulls, read_turn
 from sera.records import Message, ToolCall
 
 

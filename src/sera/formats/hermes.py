@@ -6,7 +6,7 @@ the call there.
 
 import json
 
-from sera.datasets.servers import HERMES, Tools
+from sera.formats.servers import HERMES, Tools
 from sera.records import ToolCall
 
 _BEFORE = "You can call these tools. Each line between the tags is the JSON definition of one:"

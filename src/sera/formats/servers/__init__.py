@@ -4,10 +4,10 @@ The rules of vLLM's and SGLang's parsers, written anew from reading them, each b
 `docs/proofs.md` names the versions. A text is safe to train on if all of them read the same from it.
 """
 
-from sera.datasets.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
-from sera.datasets.servers.hermes import HERMES
-from sera.datasets.servers.turn import read_turn, same_calls
-from sera.datasets.servers.xml import XML
+from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
+from sera.formats.servers.hermes import HERMES
+from sera.formats.servers.turn import read_turn, same_calls
+from sera.formats.servers.xml import XML
 
 __all__ = [
     "CLOSE",

@@ -14,8 +14,8 @@ import json
 import re
 from typing import Any
 
-from sera.datasets.formats.contract import arguments_of
-from sera.datasets.servers import XML, Tools
+from sera.formats.contract import arguments_of
+from sera.formats.servers import XML, Tools
 from sera.records import ToolCall
 
 _BEFORE = "You can call these tools. Each function element between the tags defines one:"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_samples import TOOLS, call, talk
 
-from sera.datasets.formats import FORMATS, Turn, find_format
 from sera.errors import ConfigError
+from sera.formats import FORMATS, Turn, find_format
 from sera.records import Message, ToolCall
 
 TEXT = ("hermes", "xml")

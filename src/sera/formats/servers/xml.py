@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from sera.datasets.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools
+from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools
 
 _BODY = re.compile(f"{OPEN}(.*?){CLOSE}|{OPEN}(.*?)$", re.DOTALL)
 _FUNCTION = re.compile(r"<function=(.*?)</function>|<function=(.*)$", re.DOTALL)

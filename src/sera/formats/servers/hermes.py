@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sera.datasets.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools
+from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools
 
 _BODY = re.compile(f"{OPEN}(.*?){CLOSE}|{OPEN}(.*)", re.DOTALL)
 _JSON = json.JSONDecoder()

@@ -1,0 +1,274 @@
+"""From a repository to a set of tasks.
+
+environment ─► suite, twice ─► functions that tests call ─► split ─► bugs, tried and judged ─► tasks
+history     ─► commits that change source and tests ─► tests before and after ───────────────► tasks
+
+What was found out is kept in `TASKS/work` as it comes, so the same command goes on where it was stopped, and
+a larger number adds to what is there.
+"""
+
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from sera.environments import Environment
+from sera.environments.choosing import choose_environment
+from sera.errors import ConfigError, TasksError, boundary
+from sera.evaluation.tasks.baseline import Baseline, take_baseline
+from sera.evaluation.tasks.bugs import check_operators
+from sera.evaluation.tasks.config import TasksConfig
+from sera.evaluation.tasks.dealing import deal, held_out, unit_of
+from sera.evaluation.tasks.history import Judged, date_of, find_history, judge_commit, list_commits
+from sera.evaluation.tasks.mutants import Filled, Mutants, in_order, order_slots
+from sera.evaluation.tasks.record import (
+    HELD_OUT,
+    MANIFEST,
+    Instance,
+    Kind,
+    Manifest,
+    Split,
+    replace,
+    write_rows,
+)
+from sera.evaluation.tasks.resolving import task_backend
+from sera.evaluation.tasks.trees import find_environment, write_archive
+from sera.records import Function, Record, content_id
+from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
+from sera.repositories.sampling import order_functions
+from sera.runs.journal import Journal
+from sera.settings import to_tree
+
+Told = Callable[[str], None]
+_WORK = "work"
+_NOT_IDENTITY = ("mutants", "history", "commits", "workers")
+
+
+class _Slot(Record, frozen=True):
+    slot: str
+
+
+class _Commit(Record, frozen=True):
+    commit: str
+
+
+class _Found(NamedTuple):
+    tasks: list[Instance]
+    rejected: Counter[str]
+
+
+async def build(
+    source: str, out: Path, config: TasksConfig, cache: Path | None = None, told: Told = lambda _: None
+) -> Manifest:
+    """Build the set at `out`, or go on with it. `told` is called with each step.
+
+    Raises `TasksError` if there is no environment, no test, or no task came of it.
+    """
+    started = time.monotonic()
+    check_operators(config.operators)
+    snapshot = open_snapshot(source, cache, config.revision or None)
+    environment = _environment(snapshot, config)
+    with _working(out, snapshot, environment, config) as work:
+        baseline = await _baseline(work, environment, config, told)
+        functions = _functions(snapshot, baseline, config)
+        split = deal(functions, config.split, config.seed)
+        template = _template(source, snapshot, environment)
+        kept = [one for one in functions if unit_of(one, split.unit) in split.evaluation]
+        mutants = await _mutants(work, environment, baseline, kept, split, template, config, cache, told)
+        history, split = await _history(work, source, template, split, config, cache, told)
+        tasks = mutants.tasks + history.tasks
+        rejected = mutants.rejected + history.rejected
+        if not tasks:
+            raise TasksError(
+                f"no task came of {snapshot.source}: "
+                + (
+                    ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
+                    or "nothing was tried"
+                )
+            )
+        told("writing the set")
+        for one in {task.tree: task for task in tasks}.values():
+            write_archive(
+                environment if one.tree == environment.tree_hash else find_environment(out, one, cache), out
+            )
+        places = [(task.path, task.function) for task in history.tasks if task.function]
+        replace(out / HELD_OUT, held_out(split, places).encode())
+        manifest = Manifest(
+            source=snapshot.source,
+            name=snapshot.name,
+            tree=snapshot.tree_hash,
+            commit=snapshot.origin_commit,
+            environment=environment.digest,
+            runner=environment.plan.suite.runner,
+            settings=to_tree(config),
+            seed=config.seed,
+            split=split,
+            counts=dict(Counter(task.kind.value for task in tasks)),
+            operators=dict(Counter(task.operator for task in mutants.tasks).most_common()),
+            rejected=dict(rejected.most_common()),
+            flaky=baseline.flaky,
+            failing=baseline.failing,
+            tests=len(baseline.seconds),
+            seconds=round(time.monotonic() - started, 1),
+            checked={"gold": 1.0, "empty": 0.0},
+            sha256=write_rows(out, tasks),
+        )
+        replace(out / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    return manifest
+
+
+def _environment(snapshot: Snapshot, config: TasksConfig) -> Environment:
+    if config.environment == "none":
+        raise ConfigError("tasks need an environment to run tests in: environment cannot be none")
+    environment = choose_environment(config.environment, snapshot, config.sandbox, None)
+    if environment is None:
+        raise TasksError(
+            f"no environment of these files is prepared: run `sera prepare {snapshot.source}` first"
+        )
+    return environment
+
+
+@contextmanager
+def _working(out: Path, snapshot: Snapshot, environment: Environment, config: TasksConfig) -> Iterator[Path]:
+    """The folder of what was found out, held by this process alone; `TasksError` if it is of other facts."""
+    tree = {key: value for key, value in to_tree(config).items() if key not in _NOT_IDENTITY}
+    identity = content_id("tasks", snapshot.tree_hash, snapshot.origin_commit, environment.digest, tree)
+    work = out / _WORK
+    with boundary(TasksError, f"cannot write the set of tasks {out}"):
+        work.mkdir(parents=True, exist_ok=True)
+        lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TasksError(f"another process builds {out}: wait for it, or choose another --out") from None
+        file = work / "identity"
+        if file.exists() and file.read_text("utf-8") != identity:
+            raise TasksError(
+                f"{out} was begun with other files, settings or another environment: choose another --out"
+            )
+        file.write_text(identity, "utf-8")
+        yield work
+    finally:
+        os.close(lock)
+
+
+async def _baseline(work: Path, environment: Environment, config: TasksConfig, told: Told) -> Baseline:
+    file = work / "baseline.json"
+    if file.exists():
+        with boundary(TasksError, f"{file} is damaged: remove it", msgspec.DecodeError):
+            return msgspec.json.decode(file.read_bytes(), type=Baseline)
+    told("running the tests twice")
+    baseline = await take_baseline(environment, config)
+    replace(file, msgspec.json.encode(baseline))
+    told(f"{len(baseline.seconds)} tests pass, {len(baseline.failing)} fail, {len(baseline.flaky)} are flaky")
+    return baseline
+
+
+def _functions(snapshot: Snapshot, baseline: Baseline, config: TasksConfig) -> list[Function]:
+    """The functions that tests call, in the order in which bugs are put into them."""
+    index = index_functions(snapshot.tree, IndexRules(min_statements=1, languages=("python",)))
+    called = [one for one in index.sampleable if baseline.of(one)]
+    if not called:
+        raise TasksError(
+            f"the {len(baseline.seconds)} tests that pass call none of the {len(index.sampleable)} functions "
+            f"of {snapshot.source} in their own process: there is nothing to put a bug into"
+        )
+    return order_functions(called, config.seed, config.sampling)
+
+
+def _template(source: str, snapshot: Snapshot, environment: Environment) -> Instance:
+    return Instance(
+        instance_id="",
+        repo=snapshot.name,
+        base_commit="",
+        problem_statement="",
+        patch="",
+        test_patch="",
+        fail_to_pass="[]",
+        pass_to_pass="[]",
+        version=environment.version,
+        environment_setup_commit=snapshot.origin_commit,
+        created_at=date_of(find_history(source), snapshot.origin_commit),
+        kind=Kind.MUTANT,
+        tree=snapshot.tree_hash,
+        environment=environment.digest,
+        path="",
+        runner=environment.plan.suite.runner,
+        origin_commit=snapshot.origin_commit,
+    )
+
+
+async def _mutants(
+    work: Path,
+    environment: Environment,
+    baseline: Baseline,
+    functions: list[Function],
+    split: Split,
+    template: Instance,
+    config: TasksConfig,
+    cache: Path | None,
+    told: Told,
+) -> _Found:
+    journal = Journal(work / "mutants.jsonl", Filled, _Slot, lambda heading: heading.slot)
+    found = _Found([], Counter())
+    if not config.mutants:
+        return found
+    known = {one.slot: one for one in journal}
+    slots = order_slots(functions, config.per_function)
+    mutants = Mutants(environment, baseline, config, template, split.unit, cache)
+    journal.open_for_writing()
+    with closing(journal):
+        async with task_backend(environment, environment.layer, config.sandbox) as backend:
+            filling = in_order(mutants, backend, slots, known, config.workers or os.cpu_count() or 1)
+            async for filled, is_new in filling:
+                if is_new:
+                    journal.append(filled)
+                found.rejected.update(reason for _, reason in filled.rejected)
+                if filled.instance:
+                    found.tasks.append(filled.instance)
+                    tried = found.rejected.total() + len(found.tasks)
+                    told(f"{len(found.tasks)} of {config.mutants} mutants, {tried} bugs tried")
+                if len(found.tasks) == config.mutants:
+                    break
+            await filling.aclose()
+    return found
+
+
+async def _history(
+    work: Path,
+    source: str,
+    template: Instance,
+    split: Split,
+    config: TasksConfig,
+    cache: Path | None,
+    told: Told,
+) -> tuple[_Found, Split]:
+    """Tasks of the newest commits, and the split with the bound in time that follows from them."""
+    found = _Found([], Counter())
+    local = find_history(source)
+    if not config.history or local is None:
+        return found, split
+    journal = Journal(work / "history.jsonl", Judged, _Commit, lambda heading: heading.commit)
+    journal.open_for_writing()
+    with closing(journal):
+        for number, commit in enumerate(list_commits(local, config.revision, config.commits), 1):
+            judged = journal.get(commit.hash)
+            if judged is None:
+                told(f"{len(found.tasks)} of {config.history} commits, looking at number {number}")
+                judged = await judge_commit(source, local, commit, config, template, cache)
+                journal.append(judged)
+            if judged.instance is None:
+                found.rejected[f"commits: {judged.reason.partition(':')[0]}"] += 1
+                continue
+            found.tasks.append(judged.instance)
+            split = msgspec.structs.replace(split, training_commit=commit.parent)
+            if len(found.tasks) == config.history:
+                break
+    return found, split
