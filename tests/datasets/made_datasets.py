@@ -41,7 +41,7 @@ def talks() -> list[Sample]:
 
 
 def make_dataset(out: Path, tokenizer: str, style: str, samples: Iterable[Sample] | None = None) -> Manifest:
-    """Build one with everything taken, whatever its proofs say: they have tests of their own."""
+    """Build one with everything taken."""
     config = DatasetConfig(
         max_tool_tokens=100_000,
         format=style,
@@ -50,7 +50,7 @@ def make_dataset(out: Path, tokenizer: str, style: str, samples: Iterable[Sample
         tokenizer=tokenizer,
         workers=1,
     )
-    return build_dataset(talks() if samples is None else samples, out, config, [SOURCE], force=True)
+    return build_dataset(talks() if samples is None else samples, out, config, [SOURCE])
 
 
 def rows(file: Path) -> list[dict[str, Any]]:

@@ -29,9 +29,11 @@ COMMANDS = {
     "recall": "Compare two patches line by line.",
     "verify": "Recompute recall on two files of predictions.",
     "dataset": "Build a training set from runs, and look at it.",
+    "evaluate": "How many tasks of a repository a model resolves, and how sure that is.",
     "train": "Train a student on a dataset, and finish its checkpoint.",
     "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
     "model": "Weights on this machine: what can be had, fetch them, serve them.",
+    "tasks": "Make tasks of a repository for an evaluation: bugs put into it, and bugs of its history.",
     "gc": "Remove what sandboxes of killed processes have left on this machine.",
     "rehearse": "Serve the rehearsal teacher as an OpenAI-compatible endpoint.",
 }

@@ -1,24 +1,19 @@
 """`sera generate`: run the teacher over a repository and record every rollout."""
 
 import asyncio
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain, console
+from sera.cli.interrupts import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
     from sera.cli.progress import Finished
-    from sera.engines.local import Shift
     from sera.generation.job import GenerateConfig, Job
+    from sera.records import Pair
     from sera.runs import Run
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_INTERRUPTED = "interrupted"
 
 
 @click.command(
@@ -98,7 +93,7 @@ def command(
     elif owed:
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
     if owed:
-        raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == _INTERRUPTED else EXIT_FAILED)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == INTERRUPTED else EXIT_FAILED)
     if pilot and pilot < wanted:
         _forecast(job, run, wanted)
     else:
@@ -162,10 +157,10 @@ def _work(job: "Job", run: "Run") -> str:
         try:
             return asyncio.run(_generate(job, run, finished))
         except asyncio.CancelledError:
-            return _INTERRUPTED
+            return INTERRUPTED
 
 
-async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
+async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
     """Work off the run; why it was ended early, or nothing."""
     from sera.engines.local import Shift
     from sera.runs import LEDGER, open_ledger
@@ -179,7 +174,7 @@ async def _generate(job: "Job", run: "Run", finished: "Finished") -> str:
             if backend.notice:
                 complain(backend.notice)
             shift = Shift(job, run, teacher, backend, finished)
-            with _interruptible(shift):
+            with interruptible(shift):
                 await shift.work()
             return shift.halted
 
@@ -190,26 +185,3 @@ def _is_metered(config: "GenerateConfig") -> bool:
     from sera.teachers import RemoteConfig
 
     return isinstance(config.teacher, RemoteConfig) or config.limits != SpendingLimits()
-
-
-@contextmanager
-def _interruptible(shift: "Shift") -> Iterator[None]:
-    """Ctrl-C (or SIGTERM) once lets the steps under way end; twice stops at once."""
-    loop, working = asyncio.get_running_loop(), asyncio.current_task()
-
-    def interrupt() -> None:
-        if shift.halted and working:
-            working.cancel()
-            return
-        shift.halt(_INTERRUPTED)
-        complain(
-            "finishing the steps under way; Ctrl-C once more stops at once and loses none of them either"
-        )
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)

@@ -5,42 +5,52 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, TypeVar
 
 import click
 
 from sera.cli.common import duration
-from sera.records import Pair, State
 
 _EVERY = 10.0
 """Seconds between two plain lines."""
 
-Finished = Callable[[Pair], None]
+
+class Ended(Protocol):
+    """The end of a piece of work."""
+
+    @property
+    def state(self) -> StrEnum: ...
 
 
-class Outlook(Protocol):
-    """A forecast in words, which learns from every task that ends."""
+E = TypeVar("E", bound=Ended)
+E_in = TypeVar("E_in", bound=Ended, contravariant=True)
+Finished = Callable[[E], None]
 
-    def count(self, pair: Pair) -> None: ...
+
+class Outlook(Protocol[E_in]):
+    """A forecast in words, which learns from every piece of work that ends."""
+
+    def count(self, ended: E_in, /) -> None: ...
 
     def __str__(self) -> str: ...
 
 
 @contextmanager
-def progress(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
-    """Show how a run of `total` tasks goes, `before` of which were done in earlier runs, and what it will
-    come to. Yields what to call with every pair."""
+def progress(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[Finished[E]]:
+    """Show how a run of `total` pieces of work goes, `before` of which were done in earlier runs, and what it
+    will come to. Yields what to call with every end."""
     show = _bar if sys.stderr.isatty() else _lines
     with show(title, total, before, outlook) as finished:
         yield finished
 
 
 @contextmanager
-def _bar(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
+def _bar(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[Finished[E]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    states: Counter[State] = Counter()
+    states: Counter[str] = Counter()
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[states]}"), TextColumn("{task.fields[outlook]}"),
@@ -48,24 +58,24 @@ def _bar(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Fini
     with Progress(*columns, console=Console(stderr=True)) as bar:
         line = bar.add_task(title, total=total, completed=before, states="", outlook=str(outlook))
 
-        def finished(pair: Pair) -> None:
-            states[pair.state] += 1
-            outlook.count(pair)
+        def finished(ended: E) -> None:
+            states[ended.state] += 1
+            outlook.count(ended)
             bar.update(line, advance=1, states=_describe(states), outlook=str(outlook))
 
         yield finished
 
 
 @contextmanager
-def _lines(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Finished]:
-    states: Counter[State] = Counter()
+def _lines(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[Finished[E]]:
+    states: Counter[str] = Counter()
     started = last = time.monotonic()
     click.echo(f"{title}: {total} tasks" + f", {before} of them done before" * bool(before), err=True)
 
-    def finished(pair: Pair) -> None:
+    def finished(ended: E) -> None:
         nonlocal last
-        states[pair.state] += 1
-        outlook.count(pair)
+        states[ended.state] += 1
+        outlook.count(ended)
         now, done = time.monotonic(), before + states.total()
         if now - last >= _EVERY or done == total:
             last = now
@@ -76,5 +86,5 @@ def _lines(title: str, total: int, before: int, outlook: Outlook) -> Iterator[Fi
     yield finished
 
 
-def _describe(states: Counter[State]) -> str:
+def _describe(states: Counter[str]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

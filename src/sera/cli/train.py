@@ -24,17 +24,51 @@ A training that was interrupted goes on with the same command. The checkpoint is
 in it, and what is proven of it: docs/training.md."""
 )
 @click.argument("dataset", type=PATH, metavar="DATASET")
-@click.option("--student", required=True, metavar="MODEL", help="A folder, a name on the hub, a GGUF file, or a name of `sera model list`.")
+@click.option(
+    "--student",
+    required=True,
+    metavar="MODEL",
+    help="A folder, a name on the hub, a GGUF file, or a name of `sera model list`.",
+)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The training's folder.")
-@click.option("--trainer", default="trl", show_default=True, metavar="NAME", help="trl: in this process. axolotl: in its own environment.")
-@click.option("--recipe", metavar="NAME|FILE", help="Settings: sera-32b, sera-8b, sera-8b-ga, lora, qlora, demo-loop, or a TOML file.")
+@click.option(
+    "--trainer",
+    default="trl",
+    show_default=True,
+    metavar="NAME",
+    help="trl: in this process. axolotl: in its own environment.",
+)
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="Settings: sera-32b, sera-8b, sera-8b-ga, lora, qlora, demo-loop, or a TOML file.",
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Check everything, show what it will take, and stop.")
-@click.option("--held-out", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE", help="Share of the tasks kept to measure the loss on.")
-@click.option("--tokenizer", default="", metavar="FILE", help="A tokenizer.json in the place of the student's.")
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Share of the tasks kept to measure the loss on.",
+)
+@click.option(
+    "--tokenizer", default="", metavar="FILE", help="A tokenizer.json in the place of the student's."
+)
 @click.option("--template", default="", metavar="FILE", help="Chat template; default: the dataset's own.")
-@click.option("--harness", type=PATH, metavar="FILE", help="harness.json of the dataset's run, if its profile is not sera's own.")
-@click.option("--python", type=FILE, metavar="FILE", help="The Python of Axolotl's environment: train with it now.")
-@click.option("--validate", type=FILE, metavar="FILE", help="The same: only compare what Axolotl reads with what is proven.")
+@click.option(
+    "--harness",
+    type=PATH,
+    metavar="FILE",
+    help="harness.json of the dataset's run, if its profile is not sera's own.",
+)
+@click.option(
+    "--python", type=FILE, metavar="FILE", help="The Python of Axolotl's environment: train with it now."
+)
+@click.option(
+    "--validate",
+    type=FILE,
+    metavar="FILE",
+    help="The same: only compare what Axolotl reads with what is proven.",
+)
 @click.option("--gguf", type=click.Choice(["f16", "q8_0"]), help="Write OUT/student.gguf too, and try it.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @json_option

@@ -1,7 +1,7 @@
 """A model in a context of a given length, whatever its server would take.
 
-The server's own count of each request decides: an answer with which the conversation is longer than allowed is
-not given, as a server with that limit would have had no room for it.
+The server's own count of each request decides: an answer with which the conversation is longer than allowed
+is not given, as a server with that limit would have had no room for it.
 """
 
 from typing import Any

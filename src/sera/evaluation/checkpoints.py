@@ -1,7 +1,7 @@
 """What a checkpoint says of how it was trained, so that it is asked in the same way: `sera.json`.
 
-    sera.json       format of the tool calls, what became of the thoughts, hashes of harness profile and template,
-                    context
+    sera.json       format of the tool calls, what became of the thoughts, hashes of the harness profile and
+                    of the template, context
     harness.json    the words of that profile
 
 `sera train` writes both. A model from elsewhere has neither, and is asked as a teacher is.
@@ -52,7 +52,7 @@ def read_checkpoint(model: str) -> Checkpoint | None:
         profile = msgspec.json.decode((folder / WORDS).read_bytes(), type=Profile)
     if saved.profile != profile.hash:
         raise ModelError(
-            f"{where} was trained with the harness profile {saved.profile or '(not named)'}, and its {WORDS} is "
-            f"{profile.hash}: one of the two files was changed"
+            f"{where} was trained with the harness profile {saved.profile or '(not named)'}, and its "
+            f"{WORDS} is {profile.hash}: one of the two files was changed"
         )
     return Checkpoint(saved=saved, profile=profile)

@@ -28,8 +28,8 @@ class EvaluateConfig(Config, frozen=True):
     seed: int = 0
     """Seed that those of the rollouts are made of."""
     profile: str = AUTO
-    """Harness profile: a name that ships with sera, a folder of your own, or a checkpoint, whose saved one is
-    taken; `auto` for that of the checkpoint evaluated if it has one, else for the one that generation takes."""
+    """Harness profile: a name that ships with sera, a folder of your own, or a checkpoint, for the one saved
+    in it; `auto` for that of the checkpoint evaluated if it has one, else for the one generation takes."""
     require_profile: bool = False
     """Refuse a model that no harness profile was saved with."""
     environment: Literal["same", "any"] = "same"

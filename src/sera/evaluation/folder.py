@@ -4,7 +4,7 @@ evaluation.json     what was asked for, resolved, and of which tasks: written fi
 harness.json        every word that the model was told
 checks.jsonl        ┐
 rollouts.jsonl      │ what has been done: journals that only grow
-outcomes.jsonl      ┘ one line ends a trial (a task with a seed); without one, or with a failed one, it is owed
+outcomes.jsonl      ┘ one line ends a trial, a task with a seed; without one, or with a failed one, it is owed
 ledger.jsonl        what requests may cost, and did cost
 steps/              the steps of rollouts under way
 logs/               patch, report and test output of every trial, in SWE-bench's layout

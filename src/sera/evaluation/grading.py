@@ -1,7 +1,7 @@
 """Judging patches: a clean sandbox over a task's starting tree, the patch, the tests.
 
-The judge itself is `tasks.resolving`. What is added: tests that fail are run once more, and count as passed if
-they then pass; such tests are named as flaky. Nothing that the rollout did but its patch gets here.
+The judge itself is `tasks.resolving`. What is added: tests that fail are run once more, and count as passed
+if they then pass; such tests are named as flaky. Nothing that the rollout did but its patch gets here.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sera.errors import RolloutError, TasksError
 from sera.evaluation.plan import Plan
 from sera.evaluation.record import Checked
 from sera.evaluation.tasks.record import Instance
-from sera.evaluation.tasks.resolving import Resolution, resolve, task_backend, with_tests
+from sera.evaluation.tasks.resolving import resolve, task_backend, with_tests
 from sera.evaluation.tasks.trees import start_layer
 from sera.records import Record
 from sera.sandboxes import Backend
@@ -101,6 +101,3 @@ def _problem(instance: Instance, gold: Grade, empty: Grade) -> str:
     if empty.broken:
         return f"tests that should pass without a patch fail: {', '.join(empty.broken)}"
     return ""
-
-
-__all__ = ["Grade", "Ground", "Resolution", "check_task", "ground_of"]

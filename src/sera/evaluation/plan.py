@@ -16,8 +16,8 @@ from sera.evaluation.checkpoints import Checkpoint, read_checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.models import SCRIPTED
 from sera.evaluation.record import trial_id
-from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
-from sera.evaluation.tasks.trees import archive_of, find_environment
+from sera.evaluation.tasks.record import Instance, archive_of, read_instances, read_manifest
+from sera.evaluation.tasks.trees import find_environment
 from sera.harness import AUTO, Profile, load_profile, profile_for
 from sera.models.weights import known_weights
 from sera.records import Record, content_id
@@ -25,7 +25,7 @@ from sera.redaction import Redactor, make_redactor
 from sera.repositories.names import import_names
 from sera.runs import Manifest
 from sera.settings import to_tree
-from sera.teachers import LocalConfig, RemoteConfig, keys_of, make_teacher
+from sera.teachers import LocalConfig, TeacherConfig, keys_of, make_teacher
 
 
 class Trial(Record, frozen=True):
@@ -128,8 +128,8 @@ def _compare_environments(
     listed = ", ".join(str(archive_of(folder, tree)) for tree in other)
     if config.environment == "same":
         raise TasksError(
-            f"the environment that the tasks were made in is gone. `sera prepare` of {listed} makes it again if the "
-            "index still has the same packages; --set environment=any takes what is prepared now"
+            f"the environment that the tasks were made in is gone. `sera prepare` of {listed} makes it again "
+            "if the index still has the same packages; --set environment=any takes what is prepared now"
         )
     return (f"tasks are judged in another environment than they were made in: {listed}",)
 
@@ -159,16 +159,17 @@ def _profile(config: EvaluateConfig, tasks: tuple[Instance, ...]) -> tuple[Profi
         profile = given.profile if given else load_profile(config.profile)
         if own and own.profile.hash != profile.hash:
             raise ConfigError(
-                f"{model} was trained with the harness profile {own.profile.hash}, and profile={config.profile} is "
-                f"{profile.hash}: what it was not trained on says nothing about it"
+                f"{model} was trained with the harness profile {own.profile.hash}, and "
+                f"profile={config.profile} is {profile.hash}: with words that it was not trained on it shows "
+                "less than it can"
             )
         return profile, _warn_of_context(own, config)
     if own:
         return own.profile, _warn_of_context(own, config)
     if config.require_profile:
         raise ModelError(
-            f"no harness profile is saved with {model or 'this model'}, and one is required: give the checkpoint "
-            "that `sera train` wrote as --set profile=CHECKPOINT, or go without --require-profile"
+            f"no harness profile is saved with {model or 'this model'}, and one is required: give the "
+            "checkpoint that `sera train` wrote as --set profile=CHECKPOINT, or go without --require-profile"
         )
     python = sum(one.path.endswith(".py") for one in tasks)
     name = profile_for({"python": python, "other": len(tasks) - python})
@@ -192,7 +193,7 @@ def _model(config: EvaluateConfig) -> tuple[str, dict[str, object]]:
     return str(settings.get("model", settings["kind"])), settings
 
 
-def teacher_config(config: EvaluateConfig) -> RemoteConfig | LocalConfig | msgspec.Struct:
+def teacher_config(config: EvaluateConfig) -> TeacherConfig:
     """The model's settings with what the evaluation decides."""
     if isinstance(config.teacher, LocalConfig):
         return msgspec.structs.replace(config.teacher, context=config.context, parallel=config.workers)

@@ -7,7 +7,6 @@ Whatever was recorded before is not done again. A rollout under way goes on from
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -50,13 +49,14 @@ class Trials:
         self._pool.halt(reason)
 
     async def check(self) -> None:
-        """Judge the own patch of every task, and none, unless that was done before.
+        """Judge the own patch of every task, and none, unless it was found sound before.
 
         Raises `TasksError` that names broken tasks, unless they are to be left out.
         """
-        checks = self._evaluation.checks
-        await self._pool.work([one for one in self._plan.tasks if one.instance_id not in checks], self._check)
-        if self.halted or self._plan.config.broken == "leave_out":
+        checks, leave_out = self._evaluation.checks, self._plan.config.broken == "leave_out"
+        known = {one.task for one in checks if leave_out or not one.problem}
+        await self._pool.work([one for one in self._plan.tasks if one.instance_id not in known], self._check)
+        if self.halted or leave_out:
             return
         if bad := [f"{one.task}: {one.problem}" for one in checks if one.problem]:
             raise TasksError(

@@ -8,6 +8,7 @@ from sera.teachers.prices import FREE, Price
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
 from sera.teachers.remote.keys import read_key
+from sera.teachers.written import WrittenTeacher
 
 TeacherConfig = RehearsalConfig | RemoteConfig | LocalConfig
 
@@ -19,9 +20,13 @@ def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
         case RehearsalConfig():
             return _counted(RehearsalTeacher(config), meter)
         case LocalConfig():
-            return _counted(LocalTeacher(config), meter)
+            return _counted(_written(LocalTeacher(config), config.format), meter)
         case RemoteConfig():
-            return RemoteTeacher(config, meter)
+            return _written(RemoteTeacher(config, meter), config.format)
+
+
+def _written(teacher: Teacher, style: str) -> Teacher:
+    return WrittenTeacher(teacher, style) if style else teacher
 
 
 def _counted(teacher: Teacher, meter: Meter | None) -> Teacher:

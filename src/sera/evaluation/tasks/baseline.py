@@ -1,6 +1,7 @@
 """What a repository's tests do on the tree as it is: which are steady, and which functions each calls.
 
-The suite runs twice, in sandboxes of its own, once with the calls noted down. A test counts if it passed both times.
+The suite runs twice, in sandboxes of its own, once with the calls noted down. A test counts
+if it passed both times.
 """
 
 import asyncio
@@ -94,7 +95,7 @@ def _nothing(environment: Environment, run: TestRun) -> str:
     if failed := sorted(run.named("failed")):
         first = run.outcomes[failed[0]]
         return (
-            f"none of the {len(run.outcomes)} tests of {environment.name} passes, so that no bug could be told: "
+            f"none of the {len(run.outcomes)} tests of {environment.name} passes, so no bug could be told: "
             f"{first.id} fails with {first.said.splitlines()[0] if first.said else first.kind}; "
             f"`sera prepare {environment.source}` says what is missing"
         )

@@ -97,8 +97,8 @@ async def build(
             write_archive(
                 environment if one.tree == environment.tree_hash else find_environment(out, one, cache), out
             )
-        places = [(task.path, task.function) for task in history.tasks if task.function]
-        replace(out / HELD_OUT, held_out(split, places).encode())
+        changed = [entry for task in history.tasks for entry in task.changed]
+        replace(out / HELD_OUT, held_out(split, changed).encode())
         manifest = Manifest(
             source=snapshot.source,
             name=snapshot.name,

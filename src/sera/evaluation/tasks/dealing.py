@@ -1,7 +1,8 @@
 """The split: what is kept for the evaluation, dealt by the seed in whole modules or whole functions.
 
 The same entries stand in `held_out.txt`, which `sera dataset build` and `sera generate` obey. A diff tells
-the last part of a function's name and no more, so functions of one file with that part in common are dealt together.
+the last part of a function's name and no more, so functions of one file with that part in common are dealt
+together.
 """
 
 import hashlib
@@ -36,10 +37,10 @@ def unit_of(function: Function, unit: str) -> str:
     return f"{function.path}:{function.name.rpartition('.')[2]}"
 
 
-def held_out(split: Split, places: Iterable[tuple[str, str]] = ()) -> str:
-    """The file that says what must not be trained on. `places` are further functions, path and name: those
-    that commits of the evaluation changed."""
+def held_out(split: Split, changed: Iterable[str] = ()) -> str:
+    """The file that says what must not be trained on. `changed` are further entries: what commits of the
+    evaluation changed."""
     entries = set(split.evaluation)
-    entries |= {f"{path}:{name.rpartition('.')[2]}" for path, name in places if path not in entries}
+    entries |= {entry for entry in changed if entry.partition(":")[0] not in entries}
     head = "# Kept for the evaluation: nothing that starts here, or changes this, may be trained on.\n"
     return head + "".join(f"{entry}\n" for entry in sorted(entries))

@@ -2,7 +2,8 @@
 
 The starting tree is the commit's parent; the gold patch is what the commit does outside of tests, the test
 patch what it does to them. Which tests tell is found out by running the changed test files in the environment
-of the parent: with the test patch alone, and with both, twice. The message of the commit is not used: it tells the fix.
+of the parent: with the test patch alone, and with both, twice. The message of the commit is
+not used: it tells the fix.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from sera.agent.patched_tests import is_test_file
 from sera.environments import Environment, prepare
 from sera.environments.commits import version_of
 from sera.errors import PrepareError, SourceError
+from sera.evaluation.tasks.changed import changed_functions
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.diffs import parts_of
+from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
 from sera.evaluation.tasks.record import Instance, Kind
-from sera.evaluation.tasks.resolving import resolve, task_backend
-from sera.evaluation.tasks.running import test_command
+from sera.evaluation.tasks.resolving import apply, resolve, task_backend
+from sera.evaluation.tasks.running import Outcome, TestRun, run_tests, test_command
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.repositories.git import GitFailed, Local
@@ -90,6 +93,7 @@ async def judge_commit(
         return Judged(commit=commit.hash, reason=f"no environment: {failure}")
     if not environment.works:
         return Judged(commit=commit.hash, reason="its project cannot be imported or tested")
+    changed = changed_functions(environment.tree, gold)
     instance = msgspec.structs.replace(
         template,
         instance_id=f"{template.repo}__{template.repo}-{commit.hash[:10]}",
@@ -105,6 +109,10 @@ async def judge_commit(
         start_commit=environment.commit,
         origin_commit=commit.hash,
         runner=environment.plan.suite.runner,
+        path=changed[0].partition(":")[0],
+        function=next((one.partition(":")[2] for one in changed if ":" in one), ""),
+        module=changed[0],
+        changed=changed,
     )
     async with task_backend(environment, environment.layer, config.sandbox) as backend:
         found = await _established(backend, environment, local, instance, config)

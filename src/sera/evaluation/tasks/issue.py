@@ -1,7 +1,8 @@
 """The text of a task: what goes wrong, told from a test that fails, and nothing of why.
 
-The sentences are data (`issues.toml`). What is told: the code of the test up to the line that failed, with the
-name of the test left out, and what came of it. `leaks` is asked of every text; one that leaks is not used.
+The sentences are data (`issues.toml`). What is told: the code of the test up to the line that failed, with
+the name of the test left out, and what came of it. `leaks` is asked of every text, and one that leaks is not
+used.
 """
 
 import ast

@@ -1,13 +1,14 @@
 """Tasks made by putting a bug into a function that tests call.
 
 A *slot* is one function in one round, with a few bugs of its own to try. Slots stand in a fixed order, all
-functions once before any comes again, and depend on nothing but the seed, so that a longer set begins with the shorter one.
+functions once before any comes again, and depend on nothing but the seed, so that a longer set begins with
+the shorter one.
 Each bug is tried against the tests of its function; what they find becomes a task, which is then judged as
 an evaluation would: the gold patch must resolve it, no patch must not.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -77,7 +78,7 @@ class Mutants:
 
     async def fill(self, backend: Backend, slot: Slot) -> Filled:
         """Try the bugs of a slot until one is a task; `backend` is over the tree as it is."""
-        rejected = []
+        rejected: list[tuple[str, str]] = []
         for bug in await asyncio.to_thread(self._bugs, slot):
             found = await self._try(backend, slot, bug)
             if isinstance(found, Instance):
@@ -148,13 +149,15 @@ class Mutants:
             path=function.path,
             function=function.name,
             module=unit_of(function, self._unit),
+            changed=(unit_of(function, "function"),),
             test_command=test_command(self._environment, failing),
             seconds=round(seconds, 2),
         )
 
     def _text(self, failures: list[Outcome], gold: str, failing: list[str]) -> str:
         for failure in choose_failure(failures):
-            text = write_issue(self._environment.tree, failure, self._template.repo, str(self._config.seed))
+            tests = read_text(self._environment.tree / failure.id.partition("::")[0])
+            text = write_issue(tests, failure, self._template.repo, self._config.seed)
             if text and not leaks(text, gold, failing):
                 return text
         return ""
@@ -181,7 +184,7 @@ class Mutants:
 
 async def in_order(
     mutants: Mutants, backend: Backend, slots: Iterator[Slot], known: dict[str, Filled], workers: int
-) -> AsyncIterator[tuple[Filled, bool]]:
+) -> AsyncGenerator[tuple[Filled, bool], None]:
     """Slots filled, in their order, `workers` at a time; with each, whether it was filled only now."""
     free = asyncio.Semaphore(workers)
     ahead: list[tuple[Slot, asyncio.Task[Filled] | None]] = []

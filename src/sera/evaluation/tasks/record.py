@@ -68,6 +68,8 @@ class Instance(Record, frozen=True, kw_only=True):
     """The source file that the gold patch changes; the first of several."""
     function: str = ""
     """Qualified name of the function changed; the first of several, empty outside of any."""
+    changed: tuple[str, ...] = ()
+    """What the gold patch changes, as entries of `held_out.txt`: `path:function`, or a path."""
     module: str = ""
     """Unit of the split that it belongs to: a path, or `path:function`."""
     split: str = "evaluation"
@@ -129,7 +131,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     tests: int = 0
     """Tests that passed twice."""
     seconds: float = 0.0
-    checked: dict[str, float] = {}
+    checked: dict[str, float] = msgspec.field(default_factory=dict)
     """`gold` and `empty`: share of tasks that the gold patch and the empty patch resolve."""
     sha256: str = ""
     """Of `tasks.jsonl`."""

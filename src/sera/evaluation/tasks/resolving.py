@@ -1,7 +1,8 @@
 """The judge: whether a patch resolves a task.
 
 A fresh sandbox over the starting tree; the patch; then the test files as the task's author has them,
-whatever the patch did to them; then the tests. Resolved: every test of FAIL_TO_PASS and of PASS_TO_PASS passes.
+whatever the patch did to them; then the tests. Resolved: every test of FAIL_TO_PASS and of PASS_TO_PASS
+passes.
 """
 
 import posixpath

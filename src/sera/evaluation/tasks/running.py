@@ -1,7 +1,7 @@
 """Running a repository's tests in a sandbox, and what became of each.
 
-Tests are named as pytest names them, `path::Class::name[case]`, with unittest too. What a test writes
-about itself is taken as it comes: a patch could forge it, as it could any runner's output; the audit looks for that.
+Tests are named as pytest names them, `path::Class::name[case]`, with unittest too. What a test says of
+itself is taken as it comes: a patch could forge it, as it could any runner's output.
 """
 
 import posixpath
@@ -52,7 +52,7 @@ class TestRun(Record, frozen=True, kw_only=True):
     outcomes: dict[str, Outcome]
     places: tuple[tuple[str, int], ...] = ()
     """File and first line of every function of the tree that a test called."""
-    broken: dict[str, str] = {}
+    broken: dict[str, str] = msgspec.field(default_factory=dict)
     """Test files that could not be read in, with the reason."""
     in_time: bool = True
     output: str = ""

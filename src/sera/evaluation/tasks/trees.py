@@ -4,7 +4,8 @@ It is the repository's tree with the start patch applied, as a repository of exa
 object, reference or log. Files have one time, so that none stands out; nothing compiled lies in it. What the
 build made lies beside the files as in the environment's own tree, and git is told to ignore it.
 
-Trees are kept in the cache, `<cache>/tasks/<start commit>-<environment>/tree`, and may be deleted at any time.
+Trees are kept in the cache, `<cache>/tasks/<start commit>-<environment>/tree`, and may be deleted at any
+time.
 """
 
 import gzip

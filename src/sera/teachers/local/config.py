@@ -12,6 +12,9 @@ class LocalConfig(Config, frozen=True, tag_field="kind", tag="local"):
 
     model: str
     """A GGUF file, a folder in the Hugging Face form, or a name that `sera model list` shows."""
+    format: Literal["", "hermes", "xml"] = ""
+    """How tools and calls are written into the text: as in a dataset of that format, for a student trained on
+    one, and for models whose own template knows no tools. Empty: as the model's own template has it."""
     temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.6
     """Sampling temperature; 0 takes the likeliest token. 0.6 is the paper's."""
     max_tokens: Count = 2048

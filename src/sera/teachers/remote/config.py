@@ -47,6 +47,9 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     served_as: tuple[str, ...] = ()
     """Further names by which an answer may say who wrote it. An answer that names another model is refused,
     so that no other model's work gets into the data; `*` takes any."""
+    format: Literal["", "hermes", "xml"] = ""
+    """How tools and calls are written into the text: as in a dataset of that format, for a student trained on
+    one, served with the template it was trained with. Empty: tools are sent as the protocol has it."""
 
     temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.6
     """Sampling temperature. 0.6 is the paper's."""

@@ -1,15 +1,110 @@
-"""Training by Axolotl: placeholder until the configuration module is in place."""
+"""The paper's trainer. It runs in an environment of its own, since its pins are nobody else's.
 
+With `axolotl.python` it is started at once, on this machine. Without, its folder is written, `Halted` tells the command,
+and the next call finishes what has been trained by then. A run that was interrupted is gone on from by Axolotl itself,
+from its last state.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
-from sera.training.contract import Bytes, Job, Plan, Progress
+from sera.errors import Halted, TrainError, boundary
+from sera.training.axolotl.folder import LAUNCH, WHOLE, write_folder
+from sera.training.axolotl.settings import OUTPUT
+from sera.training.contract import Bytes, Job, Plan, Progress, Step
+from sera.training.folder import Metrics
+
+_FOLDER = "axolotl"
+_LOG = "axolotl.log"
+_LINES = 3
 
 
 class AxolotlTrainer:
+    """See the module."""
+
     name = "axolotl"
 
     def bytes_of(self, job: Job) -> Bytes:
-        return Bytes(weight=2, gradient=2, optimizer=12, activation=2)
+        """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage says."""
+        config, devices = job.config, job.config.device.gpus * job.config.device.nodes
+        if config.lora:
+            held = 0.6 if config.lora.quantized else 2.0
+            return Bytes(weight=held, gradient=4.0, optimizer=8.0, activation=2.0)
+        if config.zero == 3:
+            spread = [part / devices for part in (2.0, 2.0, 12.0)]
+            return Bytes(
+                weight=spread[0], gradient=spread[1], optimizer=spread[2], activation=2.0, layers_gathered=2
+            )
+        if config.zero == 1:
+            return Bytes(weight=2.0, gradient=4.0, optimizer=12.0 / devices, activation=2.0)
+        return Bytes(weight=4.0, gradient=4.0, optimizer=8.0, activation=2.0)
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
-        raise NotImplementedError
+        """Write the folder, and run it if there is something to run it with."""
+        folder = out / _FOLDER
+        output = folder / OUTPUT
+        if not (output / WHOLE).exists():
+            write_folder(job, plan, folder)
+            if not job.config.axolotl.python:
+                raise Halted(
+                    f"Axolotl's files are in {folder}: run sh {folder / LAUNCH} in its environment, then this "
+                    f"command again to finish the checkpoint"
+                )
+            progress.begin(plan, 0)
+            _run(Path(job.config.axolotl.python), folder, out / _LOG)
+        _read_figures(output, Metrics(out, 0), progress)
+        return output
+
+
+def _run(python: Path, folder: Path, log: Path) -> None:
+    """The launch script, with this environment's programs first. An interrupt reaches it, and ends it."""
+    environment = {**os.environ, "PATH": f"{python.parent}:{os.environ.get('PATH', '')}"}
+    with boundary(TrainError, f"Axolotl cannot be started with {python}"), log.open("ab") as told:
+        process = subprocess.Popen(
+            ["/bin/sh", LAUNCH], cwd=folder, env=environment, stdout=told, stderr=told, start_new_session=True
+        )
+        try:
+            code = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+    if code:
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()][-_LINES:]
+        raise TrainError(f"Axolotl ended with {code}: {' / '.join(lines)}. All it said is in {log}")
+
+
+def _read_figures(output: Path, metrics: Metrics, progress: Progress) -> None:
+    """Its log of figures, as ours."""
+    states = sorted(output.glob("**/trainer_state.json"), key=lambda file: file.stat().st_mtime)
+    if not states:
+        return
+    with boundary(TrainError, f"{states[-1]} cannot be read", OSError, ValueError, KeyError):
+        for entry in json.loads(states[-1].read_text("utf-8"))["log_history"]:
+            if "loss" not in entry and "eval_loss" not in entry:
+                continue
+            step = Step(
+                step=entry["step"],
+                epoch=entry["epoch"],
+                loss=entry.get("loss"),
+                held_out_loss=entry.get("eval_loss"),
+                learning_rate=entry.get("learning_rate"),
+                grad_norm=entry.get("grad_norm"),
+            )
+            metrics.add(step)
+            progress.step(step)
+
+
+def find_axolotl(python: Path) -> Path:
+    """Its program beside that Python. Raises `TrainError` with how to make such an environment."""
+    program = python.parent / "axolotl"
+    if not program.is_file() and not shutil.which(str(program)):
+        raise TrainError(
+            f"there is no Axolotl beside {python}: make it an environment of its own, "
+            f"python3 -m venv axo && axo/bin/pip install axolotl"
+        )
+    return program

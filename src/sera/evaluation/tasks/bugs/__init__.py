@@ -56,7 +56,7 @@ class Bug(Record, frozen=True, kw_only=True):
 
 
 def find_bugs(content: bytes, line: int, seed: int, most: int, operators: Iterable[str] = ()) -> list[Bug]:
-    """The first bugs that could be put into the function that begins on a line, in an order of the seed's own.
+    """The first bugs that could be put into the function that begins on a line, in an order of the seed's.
 
     Operators take turns, so that the first few are of different kinds; asking for more never changes the
     first. Empty for a file that cannot be read.

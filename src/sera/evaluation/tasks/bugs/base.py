@@ -1,6 +1,6 @@
 """What operators share: the source by byte, a function in it, and a change of some of its bytes.
 
-Positions are bytes of the UTF-8 source, as `ast` counts columns; everything outside of a change stays as it is.
+Positions are bytes of the UTF-8 source, as `ast` counts columns; everything outside of a change stays.
 """
 
 import ast
@@ -10,6 +10,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def first_line(node: Definition) -> int:
+    """Line on which a function begins, decorators included."""
+    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
 class Change(NamedTuple):
@@ -72,9 +77,8 @@ class Source:
     def find(self, line: int) -> Definition | None:
         """The function whose first line, decorators included, is that."""
         for node in ast.walk(self.tree):
-            if isinstance(node, Definition):
-                if line == min([node.lineno, *(one.lineno for one in node.decorator_list)]):
-                    return node
+            if isinstance(node, Definition) and line == first_line(node):
+                return node
         return None
 
 

@@ -56,9 +56,9 @@ def call_dropped(scope: Scope) -> Iterator[Change]:
     for node in scope.of(ast.Call):
         assert isinstance(node, ast.Call)
         function = node.func
-        if isinstance(function, ast.Attribute) and function.attr in _CLEANING and not node.keywords:
-            if function.attr != "copy" or not node.args:
-                yield scope.source.replace(node, scope.source.text(function.value))
+        plain = not node.keywords and not node.args
+        if isinstance(function, ast.Attribute) and function.attr in _CLEANING and plain:
+            yield scope.source.replace(node, scope.source.text(function.value))
 
 
 def copy_missing(scope: Scope) -> Iterator[Change]:

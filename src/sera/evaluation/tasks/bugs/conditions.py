@@ -60,9 +60,10 @@ def guard_removed(scope: Scope) -> Iterator[Change]:
     """`if …: return` at the head of what follows is forgotten."""
     for block in scope.blocks:
         for statement in block[:-1]:
-            if isinstance(statement, ast.If) and not statement.orelse and len(statement.body) == 1:
-                if isinstance(statement.body[0], _LEAVING) and scope.source.alone(statement):
-                    yield scope.source.without(statement)
+            if not isinstance(statement, ast.If) or statement.orelse or len(statement.body) > 1:
+                continue
+            if isinstance(statement.body[0], _LEAVING) and scope.source.alone(statement):
+                yield scope.source.without(statement)
 
 
 def else_dropped(scope: Scope) -> Iterator[Change]:

@@ -1,8 +1,9 @@
 """Writes down what became of each test, a line of JSON as each ends, and which functions it called.
 
 Settings come from the environment: SERA_TASKS_ANSWER, the file that grows; SERA_TASKS_WANTED, a JSON list of
-the tests to run (empty: all); SERA_TASKS_FILES, files with commas between to which they are confined; SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds
-that one test may take: the first that takes longer ends the process.
+the tests to run (empty: all); SERA_TASKS_FILES, files with commas between to which they are confined;
+SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds that one test may take: the first
+that takes longer ends the process.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Dict, Tuple  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, Dict, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
 
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
 LATE = 77
@@ -24,7 +25,7 @@ class Trace:
 
     def __init__(self) -> None:
         self._monitoring = getattr(sys, "monitoring", None)
-        self.seen = set()  # type: Set[_Place]
+        self.seen: Set[_Place] = set()  # noqa: UP006
         if self._monitoring:
             events = self._monitoring.events.PY_START
             self._monitoring.use_tool_id(_TOOL, "sera")
@@ -44,11 +45,11 @@ class Trace:
         """Look no more."""
         if not self._monitoring:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
 
     def _started(self, code: Any, _: int) -> Any:
         self._note(code)
-        return self._monitoring.DISABLE  # type: ignore[union-attr]
+        return self._monitoring.DISABLE if self._monitoring else None
 
     def _profiled(self, frame: Any, event: str, _: Any) -> None:
         if event == "call":
@@ -67,14 +68,15 @@ class Recorder:
         wanted = os.environ.get("SERA_TASKS_WANTED", "")
         if wanted:
             with open(wanted, encoding="utf-8") as file:  # noqa: PTH123
-                self.wanted = json.load(file)  # type: List[str]
+                self._wanted: Set[str] = set(json.load(file))  # noqa: UP006
         else:
-            self.wanted = []
+            self._wanted = set()
+        self._files = [name for name in os.environ.get("SERA_TASKS_FILES", "").split(",") if name]
         self._trace = Trace() if os.environ.get("SERA_TASKS_TRACE") else None
         self._each = float(os.environ.get("SERA_TASKS_EACH") or 0)
-        self._numbers = {}  # type: Dict[_Place, int]
-        self._timer = None  # type: Any
-        self._facts = {}  # type: Dict[str, Any]
+        self._numbers: Dict[_Place, int] = {}  # noqa: UP006
+        self._timer: Any = None
+        self._facts: Dict[str, Any] = {}  # noqa: UP006
         self._since = 0.0
 
     def wants(self, name: str) -> bool:

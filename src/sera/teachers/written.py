@@ -1,0 +1,54 @@
+"""A teacher that is shown tools and calls as text, and answers in text.
+
+For a student: it was trained on conversations in one of our formats, laid out by a template that knows
+roles and nothing else, and must be asked with the very same text, whatever its server makes of tools. And
+for a model whose own template does not know tools. The answer is read tolerantly (`tolerant`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from sera.formats import find_format
+from sera.records import Message
+from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.teachers.tolerant import read_text
+
+
+class WrittenTeacher:
+    """Writes requests in a format of `sera.formats`, for a teacher that takes them as plain turns."""
+
+    def __init__(self, teacher: Teacher, style: str) -> None:
+        self._teacher, self._style = teacher, style
+
+    async def __aenter__(self) -> "WrittenTeacher":
+        await self._teacher.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._teacher.__aexit__(*exc)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the teacher, and the format."""
+        return {**self._teacher.settings, "format": self._style}
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        """As the teacher does. A call within an answer that was cut off counts if it is whole."""
+        turns = find_format(self._style).render(request.messages, request.tools)
+        plain = tuple(Message(role=turn.role, content=turn.text) for turn in turns)
+        reply = await self._teacher.complete(ChatRequest(messages=plain, seed=request.seed))
+        text = reply.message.content
+        if reply.message.reasoning:
+            text = f"<think>\n{reply.message.reasoning}\n</think>\n\n{text}"
+        message = _with_new_ids(read_text(text, request.tools), len(request.messages))
+        finish = "tool_calls" if message.tool_calls and reply.finish_reason == "stop" else reply.finish_reason
+        return msgspec.structs.replace(reply, message=message, finish_reason=finish)
+
+
+def _with_new_ids(message: Message, turn: int) -> Message:
+    """Ids that no earlier call of the conversation has: a text holds none."""
+    calls = (
+        msgspec.structs.replace(call, id=f"call_{turn}_{n}") for n, call in enumerate(message.tool_calls)
+    )
+    return msgspec.structs.replace(message, tool_calls=tuple(calls))
