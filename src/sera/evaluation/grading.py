@@ -50,7 +50,7 @@ class Ground(msgspec.Struct, frozen=True):
         if first.applied and not first.resolved:
             failed = with_tests(self.instance, list(first.still_failing), list(first.broken))
             again = await resolve(self.backend, self.environment, failed, patch, seconds)
-            output += f"\n---- once more, only what failed ----\n{again.output}"
+            output += f"\nonce more, what failed:\n{again.output}"
         passed = {*first.still_failing, *first.broken} - {*again.still_failing, *again.broken}
         return Grade(
             resolved=first.applied and not again.still_failing and not again.broken,

@@ -32,7 +32,7 @@ def write_log(
         place.mkdir(parents=True, exist_ok=True)
     report = {instance.instance_id: _report(instance, patch, grade)}
     replace(place / "patch.diff", patch.encode())
-    replace(place / "test_output.txt", (grade.output if grade else "").encode())
+    replace(place / "test_output.txt", _output(instance, grade).encode())
     replace(place / "report.json", _pretty(report))
 
 
@@ -78,6 +78,18 @@ def totals(tasks: list[str], outcomes: dict[str, Outcome]) -> Json:
         "unremoved_images": [],
         "schema_version": _SCHEMA,
     }
+
+
+def _output(instance: Instance, grade: Grade | None) -> str:
+    """What the runner said, and a line for each test, as pytest's summary has it."""
+    if grade is None:
+        return ""
+    if not grade.applied:
+        return grade.output
+    failed = {*grade.still_failing, *grade.broken}
+    tests = (*instance.failing, *instance.passing)
+    lines = [f"{'FAILED' if one in failed else 'PASSED'} {one}" for one in tests]
+    return "\n".join([*filter(None, [grade.output.strip("\n")]), *lines]) + "\n"
 
 
 def _report(instance: Instance, patch: str, grade: Grade | None) -> Json:

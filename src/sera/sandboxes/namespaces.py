@@ -1,23 +1,20 @@
 """The default backend: sandboxes made of Linux namespaces, by root or by an ordinary user.
 
-This side holds one socket per sandbox and nothing else; all work is done by process 1 of the
-sandbox (see `inside`), which this side does not trust: what arrives is bounded in size, typed, and
-never a path or a command here. One request is under way at a time; cancelling one closes the sandbox,
-since its answer could no longer be told from the next.
+This side holds one socket per sandbox (`connected.py`) and nothing else; all work is done by process 1 of
+the sandbox (see `inside`).
 
 Needs Linux 5.12 with user namespaces, and git and bash in the system's directories. Where
 the kernel refuses an overlay, each sandbox copies the tree, and `notice` says so.
 """
 
 import asyncio
-import errno
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,112 +23,18 @@ import msgspec
 
 from sera.errors import SandboxError, boundary
 from sera.sandboxes.cgroups import Groups, find_place
-from sera.sandboxes.connection import Connection, Reply
-from sera.sandboxes.contract import CommandResult, Entry, Layer, Sandbox
-from sera.sandboxes.inside.spec import COMMAND_LIMIT, Spec
-from sera.sandboxes.machine import PATCH_SECONDS, NamespacesConfig, cure, make_spec, raise_open_files
+from sera.sandboxes.connected import ConnectedSandbox, longest_answer
+from sera.sandboxes.connection import Connection
+from sera.sandboxes.contract import Layer, Sandbox
+from sera.sandboxes.inside.spec import Spec
+from sera.sandboxes.machine import NamespacesConfig, cure, make_spec, raise_open_files
 
-__all__ = ["NamespaceSandbox", "Namespaces", "NamespacesConfig"]
+__all__ = ["Namespaces", "NamespacesConfig"]
 
 _CREATE_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
-_GRACE_SECONDS = 60.0
-"""How much later than promised an answer may come before the sandbox counts as gone."""
-_PATH_LIMIT = 4096
 _PAGE = 4096
-_ARGUMENTS_LIMIT = 2 << 20
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside.spawner import main; main(int(sys.argv[2]))"
-_decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
-
-
-# ── one sandbox ───────────────────────────────────────────────────────────────────────────────────
-
-
-class NamespaceSandbox:
-    """One sandbox, as `Sandbox` promises."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        workdir: str,
-        largest: int,
-        room: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
-        """`room` gives the sandbox more memory for as long as it is held."""
-        self._connection = connection
-        self._room = room
-        self._workdir = workdir
-        self._largest = largest
-
-    @property
-    def workdir(self) -> str:
-        return self._workdir
-
-    async def run(self, command: str, timeout: float) -> CommandResult:
-        # bash holds no NUL either; it drops them from a script, and so do we
-        text = command.replace("\0", "").encode(errors="replace")
-        if len(text) > COMMAND_LIMIT:
-            return CommandResult(output=f"command is longer than {COMMAND_LIMIT} bytes\n", exit_code=126)
-        return _result(*await self._ask({"op": "run", "seconds": timeout}, text, timeout))
-
-    async def execute(
-        self, argv: list[str], timeout: float, env: dict[str, str] | None = None
-    ) -> CommandResult:
-        if sum(map(len, argv)) + sum(map(len, (env or {}).values())) > _ARGUMENTS_LIMIT:
-            return CommandResult(output="argument list too long\n", exit_code=126)
-        request = {"op": "execute", "argv": argv, "env": env or {}, "seconds": timeout}
-        return _result(*await self._ask(request, seconds=timeout))
-
-    async def read(self, path: str) -> bytes:
-        return (await self._ask_about(path, {"op": "read"}))[1]
-
-    async def write(self, path: str, content: bytes) -> None:
-        if len(content) > self._largest:
-            raise OSError(errno.EFBIG, f"File would be larger than {self._largest} bytes", path)
-        await self._ask_about(path, {"op": "write"}, content)
-
-    async def list(self, path: str, depth: int) -> list[Entry]:
-        _, body = await self._ask_about(path, {"op": "list", "depth": depth})
-        with boundary(SandboxError, "the sandbox sent what is no listing", msgspec.MsgspecError):
-            return [Entry(name, is_directory) for name, is_directory in _decode_entries(body)]
-
-    async def patch(self) -> str:
-        with self._room():
-            _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
-        return body.decode(errors="replace")
-
-    async def state(self) -> str:
-        return (await self._ask({"op": "state"}))[1].decode(errors="replace")
-
-    async def _ask_about(self, path: str, request: dict[str, Any], body: bytes = b"") -> tuple[Reply, bytes]:
-        if len(path) > _PATH_LIMIT:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{path[:80]}…")
-        reply, content = await self._ask({**request, "path": path}, body)
-        if reply.errno is not None:
-            raise OSError(reply.errno, reply.message, path)
-        return reply, content
-
-    async def _ask(
-        self, request: dict[str, Any], body: bytes = b"", seconds: float = 0.0
-    ) -> tuple[Reply, bytes]:
-        reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
-        if reply.error:
-            raise SandboxError(reply.error)
-        return reply, content
-
-
-def _result(reply: Reply, output: bytes) -> CommandResult:
-    return CommandResult(
-        output=output.decode(errors="replace"),
-        exit_code=reply.exit_code,
-        dropped_bytes=reply.dropped,
-        timed_out=reply.timed_out,
-        limit=reply.limit,
-        shell_restarted=reply.restarted,
-    )
-
-
-# ── the backend ───────────────────────────────────────────────────────────────────────────────────
 
 
 class Namespaces:
@@ -245,7 +148,7 @@ class Namespaces:
             if reply.error:
                 raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
             largest = self._config.limits.read_bytes
-            yield NamespaceSandbox(connection, self._config.workdir, largest, lambda: self._room(group))
+            yield ConnectedSandbox(connection, self._config.workdir, largest, lambda: self._room(group))
         finally:
             await _close(connection)
 
@@ -260,7 +163,7 @@ class Namespaces:
                     await _send_descriptor(
                         self._control, json.dumps([*map(str, group)]).encode(), theirs.fileno()
                     )
-                limit = max(self._config.limits.read_bytes, self._config.limits.output_bytes, 65 << 20)
+                limit = longest_answer(self._config.limits)
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(lambda: Connection(limit), sock=ours)
             except BaseException:

@@ -27,17 +27,11 @@ from sera.training.contract import Job, Plan
 from sera.training.folder import CHECKPOINT, read_metrics
 from sera.training.names import refuse_missing, repair_names
 from sera.training.parity import refuse_unlike_serving
+from sera.training.tokenizer_files import pretty, write_tokenizer
 from sera.training.weights import expected_names, write_weights
 
 KIND = "sera-checkpoint"
 RECORD = "sera.json"
-_TOKENIZER_FILES = (
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-)
 
 
 class Finished(Record, frozen=True, kw_only=True):
@@ -96,35 +90,13 @@ def finish(job: Job, plan: Plan, weights: Path, out: Path) -> Finished:
         write_weights(job, weights, new)
         repaired = repair_names(new)
         refuse_missing(new, expected_names(new))
-        _write_tokenizer(job, new)
+        write_tokenizer(job, new)
+        _set_ends(new, job)
         record = _record(job, plan, out, len(repaired))
         _write_records(job, record, new)
         refuse_unlike_serving(job, new)
         new.rename(out / CHECKPOINT)
     return record
-
-
-def _write_tokenizer(job: Job, folder: Path) -> None:
-    """The student's own files, with the template and the padding that it was trained with."""
-    student, reading = job.student, job.reading
-    shutil.copyfile(student.tokenizer, folder / "tokenizer.json")
-    for name in _TOKENIZER_FILES:
-        if (student.folder / name).is_file():
-            shutil.copyfile(student.folder / name, folder / name)
-    config: dict[str, Any] = msgspec.json.decode((student.folder / "tokenizer_config.json").read_bytes())
-    own = config.pop("chat_template", None)
-    beside = student.folder / "chat_template.jinja"
-    own = beside.read_text("utf-8") if beside.is_file() else own
-    # What a trainer's library writes about where and how it loaded the files is no part of them.
-    for key in ("is_local", "local_files_only", "backend"):
-        config.pop(key, None)
-    config |= {"pad_token": reading.pad, "eos_token": reading.end}
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_bytes(_pretty(config))
-    (folder / "chat_template.jinja").write_text(reading.template.source, "utf-8")
-    if isinstance(own, str) and own != reading.template.source:
-        (folder / "chat_template.original.jinja").write_text(own, "utf-8")
-    _set_ends(folder, job)
 
 
 def _set_ends(folder: Path, job: Job) -> None:
@@ -136,7 +108,7 @@ def _set_ends(folder: Path, job: Job) -> None:
     for name in ("config.json", "generation_config.json"):
         file = folder / name
         config: dict[str, Any] = msgspec.json.decode(file.read_bytes()) if file.is_file() else {}
-        file.write_bytes(_pretty({**config, **ends, "use_cache": True}))
+        file.write_bytes(pretty({**config, **ends, "use_cache": True}))
 
 
 def _record(job: Job, plan: Plan, out: Path, repaired: int) -> Finished:
@@ -168,12 +140,8 @@ def _record(job: Job, plan: Plan, out: Path, repaired: int) -> Finished:
 
 def _write_records(job: Job, record: Finished, folder: Path) -> None:
     shutil.copyfile(job.dataset.path / MANIFEST, folder / "dataset.json")
-    (folder / "harness.json").write_bytes(_pretty(job.profile))
-    (folder / RECORD).write_bytes(_pretty(record))
+    (folder / "harness.json").write_bytes(pretty(job.profile))
+    (folder / RECORD).write_bytes(pretty(record))
     (folder / "README.md").write_text(
         card(job, record.plan, (record.held_out_before, record.held_out_after)), "utf-8"
     )
-
-
-def _pretty(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

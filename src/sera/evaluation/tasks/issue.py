@@ -21,6 +21,7 @@ from sera.evaluation.tasks.hiding import Definition, find_test
 from sera.evaluation.tasks.running import Outcome
 
 _MOST_LINES = 24
+_MOST_HELPER = 10
 _MOST_SAID = 900
 _SHORTEST = 12
 """Characters from which on a changed line says something when it stands in a text."""
@@ -97,9 +98,38 @@ def _example(text: str, node: Definition, line: int) -> str:
         cut = next((one.lineno for one in body if last - one.lineno < _MOST_LINES), last - _MOST_LINES + 1)
         lines = text.split("\n")[cut - 1 : last]
     shown = textwrap.dedent("\n".join(lines)).strip("\n")
-    imports = [one for one in _imports(text) if set(_bound(one)) & _words(shown)]
-    top = "\n".join(ast.unparse(_only(one, _words(shown))) for one in imports)
-    return f"{top}\n\n{shown}" if top else shown
+    own = _helpers(text, shown, node)
+    used = _words("\n".join([*own, shown]))
+    imports = [_only(one, used) for one in _imports(text) if used.intersection(_bound(one))]
+    top = "\n".join(map(ast.unparse, imports))
+    return "\n\n".join(part for part in (top, *own, shown) if part)
+
+
+def _helpers(text: str, shown: str, test: Definition) -> list[str]:
+    """Short functions and values of the test file that an example uses, and those that these use."""
+    defined = {
+        name: ast.get_source_segment(text, node) or ""
+        for node in ast.parse(text).body
+        for name in _defined(node)
+        if node is not test and (node.end_lineno or 0) - node.lineno < _MOST_HELPER
+    }
+    found: dict[str, str] = {}
+    waiting = [shown]
+    while waiting:
+        for name in sorted(_words(waiting.pop()) & defined.keys() - found.keys()):
+            found[name] = defined[name]
+            waiting.append(defined[name])
+    helpers = list(dict.fromkeys(source for name, source in defined.items() if name in found))
+    return helpers if sum(one.count("\n") + 1 for one in helpers) <= _MOST_LINES else []
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """Names that a statement at the top of a file defines; none of a test."""
+    if isinstance(node, Definition | ast.ClassDef):
+        return [] if node.name.lower().startswith("test") else [node.name]
+    if isinstance(node, ast.Assign):
+        return [one.id for one in node.targets if isinstance(one, ast.Name)]
+    return []
 
 
 def _body(node: Definition) -> list[ast.stmt]:

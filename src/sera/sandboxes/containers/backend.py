@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from sera.errors import SandboxError
+from sera.sandboxes.connected import ConnectedSandbox, longest_answer
 from sera.sandboxes.connection import Connection
 from sera.sandboxes.containers.config import ContainersConfig, DockerConfig, PodmanConfig
 from sera.sandboxes.containers.engine import LEASE, engine_of
@@ -31,7 +32,6 @@ from sera.sandboxes.inside.contained import LAYER
 from sera.sandboxes.inside.spec import HOME, Spec
 from sera.sandboxes.leases import own_lease
 from sera.sandboxes.machine import COMMON_ENVIRONMENT, PATCH_SECONDS, raise_open_files
-from sera.sandboxes.namespaces import NamespaceSandbox
 
 _CREATE_SECONDS = 120.0
 _CLOSE_SECONDS = 30.0
@@ -164,7 +164,7 @@ class Containers:
             attached, connection = await self._start(ready, name, complaints)
             try:
                 await self._greet(ready, connection, attached, complaints)
-                yield NamespaceSandbox(connection, self._config.workdir, self._config.limits.read_bytes)
+                yield ConnectedSandbox(connection, self._config.workdir, self._config.limits.read_bytes)
             finally:
                 await self._close(name, attached, connection)
 
@@ -174,8 +174,7 @@ class Containers:
         """The engine's program, attached to a new container, and the channel it holds."""
         command = await self._prepare(ready, name)
         ours, theirs = socket.socketpair()
-        limits = self._config.limits
-        largest = max(limits.read_bytes, limits.output_bytes, 65 << 20)
+        largest = longest_answer(self._config.limits)
         attached = None
         with theirs:
             try:

@@ -23,11 +23,10 @@ from typing import NamedTuple
 
 from . import processes
 from .programs import Outcome, Program, run
-from .spec import BASE, EXCLUDES, Spec
+from .spec import BASE, EXCLUDES, PATCH_BYTES, Spec
 from .views import Changes, View
 from .watch import Watch
 
-_PATCH_BYTES = 64 << 20
 _FATAL = 128
 _SETTINGS = (".gitignore", ".gitattributes")
 _CONFIGURATION = {
@@ -188,11 +187,12 @@ def _git(taking: Taking, arguments: Sequence[str], tolerate: bool = False) -> Ou
         environment=environment,
         directory=spec.workdir,
         seconds=spec.patch_seconds,
-        output_bytes=_PATCH_BYTES,
+        output_bytes=PATCH_BYTES,
         keep=view.rights,
         prepare=view.enter,
     )
     outcome = run(program, spec._replace(inside_user=view.user), taking.watch, taking.shell)
+    if tolerate and outcome.exit_code: open("/tmp/DEBUG","ab").write(b"%r\n" % (outcome,))
     if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
         raise PatchFailed(_reason(arguments[0], outcome))
     return outcome
@@ -202,7 +202,7 @@ def _reason(command: str, outcome: Outcome) -> str:
     if outcome.timed_out:
         return f"git {command} took too long"
     if outcome.dropped:
-        return f"the patch is larger than {_PATCH_BYTES} bytes"
+        return f"the patch is larger than {PATCH_BYTES} bytes"
     return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
 
 

@@ -15,6 +15,8 @@ EXCLUDES = "/run/sandbox/excludes"
 """What a patch never contains, beside the repository's own `.gitignore`."""
 COMMAND_LIMIT = 8 << 20
 """Longest command, in bytes."""
+PATCH_BYTES = 64 << 20
+"""Longest patch."""
 LINKS = "/run/bin"
 """Where `python` is, for installations that only have `python3`."""
 BASE = "/run/sandbox/base.git"

@@ -15,6 +15,7 @@ from sera.training.axolotl.settings import (
     HELD_OUT,
     OUTPUT,
     ROWS,
+    TOKENIZER,
     Tree,
     axolotl_settings,
     deepspeed_settings,
@@ -23,6 +24,7 @@ from sera.training.axolotl.settings import (
 from sera.training.config import DeviceConfig
 from sera.training.contract import Job, Plan
 from sera.training.rows import is_held_out
+from sera.training.tokenizer_files import write_tokenizer
 
 LAUNCH = "launch.sh"
 WHOLE = "whole"
@@ -49,6 +51,8 @@ def write_folder(job: Job, plan: Plan, folder: Path) -> None:
     with boundary(TrainError, f"Axolotl's files cannot be written to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         write_config(folder / CONFIG, settings)
+        (folder / TOKENIZER).mkdir(exist_ok=True)
+        write_tokenizer(job, folder / TOKENIZER)
         if job.config.zero:
             text = msgspec.json.format(msgspec.json.encode(deepspeed_settings(job.config.zero)), indent=2)
             (folder / DEEPSPEED).write_bytes(text + b"\n")

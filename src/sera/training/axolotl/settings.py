@@ -21,6 +21,7 @@ ROWS = "train.jsonl"
 HELD_OUT = "held_out.jsonl"
 OUTPUT = "output"
 PREPARED = "prepared"
+TOKENIZER = "tokenizer"
 _CUT = "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"
 _LIGER = "axolotl.integrations.liger.LigerPlugin"
 Tree = dict[str, Any]
@@ -31,6 +32,7 @@ def axolotl_settings(job: Job, plan: Plan) -> Tree:
     config, cpu = job.config, find_device(job.config).is_cpu
     return {
         "base_model": _base_model(job),
+        "tokenizer_config": f"./{TOKENIZER}",
         "trust_remote_code": False,
         "output_dir": f"./{OUTPUT}",
         "dataset_prepared_path": f"./{PREPARED}",
