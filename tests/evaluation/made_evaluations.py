@@ -63,6 +63,7 @@ class TestLittle(unittest.TestCase):
     def test_upper(self):
         self.assertEqual(little.upper("a"), "A")
 """
+MORE = "tests/test_more.py"
 PROJECT = {"little.py": SOURCE, "tests/test_little.py": TESTS}
 WHAT = {"add": "solve", "double": "spoil", "first": "loop", "upper": "idle"}
 """Function → what the actor does when it is told to mend it."""
@@ -76,10 +77,36 @@ def prepared(root: Path) -> Environment:
 
 def diff(path: str, before: str, after: str) -> str:
     """A patch as git writes it."""
-    lines = difflib.unified_diff(
-        before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}"
-    )
+    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}")
     return f"diff --git a/{path} b/{path}\n" + "".join(lines)
+
+
+UNSTEADY = """\
+import unittest
+
+
+class TestMore(unittest.TestCase):
+    seen = []
+
+    def test_a(self):
+        self.seen.append(1)
+
+    def test_b(self):
+        self.assertFalse(self.seen)
+"""
+"""A test that fails after another and passes alone."""
+SLOW = """\
+import time
+import unittest
+
+
+class TestMore(unittest.TestCase):
+    def test_a(self):
+        time.sleep(60)
+
+    def test_b(self):
+        pass
+"""
 
 
 def task(environment: Environment, function: str, **changes: str) -> Instance:
@@ -107,6 +134,22 @@ def task(environment: Environment, function: str, **changes: str) -> Instance:
         seconds=0.5,
     )
     return msgspec.structs.replace(made, **changes)
+
+
+def with_tests_of(environment: Environment, text: str) -> Instance:
+    """The task about `add`, with a further file of tests, which should pass before and after."""
+    made = task(environment, "add")
+    lines = text.splitlines()
+    added = f"diff --git a/{MORE} b/{MORE}\nnew file mode 100644\n--- /dev/null\n+++ b/{MORE}\n"
+    added += f"@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)
+    start = made.start_patch + added
+    tests = [*made.passing, *(f"{MORE}::TestMore::test_{name}" for name in "ab")]
+    return msgspec.structs.replace(
+        made,
+        start_patch=start,
+        start_commit=make_start(environment, start).commit,
+        pass_to_pass=msgspec.json.encode(tests).decode(),
+    )
 
 
 def write_set(folder: Path, environment: Environment, tasks: list[Instance]) -> Path:

@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from made_evaluations import Actor, task, write_set
+from made_evaluations import UNSTEADY, Actor, with_tests_of, write_set
 
 from sera.environments import Environment
 from sera.evaluation.behaviour import Turns
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.folder import open_evaluation, read_evaluation
 from sera.evaluation.plan import Plan, plan_evaluation
-from sera.evaluation.record import State
 from sera.evaluation.results import Results, write_results
 from sera.evaluation.trials import Trials
 from sera.settings import load_config
@@ -34,7 +33,9 @@ def planned(tasks: Path, **given: Any) -> Plan:
     return plan_evaluation(tasks, load_config(EvaluateConfig, given=small | given))
 
 
-def work(plan: Plan, out: Path, teacher: Actor | None, stop: Callable[[Trials], None] | None = None) -> Results:
+def work(
+    plan: Plan, out: Path, teacher: Actor | None, stop: Callable[[Trials], None] | None = None
+) -> Results:
     """As the command does, with a model in this process."""
 
     async def main() -> None:
@@ -95,7 +96,11 @@ def test_forms_of_swe_bench(ran: Ran, little_tasks: Path) -> None:
     assert {row["model_name_or_path"] for row in rows} == {"rehearsal"}
     totals = json.loads((out / "seed-1" / "report.json").read_text())
     assert totals["resolved_ids"] == ["little-add"]
-    assert (totals["total_instances"], totals["completed_instances"], totals["empty_patch_instances"]) == (4, 2, 2)
+    assert (totals["total_instances"], totals["completed_instances"], totals["empty_patch_instances"]) == (
+        4,
+        2,
+        2,
+    )
     log = out / "logs" / "run_evaluation" / "seed-1" / "rehearsal" / "little-double"
     assert "+    return None" in (log / "patch.diff").read_text()
     assert "FAILED tests/test_little.py::TestLittle::test_double" in (log / "test_output.txt").read_text()
@@ -157,13 +162,12 @@ def test_predictions_of_a_file(ran: Ran, little_tasks: Path, tmp_path: Path) -> 
 
 
 def test_a_test_that_fails_once_is_run_again(little: Environment, tmp_path: Path) -> None:
-    """A patch whose test fails on every other run counts, and the test is named."""
-    made = task(little, "add")
-    flaky = made.patch.replace("+    return a + b", "+    import os, tempfile\n"
-        "+    mark = os.path.join(tempfile.gettempdir(), 'mark')\n"
-        "+    return a + b") if False else made.patch  # fmt: skip
-    assert flaky
-    pytest.skip("see test_evaluate_broken")
+    """It counts as passed, and is named."""
+    tasks = write_set(tmp_path / "tasks", little, [with_tests_of(little, UNSTEADY)])
+    results = work(planned(tasks, predictions="gold", seeds=1), tmp_path / "out", None)
+    assert results.rate
+    assert results.rate.mean == 100
+    assert results.flaky == ("tests/test_more.py::TestMore::test_b",)
 
 
 @pytest.fixture
@@ -197,7 +201,8 @@ def test_killed_and_gone_on_with(served: str, ran: Ran, little_tasks: Path, tmp_
     assert again.returncode == 0, again.stderr
     assert ends(out) == ends(ran[0])
     both = [
-        {one.id: (one.messages, one.patch) for one in read_evaluation(path).rollouts} for path in (out, ran[0])
+        {one.id: (one.messages, one.patch) for one in read_evaluation(path).rollouts}
+        for path in (out, ran[0])
     ]
     assert both[0].keys() == both[1].keys()
     assert {key: patch for key, (_, patch) in both[0].items()} == {key: p for key, (_, p) in both[1].items()}

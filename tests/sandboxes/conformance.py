@@ -390,6 +390,28 @@ class Conformance(Stage):
 
         play(body)
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "head -c 70M /dev/urandom > big",
+            "for n in 1 2 3 4; do head -c 14M /dev/urandom > big$n; done",
+        ],
+        ids=["one file", "four files"],
+    )
+    def test_patch_of_too_much_is_whole_or_an_error(self, play: Play, command: str) -> None:
+        async def body(box: Sandbox) -> None:
+            await box.run(command, 20)
+            try:
+                patch = await box.patch()
+            except SandboxError as error:
+                assert "patch is larger" in str(error) or "git add" in str(error)  # noqa: PT017
+            else:
+                names = [entry.path for entry in await box.list(".", 1) if entry.path.startswith("big")]
+                assert patch.count("diff --git a/big") == len(names) > 0
+            assert (await box.run("echo on", 5)).output == "on\n"
+
+        play(body)
+
     def test_patch_of_text_that_is_not_utf8(self, play: Play, layer: Layer, tmp_path: Path) -> None:
         name = "la[t]in*\\ '\"1"
         patches: list[str] = []
@@ -430,6 +452,25 @@ class Conformance(Stage):
                 assert await states(backend, no_change) == [first[0], first[0]]
 
         asyncio.run(asyncio.wait_for(scene(), SCENE_SECONDS))
+
+    def test_state_sees_what_keeps_size_and_time(self, play: Play) -> None:
+        """Also right after a state was taken, and again and again: what was read once is not believed for ever."""
+        swap = "touch -r {0} /tmp/time; printf '{1}' | dd of={0} conv=notrunc status=none; touch -r /tmp/time {0}"
+
+        async def body(box: Sandbox) -> None:
+            await box.run("printf aaaa > new.txt; sleep 0.3", 5)
+            found = [await box.state(), await box.state()]
+            assert found[0] == found[1]
+            for content in ("bbbb", "cccc", "dddd", "aaaa"):
+                await box.run(swap.format("new.txt", content), 5)
+                found.append(await box.state())
+            for content in ("READ ME", "read me"):
+                await box.run(swap.format("README.md", content), 5)
+                found.append(await box.state())
+            assert len(set(found[1:5])) == 4
+            assert found[5] == found[0] == found[7] != found[6]
+
+        play(body)
 
     def test_the_same_commands_print_the_same(self, make: Make, layer: Layer) -> None:
         commands = [

@@ -57,6 +57,30 @@ def test_each_sandbox_has_a_group_and_none_stays(layer: Layer, none_left: None) 
 
 
 @needs_groups
+def test_a_patch_is_taken_where_memory_and_disk_are_full(layer: Layer, none_left: None) -> None:
+    """git writes as much again as was changed, and has no room of its own in a group at its bound."""
+    hold = python(
+        "import os,time\npiece=bytes(1<<20)\nkept=[os.memfd_create('x') for _ in range(9)]\n"
+        "for f in kept: [os.write(f,piece) for _ in range(30)]\nopen('/dev/shm/up','w').close(); time.sleep(30)"
+    )
+    fill = (
+        "for f in a b c; do head -c 12M /dev/urandom > $f; done; head -c 20M /dev/zero > /tmp/fill; "
+        f"{hold} & while [ ! -e /dev/shm/up ]; do sleep 0.05; done"
+    )
+
+    async def scene() -> None:
+        async with Namespaces(layer, NamespacesConfig(limits=SMALL)) as backend, backend.sandbox() as box:
+            full = await box.run(fill, 20)
+            assert (full.limit, full.timed_out) == ("", False)
+            patch = await box.patch()
+            assert patch.count("diff --git ") == 3
+            assert len(patch) > 36 << 20
+            assert (await box.run("pgrep -cx python; echo back", 5)).output == "1\nback\n"
+
+    asyncio.run(scene())
+
+
+@needs_groups
 def test_limits_are_those_of_the_settings(none_left: None) -> None:
     groups = Groups(PLACE, Limits(processes=10, cpus=1.5))
     made = groups.create()

@@ -1,5 +1,6 @@
 """What the tests of training share."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def changed(request: Request, **changes: object) -> Request:
 def make_sample(index: int, steps: int = 1) -> Sample:
     messages = [Message(role="system", content="Work."), Message(role="user", content=f"Mend m{index}.")]
     for step in range(steps):
-        call = ToolCall(id=f"c{step}", name="bash", arguments='{"command": "ls %d"}' % step)
+        call = ToolCall(id=f"c{step}", name="bash", arguments=json.dumps({"command": f"ls {step}"}))
         messages.append(Message(role="assistant", content="So:", reasoning="Hm.", tool_calls=(call,)))
         messages.append(Message(role="tool", content=f"m{index}.py", tool_call_id=f"c{step}"))
     messages.append(Message(role="assistant", content="Done."))

@@ -156,8 +156,8 @@ def _work(plan: "Plan", evaluation: "Evaluation") -> str:
 
 
 async def _evaluate(plan: "Plan", evaluation: "Evaluation", finished: "Finished[Outcome]") -> str:
+    from sera.evaluation.asking import teacher_config
     from sera.evaluation.models import SCRIPTED
-    from sera.evaluation.plan import teacher_config
     from sera.evaluation.trials import Trials
     from sera.runs import LEDGER, SpendingLimits, open_ledger
     from sera.teachers import RemoteConfig, make_teacher, price_of

@@ -38,6 +38,9 @@ from the environment variable SERA_API_KEY."""
 )
 @click.option("--model", metavar="NAME", help="The model's name at that URL, or the weights' name or path.")
 @click.option("--environment", metavar="auto|none|PATH", help="What sera prepare has made (default), or not.")
+@click.option(
+    "--held-out", type=FILE, metavar="LIST", help="Functions kept for an evaluation: TASKS/held_out.txt."
+)
 @click.option("--functions", type=click.IntRange(1), metavar="N", help="Functions to sample.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
@@ -58,6 +61,7 @@ def command(
     teacher: str | None,
     model: str | None,
     environment: str | None,
+    held_out: Path | None,
     pilot: int | None,
     **numbers: float | None,
 ) -> None:
@@ -69,13 +73,18 @@ def command(
     import msgspec
 
     from sera.generation.job import GenerateConfig, plan_job
+    from sera.repositories.held_out import read_held_out
     from sera.runs import open_run
     from sera.sandboxes.protections import require
     from sera.settings import load_config
 
+    listed = {"index.held_out": list(read_held_out(held_out)) if held_out else None}
     limits = {f"limits.{name}" if name.startswith("max_") else name: value for name, value in numbers.items()}
     config = load_config(
-        GenerateConfig, file, pairs, teacher_settings(teacher, model) | limits | {"environment": environment}
+        GenerateConfig,
+        file,
+        pairs,
+        teacher_settings(teacher, model) | limits | listed | {"environment": environment},
     )
     require(config.sandbox)
     wanted = config.functions

@@ -1,12 +1,13 @@
 """What a checkpoint says of how it was trained, so that it is asked in the same way: `sera.json`.
 
-    sera.json       format of the tool calls, what became of the thoughts, hashes of the harness profile and
-                    of the template, context
-    harness.json    the words of that profile
+    sera.json             format of the tool calls, hashes of the harness profile and of the template, context
+    harness.json          the words of that profile
+    chat_template.jinja   that template
 
-`sera train` writes both. A model from elsewhere has neither, and is asked as a teacher is.
+`sera train` writes them. A model from elsewhere has no `sera.json`, and is asked as a teacher is.
 """
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -15,17 +16,18 @@ from sera.errors import ModelError, boundary
 from sera.harness import Profile
 from sera.records import Record
 
-SAVED, WORDS = "sera.json", "harness.json"
+SAVED, WORDS, TEMPLATE = "sera.json", "harness.json", "chat_template.jinja"
 
 
 class Saved(Record, frozen=True):
     """What is read of a checkpoint's `sera.json`; whatever else is in it is not needed here."""
 
     format: str = ""
-    think: str = ""
-    profile: str = ""
+    """Of the dataset: `hermes`, `xml` or `raw`."""
+    harness: str = ""
     """Hash of the harness profile."""
     template: str = ""
+    """SHA-256 of the chat template."""
     context: int = 0
     """Tokens of the longest conversation that it was trained on; 0: not said."""
 
@@ -35,24 +37,36 @@ class Checkpoint(Record, frozen=True):
 
     saved: Saved
     profile: Profile
+    digest: str
+    """Of its `sera.json`, which names dataset, settings and losses."""
 
 
 def read_checkpoint(model: str) -> Checkpoint | None:
-    """What is saved with a model, by its folder; None for any other model.
+    """What is saved with a model, by its folder or a file in it; None for any other model.
 
     Raises `ModelError` if what is saved is damaged or contradicts itself.
     """
-    folder = Path(model).expanduser()
-    if not (folder / SAVED).is_file():
+    path = Path(model).expanduser()
+    folder = path if path.is_dir() else path.parent
+    if not path.exists() or not (folder / SAVED).is_file():
         return None
     where = f"the checkpoint {folder}"
     with boundary(ModelError, f"{where} has a damaged {SAVED}", OSError, msgspec.DecodeError):
         saved = msgspec.json.decode((folder / SAVED).read_bytes(), type=Saved)
     with boundary(ModelError, f"{where} has no readable {WORDS}", OSError, msgspec.DecodeError):
         profile = msgspec.json.decode((folder / WORDS).read_bytes(), type=Profile)
-    if saved.profile != profile.hash:
+    if saved.harness != profile.hash:
         raise ModelError(
-            f"{where} was trained with the harness profile {saved.profile or '(not named)'}, and its "
+            f"{where} was trained with the harness profile {saved.harness or '(not named)'}, and its "
             f"{WORDS} is {profile.hash}: one of the two files was changed"
         )
-    return Checkpoint(saved=saved, profile=profile)
+    if saved.template != _hash_of(folder / TEMPLATE):
+        raise ModelError(
+            f"{where} was trained with another template than its {TEMPLATE}: put the right file back"
+        )
+    return Checkpoint(saved=saved, profile=profile, digest=_hash_of(folder / SAVED))
+
+
+def _hash_of(file: Path) -> str:
+    """SHA-256 of a file; empty if there is none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""

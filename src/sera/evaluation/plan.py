@@ -7,25 +7,26 @@ model ─► settings, saved harness ──┴─► Plan ─► trials (task ×
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
-
 from sera.datasets.exchange.predictions import read_predictions
 from sera.environments import Environment
-from sera.errors import ConfigError, ModelError, TasksError, UsageError
-from sera.evaluation.checkpoints import Checkpoint, read_checkpoint
+from sera.errors import TasksError, UsageError
+from sera.evaluation.asking import asked_as, profile_of, saved_with
+from sera.evaluation.checkpoints import Checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.models import SCRIPTED
 from sera.evaluation.record import trial_id
 from sera.evaluation.tasks.record import Instance, archive_of, read_instances, read_manifest
 from sera.evaluation.tasks.trees import find_environment
-from sera.harness import AUTO, Profile, load_profile, profile_for
-from sera.models.weights import known_weights
+from sera.harness import Profile
 from sera.records import Record, content_id
 from sera.redaction import Redactor, make_redactor
 from sera.repositories.names import import_names
 from sera.runs import Manifest
 from sera.settings import to_tree
-from sera.teachers import LocalConfig, TeacherConfig, keys_of, make_teacher
+from sera.teachers import LocalConfig, keys_of, make_teacher
+
+_USUAL = "checkpoint"
+"""What `sera train` calls every checkpoint: the folder that it lies in tells more."""
 
 
 class Trial(Record, frozen=True):
@@ -75,12 +76,19 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
     environments = {one.tree: find_environment(folder, one) for one in tasks}
     notices = _compare_environments(folder, tasks, environments, config)
     predictions = _predictions(config, tasks)
-    profile, told = (None, ()) if predictions is not None else _profile(config, tasks)
+    profile: Profile | None = None
+    checkpoint: Checkpoint | None = None
+    told: tuple[str, ...] = ()
+    if predictions is None:
+        checkpoint = saved_with(config)
+        config = asked_as(config, checkpoint)
+        profile, told = profile_of(config, checkpoint, tasks)
     project = {name for one in environments.values() for name in import_names(one.tree, one.name)}
     model, settings = _model(config)
     identity = {
         "tasks": stated.sha256,
         "model": settings,
+        "checkpoint": checkpoint.digest if checkpoint else "",
         "profile": profile.hash if profile else "",
         "environments": sorted({one.digest for one in environments.values()}),
         "seed": config.seed,
@@ -150,38 +158,6 @@ def _predictions(config: EvaluateConfig, tasks: tuple[Instance, ...]) -> dict[st
     return {name: patch for name, patch in found.items() if name in known}
 
 
-def _profile(config: EvaluateConfig, tasks: tuple[Instance, ...]) -> tuple[Profile, tuple[str, ...]]:
-    """The harness to ask the model with, and what is to be said about it."""
-    model = config.teacher.model if isinstance(config.teacher, LocalConfig) else ""
-    own = read_checkpoint(model) if model not in known_weights() else None
-    if config.profile != AUTO:
-        given = read_checkpoint(config.profile)
-        profile = given.profile if given else load_profile(config.profile)
-        if own and own.profile.hash != profile.hash:
-            raise ConfigError(
-                f"{model} was trained with the harness profile {own.profile.hash}, and "
-                f"profile={config.profile} is {profile.hash}: with words that it was not trained on it shows "
-                "less than it can"
-            )
-        return profile, _warn_of_context(own, config)
-    if own:
-        return own.profile, _warn_of_context(own, config)
-    if config.require_profile:
-        raise ModelError(
-            f"no harness profile is saved with {model or 'this model'}, and one is required: give the "
-            "checkpoint that `sera train` wrote as --set profile=CHECKPOINT, or go without --require-profile"
-        )
-    python = sum(one.path.endswith(".py") for one in tasks)
-    name = profile_for({"python": python, "other": len(tasks) - python})
-    return load_profile(name), (f"no harness profile is saved with the model: it is asked with {name}",)
-
-
-def _warn_of_context(own: Checkpoint | None, config: EvaluateConfig) -> tuple[str, ...]:
-    if own and 0 < own.saved.context < config.context:
-        return (f"the model was trained on {own.saved.context} tokens and may use {config.context} here",)
-    return ()
-
-
 def _model(config: EvaluateConfig) -> tuple[str, dict[str, object]]:
     """Name and settings of what is evaluated."""
     if config.predictions in SCRIPTED:
@@ -190,11 +166,7 @@ def _model(config: EvaluateConfig) -> tuple[str, dict[str, object]]:
         file = Path(config.predictions)
         return file.stem, {"kind": "predictions", "content": content_id(file.read_text("utf-8"))}
     settings = make_teacher(config.teacher).settings
-    return str(settings.get("model", settings["kind"])), settings
-
-
-def teacher_config(config: EvaluateConfig) -> TeacherConfig:
-    """The model's settings with what the evaluation decides."""
-    if isinstance(config.teacher, LocalConfig):
-        return msgspec.structs.replace(config.teacher, context=config.context, parallel=config.workers)
-    return config.teacher
+    name = str(settings.get("model", settings["kind"]))
+    if name == _USUAL and isinstance(config.teacher, LocalConfig):
+        name = f"{Path(config.teacher.model).resolve().parent.name}/{name}"
+    return name, settings

@@ -158,6 +158,12 @@ def _recorded_snapshot(begun: Manifest | None) -> Snapshot | None:
     return snapshot if snapshot.tree.is_dir() else None
 
 
+def _index_identity(rules: IndexRules) -> dict[str, object]:
+    """Languages are named apart, by those that are there; a list of what is held out, if there is one."""
+    tree = to_tree(rules)
+    return {key: value for key, value in tree.items() if key != "languages" and (key != "held_out" or value)}
+
+
 def _identity(
     config: GenerateConfig,
     profile: Profile,
@@ -179,7 +185,7 @@ def _identity(
         "demonstrations": content_id(demonstrations),
         "teacher": make_teacher(config.teacher).settings,
         "agent": to_tree(config.agent),
-        "index": {key: value for key, value in to_tree(config.index).items() if key != "languages"},
+        "index": _index_identity(config.index),
         "sampling": to_tree(config.sampling),
         "workdir": config.sandbox.workdir,
         "redaction": config.redaction.identity,

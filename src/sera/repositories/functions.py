@@ -11,7 +11,7 @@ reasons in Python:
     stub        does nothing but `pass`, `...` or `raise NotImplementedError`
     overload, abstract   by decorator
     dunder      a special method without any control flow, such as an `__init__` that only assigns
-    too short, too long  by `IndexRules`, in every language
+    too short, too long, held out  by `IndexRules`, in every language
     … beside the main language  there is little of it, and nobody asked for it
 """
 
@@ -27,6 +27,7 @@ import msgspec
 
 from sera.errors import SourceError
 from sera.records import Function
+from sera.repositories.held_out import held_out_among
 from sera.repositories.languages import LANGUAGES, MISSING, Language, language_of
 from sera.repositories.staging import read_regular
 from sera.settings import Config, Count
@@ -47,6 +48,8 @@ class IndexRules(Config, frozen=True):
     languages: tuple[LanguageName, ...] = ()
     """Languages to sample from; those but Python need the extra `languages`. Empty: the languages that hold
     at least a tenth of what could be sampled, so that the scripts of a web page do not mix with a library."""
+    held_out: tuple[str, ...] = ()
+    """What is kept for an evaluation and so not sampled: entries as in a held-out list, see `held_out`."""
 
 
 class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +124,8 @@ def _judged(read: dict[str, list[Any]], rules: IndexRules) -> tuple[list[Functio
                 refused[function.id] = reason
     if not rules.languages:
         refused |= _aside(functions.values(), refused)
+    for held in held_out_among(functions.values(), rules.held_out):
+        refused.setdefault(held, "held out")
     return list(functions.values()), refused
 
 

@@ -106,7 +106,8 @@ class Sandbox(Protocol):
 
     async def patch(self) -> str:
         """Unified diff of the whole tree against the layer's commit: `git diff` of everything
-        staged, untracked files included, ignored ones not, whatever was done to the tree's own `.git`."""
+        staged, untracked files included, ignored ones not, whatever was done to the tree's own `.git`.
+        Whole or `SandboxError`: never a part of it."""
         ...
 
     async def state(self) -> str:

@@ -9,7 +9,6 @@ the kernel refuses an overlay, each sandbox copies the tree, and `notice` says s
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys

@@ -12,14 +12,14 @@ tags: [coding-agent, sera]
 
 # {student}, trained on {repositories}
 
-{what} on {rows:,} trajectories of a coding agent ({tokens:,} tokens an epoch, {epochs:g} epochs, {steps:,} steps) with
-`sera train`. The loss covers what the assistant says, and nothing else.
+{what} on {rows:,} trajectories of a coding agent ({tokens:,} tokens an epoch, {epochs:g} epochs, {steps:,}
+steps) with `sera train`. The loss covers what the assistant says, and nothing else.
 {loss}
 ## Serving
 
 Serve it as it was trained, or it will do worse:
 
-- chat template: `chat_template.jinja` in this folder (SHA-256 {template:.12}…); earlier turns stand as they were said
+- chat template: `chat_template.jinja` in this folder (SHA-256 {template:.12}…): earlier turns stand as said
 - tool calls: the format `{format}`; context: {context:,} tokens
 - harness profile: `harness.json` in this folder ({harness:.12})
 

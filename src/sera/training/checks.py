@@ -25,7 +25,8 @@ def proven_dataset(path: Path, names: StudentNames) -> BuiltDataset:
     if not report.ok:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.counts.items())
         raise DatasetError(
-            f"{path} does not pass its proofs ({kinds}) and is not trained on. First, {told(report.faults[0])}"
+            f"{path} does not pass its proofs ({kinds}) and is not trained on. First, "
+            f"{told(report.faults[0])}"
         )
     return dataset
 
@@ -35,7 +36,8 @@ def refuse_unlike(student: StudentModel, reading: Student) -> None:
     size = reading.tokenizer.get_vocab_size(with_added_tokens=True)
     if size > student.shape.vocabulary:
         raise TrainError(
-            f"the tokenizer has {size:,} tokens and {student.name} only {student.shape.vocabulary:,}: it is of "
+            f"the tokenizer has {size:,} tokens and {student.name} only {student.shape.vocabulary:,}: "
+            f"it is of "
             f"another model. Give --tokenizer the student's own tokenizer.json"
         )
     if not reading.pad or reading.tokenizer.token_to_id(reading.pad) is None:
@@ -48,12 +50,14 @@ def refuse_long(longest: int, student: StudentModel, config: TrainConfig) -> Non
     """Raises `TrainError` if a row does not fit; nothing is ever cut."""
     if longest > student.shape.context:
         raise TrainError(
-            f"the longest row has {longest:,} tokens, and {student.name} reads {student.shape.context:,}: build "
+            f"the longest row has {longest:,} tokens, and {student.name} reads "
+            f"{student.shape.context:,}: build "
             f"the dataset with --max-tokens {student.shape.context}"
         )
     if longest > config.sequence:
         raise TrainError(
-            f"the longest row has {longest:,} tokens, and sequence is {config.sequence:,}: nothing is cut here. "
+            f"the longest row has {longest:,} tokens, and sequence is {config.sequence:,}: nothing is "
+            f"cut here. "
             f"Set sequence={longest}, or build the dataset with --max-tokens {config.sequence}"
         )
 
@@ -62,7 +66,8 @@ def refuse_schedule(config: TrainConfig, steps: int) -> None:
     """Raises `UsageError` if the rate would never be reached."""
     if config.warmup_steps >= steps:
         raise UsageError(
-            f"warmup_steps is {config.warmup_steps} and the whole training has {steps} steps, so the learning "
+            f"warmup_steps is {config.warmup_steps} and the whole training has {steps} steps, so the "
+            f"learning "
             f"rate would never be reached: set warmup_steps lower, or train longer"
         )
 
@@ -83,7 +88,8 @@ _CURES = {
     "weights": "Take more GPUs with zero=3 (Axolotl), or QLoRA: the recipe qlora",
     "gradients": "Train an adapter: the recipe lora",
     "optimizer": "Train an adapter (the recipe lora), or spread it with zero=1 or 3 over more GPUs (Axolotl)",
-    "activations": "Set gradient_checkpointing=true, activation_offload=true or micro_batch=1, or build a dataset of shorter rows",
+    "activations": "Set gradient_checkpointing=true, activation_offload=true or micro_batch=1, or build a "
+    "dataset of shorter rows",
     "loss": "Set micro_batch=1",
 }
 
@@ -94,7 +100,8 @@ def refuse_full_disk(out: Path, plan: Plan) -> None:
     free = shutil.disk_usage(place).free / 1e9
     if plan.disk_gb > free:
         raise TrainError(
-            f"{plan.disk_gb:.1f} GB are needed for states and checkpoint, and {place} has {free:.1f} GB: choose "
+            f"{plan.disk_gb:.1f} GB are needed for states and checkpoint, and {place} has {free:.1f} "
+            f"GB: choose "
             f"a folder on a larger disk"
         )
 
@@ -109,7 +116,8 @@ def find_profile(hash_: str, given: Path | None) -> Profile:
             return profile
     if given is None:
         raise UsageError(
-            f"the dataset was made with the harness profile {hash_[:12]}, which does not ship with sera: give "
+            f"the dataset was made with the harness profile {hash_[:12]}, which does not ship with "
+            f"sera: give "
             f"--harness the harness.json of its run, so that the student can be served with it"
         )
     if given.is_dir() and not (given / "harness.json").is_file():

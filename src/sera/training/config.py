@@ -50,8 +50,8 @@ class AxolotlConfig(Config, frozen=True):
     """What only Axolotl is told."""
 
     python: str = ""
-    """The Python of its own environment, to train with it at once; empty: its files are written, and the command
-    to run them."""
+    """The Python of its own environment, to train with it at once; empty: its files are written, and the
+    command to run them."""
     cut_cross_entropy: bool = False
     """Whether the loss is Apple's Cut Cross Entropy, the paper's. It needs a fork that no package index has;
     without it Liger's, which comes with Axolotl and computes the same."""
@@ -86,7 +86,8 @@ class TrainConfig(Config, frozen=True):
     """Whether short rows share a sequence, without seeing each other. The paper trains without."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """What is computed in. Trained weights are held in 32 bits all the same, since training them in 16 learns
-    worse; with `fp32` on a GPU everything is. A processor trains all weights in 32 bits, and an adapter in 16."""
+    worse; with `fp32` on a GPU everything is. A processor trains all weights in 32 bits, and an adapter in
+    16."""
     gradient_checkpointing: bool = True
     """Whether activations are computed a second time instead of being kept."""
     activation_offload: bool = False

@@ -3,8 +3,8 @@
 A trainer is one file that says how much memory its way of training takes, and that turns rows into weights:
 
 - `bytes_of` tells the bytes a parameter costs on one device, by what they are for.
-- `train` leaves a folder with trained weights, or an adapter, in the Hugging Face form, and says where. It goes on
-  from what an interrupted call has left in `out`. It raises `Halted` when it was asked to stop, and
+- `train` leaves a folder with trained weights, or an adapter, in the Hugging Face form, and says where. It
+  goes on from what an interrupted call has left in `out`. It raises `Halted` when it was asked to stop, and
   `TrainError` with a reason when training went wrong. What it is given has passed the pre-flight check.
 
 Names of weights, tokenizer, template and card are nobody's but `finish.py`'s.

@@ -5,11 +5,11 @@
     chat_template.jinja                                        the template it was trained with
     chat_template.original.jinja                               its own, if that is another
     sera.json                                                  format, thinking, harness, template, context
-    harness.json, dataset.json                                 the harness profile and the dataset's manifest, whole
+    harness.json, dataset.json                                 profile of the harness, manifest of the dataset
     README.md                                                  the card
 
-Before it takes its place, rows of the dataset are laid out by the checkpoint's own files, as a server does, and
-compared with what was trained.
+Before it takes its place, rows of the dataset are laid out by the checkpoint's own files, as a server does,
+and compared with what was trained.
 """
 
 import shutil
@@ -82,7 +82,8 @@ def read_finished(folder: Path) -> Finished:
 
 
 def finish(job: Job, plan: Plan, weights: Path, out: Path) -> Finished:
-    """Make `out/checkpoint` from the folder of a trainer. Raises `TrainError` if anything is not as it should be."""
+    """Make `out/checkpoint` from the folder of a trainer. Raises `TrainError` if anything is not as it
+    should be."""
     new = out / f".{CHECKPOINT}.new"
     with boundary(TrainError, f"the checkpoint cannot be written to {out}"):
         shutil.rmtree(new, ignore_errors=True)

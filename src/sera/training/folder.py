@@ -71,7 +71,8 @@ def refuse_foreign(out: Path, asked: Asked) -> None:
         before = msgspec.json.decode((out / ASKED).read_bytes(), type=Asked)
     if before != asked:
         raise UsageError(
-            f"{out} holds a training of other settings ({'; '.join(_differences(before, asked))}): give those "
+            f"{out} holds a training of other settings ({'; '.join(_differences(before, asked))}): "
+            f"give those "
             f"again, or another folder"
         )
 
@@ -116,7 +117,7 @@ class Metrics:
 
     def __init__(self, out: Path, after: int) -> None:
         self._file = out / METRICS
-        kept = [step for step in read_metrics(out) if step.step <= after and not (after == 0)]
+        kept = [step for step in read_metrics(out) if after and step.step <= after]
         replace(self._file, b"".join(msgspec.json.encode(step) + b"\n" for step in kept))
 
     def add(self, step: Step) -> None:

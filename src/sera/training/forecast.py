@@ -9,10 +9,10 @@
                  a row with a causal mask
     hours        arithmetic / (peak of the GPUs · utilisation)
 
-Inside a layer, the numbers kept for each token are 6 of the hidden size, 2 of all heads and kv heads, and 4 of
-the MLP's width; half as many again are alive while gradients are computed. These are what the usual kernels keep.
-Utilisation is an assumption, named in every plan. A processor is reckoned at 0.05 TFLOP/s a core, measured with
-SmolLM2-135M on two cores (117 tokens/s with all weights).
+Inside a layer, the numbers kept for each token are 6 of the hidden size, 2 of all heads and kv heads, and 4
+of the MLP's width; half as many again are alive while gradients are computed. These are what the usual
+kernels keep. Utilisation is an assumption, named in every plan. A processor is reckoned at 0.05 TFLOP/s a
+core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
 """
 
 import os

@@ -1,8 +1,8 @@
 """Names of weights as the student had them, whatever a trainer has wrapped around its layers.
 
-Checkpointing, compiling and distributing wrap layers, and some trainers save the wrappers' names. No server finds
-such weights: it leaves layers as they are drawn at random, mostly without a word. Files are safetensors: a length, a
-header in JSON, then data; only the header is written anew.
+Checkpointing, compiling and distributing wrap layers, and some trainers save the wrappers' names. No server
+finds such weights: it leaves layers as they are drawn at random, mostly without a word. Files are
+safetensors: a length, a header in JSON, then data; only the header is written anew.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Whether a checkpoint, laid out by its own files as a server does it, shows what was trained.
 
-Two ways: the dataset's proofs with the checkpoint in the student's place, and transformers' own tokenizer and template,
-which vLLM and SGLang use: all of a row, and what the student is shown before each of its turns.
+Two ways: the dataset's proofs with the checkpoint in the student's place, and transformers' own tokenizer
+and template, which vLLM and SGLang use: all of a row, and what the student is shown before each of its
+turns.
 """
 
 from itertools import islice

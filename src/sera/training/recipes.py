@@ -3,7 +3,6 @@
 from importlib.resources import files
 from pathlib import Path
 
-
 from sera.errors import UsageError
 
 

@@ -40,7 +40,8 @@ class Files(NamedTuple):
 
 
 def is_held_out(task: str, config: TrainConfig) -> bool:
-    """Whether a task's rows are kept from training: the same tasks for the same seed, whatever else there is."""
+    """Whether a task's rows are kept from training: the same tasks for the same seed, whatever else there
+    is."""
     return int(content_id(config.seed, task)[:8], 16) < config.held_out * 16**8
 
 

@@ -129,7 +129,8 @@ def _assumptions(config: TrainConfig, device: forecast.Device) -> tuple[str, ...
     if device.is_cpu:
         return ("a processor is reckoned at 0.05 TFLOP/s a core, and costs nothing",)
     return (
-        f"{device.number} × {device.name} at {config.device.utilisation:.0%} of {device.flops / 1e12:,.0f} TFLOP/s",
+        f"{device.number} × {device.name} at {config.device.utilisation:.0%} of "
+        f"{device.flops / 1e12:,.0f} TFLOP/s",
         f"an hour of one GPU costs ${config.device.gpu_hour:g}",
         "evaluation and saving are not counted",
     )

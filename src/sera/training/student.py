@@ -1,8 +1,8 @@
 """The model that is to be trained: its shape, its tokenizer, and how it is laid out in text.
 
-A folder in the Hugging Face form, a name on the hub, a GGUF file, or a name that `sera model list` shows. Of a
-GGUF the tokenizer is written out once, into the cache, so that the rest of sera sees a folder like any other.
-Nothing here loads weights.
+A folder in the Hugging Face form, a name on the hub, a GGUF file, or a name that `sera model list` shows.
+Of a GGUF the tokenizer is written out once, into the cache, so that the rest of sera sees a folder like any
+other. Nothing here loads weights.
 """
 
 import hashlib

@@ -1,4 +1,5 @@
-"""Trained weights as a whole model in 16 bits: an adapter is merged, in 32 bits, into the student it belongs to."""
+"""Trained weights as a whole model in 16 bits: an adapter is merged, in 32 bits, into the student it
+belongs to."""
 
 import shutil
 from pathlib import Path

@@ -1,19 +1,11 @@
-"""What is kept for an evaluation, and so must not be trained on.
-
-A list is a text file, one entry a line:
-
-    # a comment
-    shop/cart.py                 a module, and every function in it
-    shop/prices/                 every module below a directory
-    shop/cart.py:Cart.add        one function, by its qualified name
-"""
+"""What is kept for an evaluation, and so must not be trained on: see `repositories.held_out` for the list."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from sera.datasets.sample import Sample
 from sera.datasets.selection.patches import Place, read_patch
-from sera.errors import ConfigError, boundary
+from sera.repositories.held_out import read_held_out
 
 
 class HeldOut(NamedTuple):
@@ -36,11 +28,7 @@ class HeldOut(NamedTuple):
 
 def load_held_out(file: str) -> HeldOut:
     """Read a list; `ConfigError` if it cannot be read or has no entry."""
-    with boundary(ConfigError, f"held-out list {file}", OSError, UnicodeDecodeError):
-        text = Path(file).read_text("utf-8")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise ConfigError(f"held-out list {file} has no entry: write one `path` or `path:function` a line")
+    lines = read_held_out(Path(file))
     functions = [line.rpartition(":") for line in lines if ":" in line]
     return HeldOut(
         modules=frozenset(line for line in lines if ":" not in line and not line.endswith("/")),

@@ -230,7 +230,7 @@ async def _mutants(
             async for filled, is_new in filling:
                 if is_new:
                     journal.append(filled)
-                found.rejected.update(reason for _, reason in filled.rejected)
+                found.rejected.update(reason.partition(":")[0] for _, reason in filled.rejected)
                 if filled.instance:
                     found.tasks.append(filled.instance)
                     tried = found.rejected.total() + len(found.tasks)

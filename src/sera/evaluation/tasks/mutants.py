@@ -45,7 +45,7 @@ class Filled(Record, frozen=True, kw_only=True):
 
     slot: str
     rejected: tuple[tuple[str, str], ...] = ()
-    """Operator and reason of each bug that is no task."""
+    """Operator and reason of each bug that is no task; what follows a colon is of that one alone."""
     instance: Instance | None = None
 
 
@@ -110,12 +110,12 @@ class Mutants:
 
     def _against(self, run: TestRun, wanted: list[str]) -> str:
         if run.broken:
-            return "does not import"
+            return f"does not import: {_last_line(next(iter(run.broken.values())))}"
         if not run.in_time:
             return "a test does not end"
         failed = run.named("failed")
         if not failed:
-            return SURVIVED if run.named("passed") else "the tests did not run"
+            return SURVIVED if run.named("passed") else f"the tests did not run: {_last_line(run.output)}"
         if len(failed) > self._config.most_failing * len(wanted):
             return "fails too many tests"
         return "" if run.named("passed") else "fails every test"
@@ -180,6 +180,10 @@ class Mutants:
             return instance
         drop_start(environment, layer)
         return "not the same when run again" if gold.resolved else "the gold patch does not resolve it"
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 async def in_order(

@@ -27,7 +27,8 @@ from .spec import BASE, EXCLUDES, PATCH_BYTES, Spec
 from .views import Changes, View
 from .watch import Watch
 
-_FATAL = 128
+_SOME_FAILED, _FATAL = 1, 128
+_SPECIAL = b"can only add regular files, symbolic links or git-directories"
 _SETTINGS = (".gitignore", ".gitattributes")
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
@@ -86,17 +87,25 @@ def _patch(taking: Taking) -> bytes:
     commit = taking.spec.commit
     if not _make_git_directory(taking):
         _git(taking, ["read-tree", commit])
-    add = ["add", "--all", "--ignore-errors", "."]
-    if _git(taking, add, tolerate=True).exit_code == _FATAL:
-        # an encoding in .gitattributes that the files are not in
-        _add_attributes(taking, "* -working-tree-encoding")
-        _git(taking, add, tolerate=True)
+    _stage(taking)
     patch = _git(taking, [*_DIFF, "--patch", commit]).output
     if _is_text(patch):
         return patch
     statuses = _git(taking, [*_DIFF, "--name-status", "-z", commit]).output
     _add_attributes(taking, *_binary_attributes(patch, statuses))
     return _git(taking, [*_DIFF, "--patch", commit]).output
+
+
+def _stage(taking: Taking) -> None:
+    """Everything in the tree into the index. That a pipe or a device cannot be, is no failure; anything else
+    that could not be would be missing from the patch."""
+    add, tolerated = ["add", "--all", "--ignore-errors", "."], (0, _SOME_FAILED, _FATAL)
+    outcome = _git(taking, add, tolerated)
+    if outcome.exit_code == _FATAL:  # for an encoding in .gitattributes that the files are not in, perhaps
+        _add_attributes(taking, "* -working-tree-encoding")
+        outcome = _git(taking, add, tolerated[:-1])
+    if outcome.exit_code and not all(line.endswith(_SPECIAL) for line in outcome.output.splitlines()):
+        raise PatchFailed(_reason("add", outcome))
 
 
 def _is_text(patch: bytes) -> bool:
@@ -164,7 +173,7 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _git(taking: Taking, arguments: Sequence[str], tolerate: bool = False) -> Outcome:
+def _git(taking: Taking, arguments: Sequence[str], tolerated: Sequence[int] = (0,)) -> Outcome:
     spec, view = taking.spec, taking.view
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -191,9 +200,10 @@ def _git(taking: Taking, arguments: Sequence[str], tolerate: bool = False) -> Ou
         keep=view.rights,
         prepare=view.enter,
     )
-    outcome = run(program, spec._replace(inside_user=view.user), taking.watch, taking.shell)
-    if tolerate and outcome.exit_code: open("/tmp/DEBUG","ab").write(b"%r\n" % (outcome,))
-    if outcome.timed_out or outcome.dropped or (outcome.exit_code and not tolerate):
+    # git's own files may be twice as large as what a command may write, like the place they lie in
+    limits = spec._replace(inside_user=view.user, disk_bytes=2 * spec.disk_bytes)
+    outcome = run(program, limits, taking.watch, taking.shell)
+    if outcome.timed_out or outcome.dropped or outcome.exit_code not in tolerated:
         raise PatchFailed(_reason(arguments[0], outcome))
     return outcome
 
@@ -203,6 +213,8 @@ def _reason(command: str, outcome: Outcome) -> str:
         return f"git {command} took too long"
     if outcome.dropped:
         return f"the patch is larger than {PATCH_BYTES} bytes"
+    if outcome.limit:
+        return f"git {command} was killed for its {outcome.limit}: what was changed is too large"
     return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
 
 

@@ -1,8 +1,8 @@
 """Axolotl's configuration of a training: every value said, none left to a default that a version may change.
 
-Warm-up is in steps, rows longer than the sequence are an error and not dropped or cut, and the template is the very
-text that the dataset was proven with. Rows carry their mask (`train`), so that what is trained is not Axolotl's
-to decide. Paths are those of the folder's own files, relative to it.
+Warm-up is in steps, rows longer than the sequence are an error and not dropped or cut, and the template is
+the very text that the dataset was proven with. Rows carry their mask (`train`), so that what is trained is
+not Axolotl's to decide. Paths are those of the folder's own files, relative to it.
 """
 
 import json

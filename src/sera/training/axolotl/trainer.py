@@ -1,8 +1,8 @@
 """The paper's trainer. It runs in an environment of its own, since its pins are nobody else's.
 
-With `axolotl.python` it is started at once, on this machine. Without, its folder is written, `Halted` tells the command,
-and the next call finishes what has been trained by then. A run that was interrupted is gone on from by Axolotl itself,
-from its last state.
+With `axolotl.python` it is started at once, on this machine. Without, its folder is written, `Halted` tells
+the command, and the next call finishes what has been trained by then. A run that was interrupted is gone on
+from by Axolotl itself, from its last state.
 """
 
 import json
@@ -29,7 +29,8 @@ class AxolotlTrainer:
     name = "axolotl"
 
     def bytes_of(self, job: Job) -> Bytes:
-        """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage says."""
+        """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage
+        says."""
         config, devices = job.config, job.config.device.gpus * job.config.device.nodes
         if config.lora:
             held = 0.6 if config.lora.quantized else 2.0
@@ -51,7 +52,8 @@ class AxolotlTrainer:
             write_folder(job, plan, folder)
             if not job.config.axolotl.python:
                 raise Halted(
-                    f"Axolotl's files are in {folder}: run sh {folder / LAUNCH} in its environment, then this "
+                    f"Axolotl's files are in {folder}: run sh {folder / LAUNCH} in its environment, "
+                    f"then this "
                     f"command again to finish the checkpoint"
                 )
             progress.begin(plan, 0)

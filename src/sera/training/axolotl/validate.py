@@ -1,8 +1,8 @@
 """Whether Axolotl takes our configuration as it is meant, and reads our rows as they are proven.
 
-It is asked itself, in its own environment: its schema, the list of its keys, since it passes unknown ones in silence,
-and `axolotl preprocess` on the first rows, whose ids and labels are compared with ours token by token. For the
-last one, what needs a GPU is left out: it has no say in how rows are read.
+It is asked itself, in its own environment: its schema, the list of its keys, since it passes unknown ones
+in silence, and `axolotl preprocess` on the first rows, whose ids and labels are compared with ours token by
+token. For the last one, what needs a GPU is left out: it has no say in how rows are read.
 """
 
 import json

@@ -61,7 +61,8 @@ def peft_config(job: Job, model: Any) -> Any:
     if missing := [target for target in lora.targets if target not in layers]:
         linear = sorted(name for name in layers if name.endswith("_proj"))
         raise TrainError(
-            f"lora.targets names {', '.join(missing)}, which {job.student.name} has not: it has {', '.join(linear)}"
+            f"lora.targets names {', '.join(missing)}, which {job.student.name} has not: it has "
+            f"{', '.join(linear)}"
         )
     return LoraConfig(
         r=lora.rank,

@@ -1,4 +1,5 @@
-"""What is shown of the trainer itself before its first step: it gets our rows, and packed rows do not see each other."""
+"""What is shown of the trainer itself before its first step: it gets our rows, and packed rows do not see
+each other."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -16,11 +17,12 @@ _CLOSE = 1e-3
 
 
 def refuse_other_rows(trainer: Any, job: Job) -> None:
-    """Raises `TrainError` unless the loader yields the first rows of the dataset, ids and labels, as proven."""
+    """Raises `TrainError` unless the loader yields the first rows of the dataset, ids and labels, as
+    proven."""
     import torch
 
     state = torch.get_rng_state()
-    got = set()
+    got = set[bytes]()
     for batch in trainer.get_train_dataloader():
         got.update(digest(ids, labels) for ids, labels in _rows(batch))
     torch.set_rng_state(state)
@@ -28,7 +30,8 @@ def refuse_other_rows(trainer: Any, job: Job) -> None:
     if missing := sum(one not in got for one in wanted):
         raise TrainError(
             f"{missing} of {len(wanted)} rows do not reach the trainer as they were proven: its tokens or "
-            f"labels differ. Remove the folder tokens and begin again; if it stays, this version of trl changes rows"
+            f"labels differ. Remove the folder tokens and begin again; if it stays, this version of "
+            f"trl changes rows"
         )
 
 
@@ -65,6 +68,7 @@ def refuse_leaks(model: Any) -> None:
     apart = (alone - behind).abs().max() / alone.abs().max()
     if not apart < (_CLOSE if model.device.type == "cpu" else 5e-2):
         raise TrainError(
-            f"packed rows would see each other with the attention {model.config._attn_implementation!r} of this "
+            f"packed rows would see each other with the attention "
+            f"{model.config._attn_implementation!r} of this "
             f"machine: set packing=false, or install flash-attn"
         )

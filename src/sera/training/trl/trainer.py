@@ -1,11 +1,11 @@
 """The embedded trainer: TRL's `SFTTrainer`, fed with token ids and labels.
 
-TRL prepares nothing: rows come encoded and masked, and before the first step what its loader yields is compared
-with the dataset, rendered again, token by token. Its loss looks only at trained positions, tile by tile, so that
-no row's logits exist at once.
+TRL prepares nothing: rows come encoded and masked, and before the first step what its loader yields is
+compared with the dataset, rendered again, token by token. Its loss looks only at trained positions, tile by
+tile, so that no row's logits exist at once.
 
-A state is saved every so many steps, and when somebody asks to stop; a file `whole` is its last. What a kill has
-left without that file is thrown away, and the last whole state is gone on from.
+A state is saved every so many steps, and when somebody asks to stop; a file `whole` is its last. What a
+kill has left without that file is thrown away, and the last whole state is gone on from.
 """
 
 import os

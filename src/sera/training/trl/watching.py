@@ -31,13 +31,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
         """The clock of a step."""
         self._begun = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and leave, if somebody asked for it."""
         if self.asked_to_stop and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
             self._stopped_at = state.global_step
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any], **_: Any) -> None:
         """A line of figures. Raises `TrainError` if the loss is no number any more."""
         if "loss" in logs:
             self._step(state, logs)
@@ -51,8 +51,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
         loss, norm = float(logs["loss"]), logs.get("grad_norm")
         if not isfinite(loss) or (norm is not None and not isfinite(norm)):
             raise TrainError(
-                f"at step {state.global_step} the loss is {loss:g} and its gradient {norm}: training has come "
-                f"apart. Lower learning_rate or max_grad_norm, or set precision=fp32; the states before are kept"
+                f"at step {state.global_step} the loss is {loss:g} and its gradient {norm}: training "
+                f"has come "
+                f"apart. Lower learning_rate or max_grad_norm, or set precision=fp32; the states "
+                f"before are kept"
             )
         tokens = int(logs.get("num_tokens", 0))
         told = Step(
@@ -71,7 +73,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
         self._metrics.add(step)
         self._progress.step(step)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """The state is whole now."""
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "whole").touch()
 

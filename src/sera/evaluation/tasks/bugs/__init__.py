@@ -45,6 +45,9 @@ OPERATORS: dict[str, Operator] = {
     )
 }
 
+_BLUNT = ("return-dropped", "condition-negated", "wrong-variable")
+"""Kinds that any test notices, and that can be had almost anywhere: without care they would be most of a set."""
+
 
 class Bug(Record, frozen=True, kw_only=True):
     """One change of one file."""
@@ -109,8 +112,12 @@ def _is_sound(content: bytes, bug: Bug) -> bool:
 
 
 def _in_turns(lists: list[list[Bug]]) -> Iterator[Bug]:
-    waiting = [bugs for bugs in lists if bugs]
+    """The first of each list, then the second of each; a blunt kind sits out the first turn, unless it is alone."""
+    blunt = [bugs for bugs in lists if bugs and bugs[0].operator in _BLUNT]
+    waiting = [bugs for bugs in lists if bugs and bugs not in blunt] or blunt
+    late = [bugs for bugs in blunt if bugs not in waiting]
     while waiting:
         for bugs in waiting:
             yield bugs.pop(0)
-        waiting = [bugs for bugs in waiting if bugs]
+        waiting = [bugs for bugs in (*waiting, *late) if bugs]
+        late = []
