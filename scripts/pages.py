@@ -11,8 +11,10 @@ import click
 from sera.cli import COMMANDS, cli
 from sera.datasets import DatasetConfig
 from sera.environments import PrepareConfig
+from sera.evaluation.tasks.config import TasksConfig
 from sera.generation.job import GenerateConfig
 from sera.settings import knobs
+from sera.training import TrainConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTE = "<!-- Written by scripts/pages.py: change the code, then run `make docs`. -->\n"
@@ -51,7 +53,9 @@ def configuration_page() -> str:
             "The resolved settings of a run are saved in its `run.json`.\n",
             section("sera generate", GenerateConfig),
             section("sera prepare", PrepareConfig),
+            section("sera tasks build", TasksConfig),
             section("sera dataset build", DatasetConfig),
+            section("sera train", TrainConfig),
         ]
     )
 

@@ -45,7 +45,7 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
     """A conversation as an agent has it, every call answered, ended by the assistant."""
     messages = [Message(role="system", content="You work."), Message(role="user", content=draw(SHOWN))]
     made = 0
-    for calls in draw(st.lists(st.lists(ARGUMENTS, min_size=1, max_size=2), max_size=3)):
+    for calls in draw(st.lists(st.lists(ARGUMENTS, min_size=1, max_size=2, unique_by=str), max_size=3)):
         written = [
             ToolCall(id=f"call_{made + n}", name=name, arguments=json.dumps(arguments, ensure_ascii=False))
             for n, (name, arguments) in enumerate(calls)
@@ -93,7 +93,9 @@ def _different(talks: list[tuple[Message, ...]]) -> list[tuple[Message, ...]]:
 
 
 def test_two_answers_in_one_turn_that_hold_the_tags_are_refused(tmp_path: Path, byte_tokenizer: str) -> None:
-    calls = tuple(ToolCall(id=name, name="submit", arguments="{}") for name in "ab")
+    calls = tuple(
+        ToolCall(id=name, name="bash", arguments=json.dumps({"command": name})) for name in ("a", "b")
+    )
     talk = (
         Message(role="system"),
         Message(role="assistant", tool_calls=calls),

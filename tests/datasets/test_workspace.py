@@ -130,8 +130,8 @@ def test_one_process_at_a_time(tmp_path: Path, config: DatasetConfig) -> None:
 
 
 def heavy() -> list[Sample]:
-    """Enough to be worth processes."""
-    return [one for index in range(7) for one in pair(index, messages=talk(30, answer="x" * 2_000))]
+    """More than one batch."""
+    return [one for index in range(12) for one in pair(index, messages=talk(2, answer="x" * 200))]
 
 
 def test_processes_give_the_same_bytes(tmp_path: Path, byte_tokenizer: str) -> None:

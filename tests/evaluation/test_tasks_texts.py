@@ -70,6 +70,7 @@ def test_a_text_shows_the_code_up_to_what_failed() -> None:
     assert "LIMIT = 3" in text
     assert "from shop.cart import Cart\n" in text
     assert "price(1)" not in text
+    assert "`cart.total`" not in text, "that cart is a variable of the test"
     assert "unittest" not in text
     assert leaks(text, PATCH, [failure().id]) == []
     assert text == write_issue(TESTS, failure(), "shop", 0)
@@ -78,7 +79,7 @@ def test_a_text_shows_the_code_up_to_what_failed() -> None:
 @pytest.mark.parametrize(
     ("kind", "said", "inside", "word"),
     [
-        ("TypeError", "TypeError: bad", True, "`TypeError`"),
+        ("TypeError", "TypeError: bad", True, "raises"),
         ("Failed", "Failed: DID NOT RAISE <class 'ValueError'>", False, "exception"),
         ("ImportError", "ImportError: cannot import name 'x'", False, "ImportError"),
     ],
@@ -143,7 +144,9 @@ def test_patches_are_those_of_git() -> None:
 
 def test_the_functions_that_a_patch_changes(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import x\n\n\ndef one():\n    return 1\n\n\ndef two():\n    return 2\n")
-    after = "import y\n\n\ndef one():\n    return 1\n\n\ndef two():\n    return 3\n\n\ndef three():\n    pass\n"
+    after = (
+        "import y\n\n\ndef one():\n    return 1\n\n\ndef two():\n    return 3\n\n\ndef three():\n    pass\n"
+    )
     patch = diff("a.py", (tmp_path / "a.py").read_text(), after)
     assert changed_functions(tmp_path, patch) == ("a.py:two", "a.py:three")
     assert changed_functions(tmp_path, diff("a.py", "import x\n", "import y\n")) == ("a.py",)

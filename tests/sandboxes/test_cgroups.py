@@ -12,10 +12,10 @@ import pytest
 from attempts import python
 from stage import SMALL, make_layer
 
+from sera.leases import own_lease
 from sera.sandboxes import cgroups
 from sera.sandboxes.cgroups import Groups, Place, find_place, leftover_groups, remove_group
 from sera.sandboxes.contract import Layer, Limits
-from sera.sandboxes.leases import own_lease
 from sera.sandboxes.namespaces import Namespaces, NamespacesConfig
 
 PLACE = find_place()
@@ -60,11 +60,11 @@ def test_each_sandbox_has_a_group_and_none_stays(layer: Layer, none_left: None) 
 def test_a_patch_is_taken_where_memory_and_disk_are_full(layer: Layer, none_left: None) -> None:
     """git writes as much again as was changed, and has no room of its own in a group at its bound."""
     hold = python(
-        "import os,time\npiece=bytes(1<<20)\nkept=[os.memfd_create('x') for _ in range(9)]\n"
+        "import os,time\npiece=bytes(1<<20)\nkept=[os.memfd_create('x') for _ in range(10)]\n"
         "for f in kept: [os.write(f,piece) for _ in range(30)]\nopen('/dev/shm/up','w').close(); time.sleep(30)"
     )
     fill = (
-        "for f in a b c; do head -c 12M /dev/urandom > $f; done; head -c 20M /dev/zero > /tmp/fill; "
+        "for f in a b c; do head -c 6M /dev/urandom > $f; done; head -c 35M /dev/zero > /tmp/fill; "
         f"{hold} & while [ ! -e /dev/shm/up ]; do sleep 0.05; done"
     )
 
@@ -74,7 +74,7 @@ def test_a_patch_is_taken_where_memory_and_disk_are_full(layer: Layer, none_left
             assert (full.limit, full.timed_out) == ("", False)
             patch = await box.patch()
             assert patch.count("diff --git ") == 3
-            assert len(patch) > 36 << 20
+            assert len(patch) > 18 << 20
             assert (await box.run("pgrep -cx python; echo back", 5)).output == "1\nback\n"
 
     asyncio.run(scene())

@@ -68,7 +68,7 @@ def test_a_dockerfile() -> None:
     text = dockerfile("python:3.11", [Path("/a b"), Path("/c")], ["/c/bin"], {"X": 'say "$it"'})
     assert text == (
         'FROM python:3.11\nUSER 0\nCOPY ["files/0/", "/a b/"]\nCOPY ["files/1/", "/c/"]\n'
-        'ENV PATH="/c/bin:$PATH"\nENV X="say \\"\\$it\\""\n'
+        'ENV PATH="/c/bin:$PATH"\nENV X="say \\"\\$it\\""\nLABEL sera.holds="[\\"/a b\\", \\"/c\\"]"\n'
     )
 
 

@@ -17,12 +17,12 @@ from engines import IMAGE, EngineAtHand, docker_engine, in_use
 from stage import SMALL, Body, Make, alive_with, commit_all, make_layer
 
 from sera.errors import SandboxError
+from sera.leases import own_lease
 from sera.sandboxes.containers.backend import Containers
 from sera.sandboxes.containers.config import DockerConfig
 from sera.sandboxes.containers.engine import LEASE, Engine
 from sera.sandboxes.containers.images import build_image, layer_of_image
 from sera.sandboxes.contract import Layer, Limits, Sandbox
-from sera.sandboxes.leases import own_lease
 
 
 @pytest.fixture(scope="module")

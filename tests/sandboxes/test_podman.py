@@ -9,11 +9,11 @@ from conformance import Conformance
 from engines import IMAGE, EngineAtHand, in_use, podman_engine
 from stage import Make
 
+from sera.leases import own_lease
 from sera.sandboxes.containers.backend import Containers
 from sera.sandboxes.containers.config import PodmanConfig
 from sera.sandboxes.containers.engine import LEASE
 from sera.sandboxes.contract import Layer, Limits
-from sera.sandboxes.leases import own_lease
 
 pytestmark = pytest.mark.soak
 

@@ -17,11 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sandboxes"))
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
 from stage import make_layer
 
+from sera.leases import own_lease, read_lease
 from sera.sandboxes import NamespacesConfig, SandboxConfig, make_backend
-from sera.sandboxes.containers.backend import FOLDER
 from sera.sandboxes.containers.config import DockerConfig
 from sera.sandboxes.contract import Layer, Limits
-from sera.sandboxes.leases import own_lease, read_lease
 
 pytestmark = pytest.mark.soak
 
@@ -88,7 +87,7 @@ def _counts(marker: str, folder: Path, engine: EngineAtHand | None) -> dict[str,
         "children": sum(len(path.read_text().split()) for path in children),
         "mounts": Path("/proc/self/mountinfo").read_text().count(str(folder)),
         "groups": sum(lease is not None and (not lease.held or lease == own_lease()) for lease in groups),
-        "folders": len(list(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))),
+        "folders": len(list(Path(tempfile.gettempdir()).glob("sera-container-*"))),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "containers": len(engine.run("ps", "--all", "--quiet").split()) if engine else 0,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from sera.errors import ModelError
 from sera.harness import load_profile
+from sera.leases import leftover_folders
 from sera.models import fetch_weights, find_weights, known_weights
 from sera.models.weights import Kind, cached_file
 from sera.records import Message
@@ -21,15 +23,22 @@ WEIGHTS = Path(os.environ.get("SERA_TEST_WEIGHTS", ".cache/models/smollm2-135m-i
 QUESTION = (Message(role="system", content="You are terse."), Message(role="user", content="What is 2 + 2?"))
 
 
+@pytest.fixture(autouse=True)
+def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests start is told apart from other models on this machine."""
+    monkeypatch.setenv("SERA_TEST_SESSION", f"{os.getpid()}")
+
+
 def children() -> list[str]:
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = entry.read_bytes()
+            command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
         except OSError:
             continue
-        if b"sera.teachers.local.llama" in command:
-            found.append(entry.parent.name)
+        ours = f"SERA_TEST_SESSION={os.getpid()}".encode() in environment.split(b"\0")
+        if ours and b"sera.teachers.local.llama" in command:
+            found.append(process.name)
     return found
 
 
@@ -66,10 +75,13 @@ def test_a_killed_process_takes_its_model_with_it(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"open\n"
         assert children()
         process.kill()
+        lease = f"-{process.pid}-"
     deadline = time.monotonic() + 10
     while children() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not children()
+    (left,) = [folder for folder in leftover_folders() if lease in folder.name]
+    shutil.rmtree(left)
 
 
 def test_a_damaged_file_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -13,22 +13,30 @@ from sera.training import Request
 
 
 @pytest.fixture(scope="session")
-def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two layers with random weights, and a tokenizer with a token for each byte."""
-    torch = pytest.importorskip("torch")
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+def bare_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student without weights: all that is looked at before training."""
     folder = tmp_path_factory.mktemp("students") / "tiny"
-    torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **SHAPE}))
     write_tokenizer(folder)
     return folder
 
 
+@pytest.fixture(scope="session")
+def student_folder(bare_student: Path) -> Path:
+    """The same with random weights."""
+    torch = pytest.importorskip("torch")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(bare_student)
+    return bare_student
+
+
 def write_tokenizer(folder: Path) -> None:
-    vocabulary = {letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    letters = [*sorted(ByteLevel.alphabet()), "th"]
+    tokenizer = Tokenizer(BPE({letter: number for number, letter in enumerate(letters)}, [("t", "h")]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     marks = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
     tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
@@ -38,12 +46,18 @@ def write_tokenizer(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory, student_folder: Path) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, bare_student: Path) -> Path:
     """Twelve tasks of Hermes rows for the tiny student."""
-    return make_data(tmp_path_factory.mktemp("data") / "data", student_folder)
+    return make_data(tmp_path_factory.mktemp("data") / "data", bare_student)
 
 
 @pytest.fixture
-def request_(data: Path, student_folder: Path, tmp_path: Path) -> Request:
-    """A training of a few steps."""
-    return Request(dataset=data, student=str(student_folder), out=tmp_path / "out", config=tiny_config())
+def asked(data: Path, bare_student: Path, tmp_path: Path) -> Request:
+    """What a training of a few steps is asked for; to be refused before weights are looked at."""
+    return Request(dataset=data, student=str(bare_student), out=tmp_path / "out", config=tiny_config())
+
+
+@pytest.fixture
+def request_(asked: Request, student_folder: Path) -> Request:
+    """The same with weights to train."""
+    return asked

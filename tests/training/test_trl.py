@@ -1,25 +1,219 @@
-"""TRL from rows to a checkpoint, on a processor."""
+"""TRL from rows to a checkpoint, on a processor: it learns, goes on after a kill, and serves what it was trained on."""
 
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
 import pytest
-from training_support import Told, changed
+from training_support import Told, changed, make_data, tiny_config
 
-from sera.training import Request, train_student
+from sera.datasets.proof import StudentNames, check_dataset
+from sera.errors import Halted, SeraError, TrainError
+from sera.training import Request, plan_training, train_student
+from sera.training.contract import Step
+from sera.training.finish import finish, read_finished
+from sera.training.folder import read_metrics
+from sera.training.gguf_export import export_gguf
+from sera.training.names import repair_names, weight_names
 
 pytest.importorskip("trl")
 
 
-def test_all_weights(request_: Request) -> None:
+class Killed(BaseException):
+    """In the place of a power cut: nothing of ours catches it."""
+
+
+class Breaking(Told):
+    """Breaks a training off after a step."""
+
+    def __init__(self, after: int, how: str) -> None:
+        super().__init__()
+        self._after, self._how = after, how
+
+    def step(self, step: Step) -> None:
+        super().step(step)
+        if step.loss is not None and step.step == self._after:
+            if self._how == "killed":
+                raise Killed
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, student_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, Told]:
+    """A training of all weights that nothing has disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    config = tiny_config(held_out=0.25)
+    request = Request(dataset=data, student=str(student_folder), out=out, config=config)
     told = Told()
-    finished = train_student(changed(request_, held_out=0.25), told)
+    train_student(request, told)
+    return request, told
+
+
+def test_the_loss_falls_also_on_what_is_held_out(whole: tuple[Request, Told]) -> None:
+    request, told = whole
+    finished = read_finished(request.out / "checkpoint")
+    assert told.plan
+    assert len(told.losses) == told.plan.steps == finished.steps
     assert told.losses[-1] < told.losses[0]
+    assert finished.held_out_before
+    assert finished.held_out_after
     assert finished.held_out_after < finished.held_out_before
+    assert read_metrics(request.out) == told.steps
+    assert all(step.tokens and step.seconds for step in told.steps if step.loss is not None)
 
 
-def test_an_adapter_resumed_and_exported(request_: Request) -> None:
-    from sera.training.gguf_export import export_gguf
+def test_a_checkpoint_says_how_to_serve_it(whole: tuple[Request, Told], data: Path) -> None:
+    request, _ = whole
+    folder = request.out / "checkpoint"
+    finished = read_finished(folder)
+    harness = json.loads((folder / "harness.json").read_text())
+    assert (finished.format, finished.think, finished.context) == ("hermes", "keep", 2048)
+    assert harness["name"] == "sera-1"
+    assert (folder / "dataset.json").read_bytes() == (data / "manifest.json").read_bytes()
+    assert (folder / "chat_template.original.jinja").read_text() == "{{ messages }}"
+    assert "from" in (folder / "README.md").read_text().split("held out", 1)[1]
+    # Its own files, in the place of the student's, pass all proofs of the dataset.
+    assert check_dataset(data, StudentNames(student=str(folder)), workers=1).ok
 
+
+def test_the_same_command_again_does_nothing(whole: tuple[Request, Told]) -> None:
+    request, _ = whole
+    told = Told()
+    assert train_student(request, told) == read_finished(request.out / "checkpoint")
+    assert told.plan is None
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_the_same_command_goes_on(whole: tuple[Request, Told], tmp_path: Path, how: str) -> None:
+    undisturbed, expected = whole
+    request = msgspec.structs.replace(undisturbed, out=tmp_path / "out")
+    with pytest.raises((Killed, Halted)):
+        train_student(request, Breaking(3, how))
+    torn = request.out / "state" / "checkpoint-99"
+    shutil.copytree(request.out / "state" / "checkpoint-2", torn)
+    (torn / "whole").unlink()
+    told = Told()
+    train_student(request, told)
+    assert told.done == (2 if how == "killed" else 4)
+    losses = [step.loss for step in read_metrics(request.out) if step.loss is not None]
+    assert losses == pytest.approx(expected.losses, abs=1e-4)
+
+
+def test_an_adapter_is_merged_and_runs_in_llama(request_: Request) -> None:
     request = changed(request_, lora={"rank": 4, "alpha": 8})
     told = Told()
     train_student(request, told)
-    print(export_gguf(request.out, "f16"))
+    assert told.plan
+    assert told.plan.trained_parameters < told.plan.parameters
     assert told.losses[-1] < told.losses[0]
+    assert not [name for name in weight_names(request.out / "checkpoint") if "lora" in name]
+    assert export_gguf(request.out, "f16").is_file()
+
+
+def test_packed_rows_train_the_same_tokens(request_: Request, tmp_path: Path, bare_student: Path) -> None:
+    """One step over all rows: the loss is the mean over the same tokens, packed or not."""
+    rows = make_data(tmp_path / "three", bare_student, rows=3)
+    losses = []
+    for packing, batch in ((False, 3), (True, 1)):
+        settings = {"packing": packing, "batch": batch, "max_steps": 1, "warmup_steps": 0, "sequence": 8192}
+        request = msgspec.structs.replace(request_, dataset=rows, out=tmp_path / str(packing))
+        told = Told()
+        train_student(changed(request, **settings), told)
+        losses += told.losses
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_loss_that_is_no_number_ends_it(request_: Request) -> None:
+    request = changed(request_, learning_rate=0.1, max_grad_norm=1e9, weight_decay=1e30, warmup_steps=0)
+    with pytest.raises(TrainError, match="training has come apart"):
+        train_student(request, Told())
+    assert not (request.out / "checkpoint").exists()
+
+
+def test_layers_that_are_not_there(request_: Request) -> None:
+    request = changed(request_, lora={"targets": ["qkv_fused"]})
+    with pytest.raises(TrainError, match=r"names qkv_fused, which tiny has not: it has down_proj"):
+        train_student(request, Told())
+
+
+def test_four_bits_need_a_gpu(request_: Request) -> None:
+    with pytest.raises(TrainError, match="needs a GPU"):
+        train_student(changed(request_, lora={"quantized": True}), Told())
+
+
+def test_weights_that_are_no_weights(request_: Request, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(request_.student, tmp_path / "broken"))
+    (broken / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(SeraError, match="the weights of broken cannot be loaded"):
+        train_student(msgspec.structs.replace(request_, student=str(broken)), Told())
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As if the disk were full: a file cannot grow beyond."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(request_: Request) -> None:
+    with files_of_at_most(60_000), pytest.raises(TrainError, match=r"failed|saved|written"):
+        train_student(request_, Told())
+    assert not (request_.out / "checkpoint").exists()
+    train_student(request_, Told())
+    assert (request_.out / "checkpoint" / "sera.json").is_file()
+
+
+# ── what other trainers leave ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def wrapped(request_: Request, student_folder: Path, tmp_path: Path) -> Path:
+    """The student's weights under the names that checkpointing and compiling give them."""
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(student_folder, tmp_path / "wrapped"))
+    plain = load_file(folder / "model.safetensors")
+    odd = {
+        f"_orig_mod.{name.replace('.self_attn.', '._checkpoint_wrapped_module.self_attn.')}": value
+        for name, value in plain.items()
+    }
+    save_file(odd, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_wrapped_names_are_repaired(wrapped: Path, student_folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    assert len(repair_names(wrapped)) == len(weight_names(student_folder))
+    before, after = (load_file(folder / "model.safetensors") for folder in (student_folder, wrapped))
+    assert before.keys() == after.keys()
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_a_wrapped_checkpoint_is_finished(request_: Request, wrapped: Path) -> None:
+    job, plan = plan_training(request_)
+    finish(job, plan, wrapped, request_.out)
+    assert weight_names(request_.out / "checkpoint") == weight_names(Path(request_.student))
+
+
+def test_weights_of_another_model_are_not_finished(request_: Request, wrapped: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    repair_names(wrapped)
+    values = load_file(wrapped / "model.safetensors")
+    values.pop("model.norm.weight")
+    save_file(values, wrapped / "model.safetensors", metadata={"format": "pt"})
+    job, plan = plan_training(request_)
+    with pytest.raises(TrainError, match=r"missing: model.norm.weight"):
+        finish(job, plan, wrapped, request_.out)
+    assert not (request_.out / "checkpoint").exists()

@@ -28,6 +28,7 @@ Examples:
   sera prepare ./my-project --python 3.10 --set environment.extras='["test"]'
   sera prepare ./my-project --commits 5 --since 365d --out environments.json
   sera prepare project-1.0.tar.gz --set environment.packages='["pytest<8"]' --json
+  sera prepare ./my-project --image my-project:env --base python:3.11
 An environment is made once and found again by every later command, sera generate among them."""
 )
 @click.argument("repo")
@@ -47,6 +48,19 @@ An environment is made once and found again by every later command, sera generat
 @click.option("--since", metavar="DAYS|DATE", help="How far back --commits reaches, as 365d or 2024-06-01.")
 @click.option("--out", type=PATH, metavar="FILE", help="Write the list of environments there, as JSON.")
 @click.option("--check", "only_check", is_flag=True, help="Build nothing: try out again what is prepared.")
+@click.option(
+    "--image", metavar="NAME", help="Build a container image of this name that holds the environment."
+)
+@click.option(
+    "--base", metavar="IMAGE", help="What --image is built from: it brings all but Python, bash among it."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["docker", "podman"]),
+    default="docker",
+    show_default=True,
+    help="What builds --image.",
+)
 @json_option
 def command(
     repo: str,
@@ -58,6 +72,9 @@ def command(
     since: str | None,
     out: Path | None,
     only_check: bool,
+    image: str | None,
+    base: str | None,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Find out how REPO is installed and tested, build its environment, and try it out in a sandbox.
@@ -77,11 +94,19 @@ def command(
     )
     if revisions and config.commits:
         raise click.UsageError("--commit names commits, --commits chooses them: give one of the two")
+    if bool(image) != bool(base):
+        raise click.UsageError(
+            "an image needs a name and something to be built from: give --image and --base"
+        )
+    if image and (config.commits or len(revisions) > 1):
+        raise click.UsageError("--image is of one commit: name it with --commit")
     environments = [
         _one(repo, revision, config, only_check) for revision in _revisions(repo, revisions, config)
     ]
     if out:
         _write(out, repo, environments)
+    if image and base:
+        _build_image(environments[0], engine, image, base)
     if as_json:
         print_json([_summary(one) for one in environments])
     elif len(environments) == 1:
@@ -90,6 +115,23 @@ def command(
         _print_many(environments)
     if not all(one.works for one in environments):
         raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _build_image(environment: "Environment", program: str, image: str, base: str) -> None:
+    """Build it, and say how it is used."""
+    import asyncio
+
+    from sera.environments.images import image_of
+    from sera.sandboxes.containers.engine import Engine
+
+    engine = Engine(program, program)
+    complain(f"building {image} from {base} with {program}")
+    asyncio.run(engine.image(base, "missing", ""))
+    image_of(environment, engine, image, base)
+    complain(
+        f"{image} is built; use it with --environment {environment.tree.parent} "
+        f"--set sandbox.backend={program} --set sandbox.image={image}"
+    )
 
 
 def _revisions(repo: str, named: tuple[str, ...], config: "PrepareConfig") -> list[str]:

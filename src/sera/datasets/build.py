@@ -19,7 +19,7 @@ import msgspec
 
 from sera.datasets.card import render_card
 from sera.datasets.config import DatasetConfig
-from sera.datasets.decide import Decision
+from sera.datasets.decide import Deciding, Decision
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import (
     CARD,
@@ -33,15 +33,14 @@ from sera.datasets.manifest import (
     sha256,
     write_manifest,
 )
-from sera.datasets.proof.check import StudentNames
 from sera.datasets.proof.gate import prove
 from sera.datasets.recipe import Part, find_recipe
+from sera.datasets.rendering.student import StudentNames
 from sera.datasets.safety.planting import Planter
-from sera.datasets.sample import Sample, Source
+from sera.datasets.sample import Sample, Source, encode_sample
 from sera.datasets.selection.reasons import Reason
 from sera.datasets.settle import Settled, settle
-from sera.datasets.tokens import TokenCounter
-from sera.datasets.workers import Batch, decide_all, encode_sample
+from sera.datasets.workers import Batch, share
 from sera.datasets.workspace import Workspace, open_workspace
 from sera.errors import ConfigError, DatasetError, boundary
 from sera.records import content_id
@@ -71,9 +70,8 @@ def build_dataset(
     parts = find_recipe(config.recipe, sources)
     names = StudentNames(student=config.student, tokenizer=config.tokenizer, template=config.template)
     student = names.load()
-    counter = TokenCounter(student.tokenizer, student.tokenizer_sha256)
     template = student.template.sha256
-    key = content_id(config.deciding(), _lists(config), counter.sha256, template, sources, _code())
+    key = content_id(config.deciding(), _lists(config), student.tokenizer_sha256, template, sources, _code())
     with boundary(DatasetError, f"dataset {out}"), open_workspace(out, key) as workspace:
         intake = _Intake(workspace, sources)
         decisions = intake.decide(samples, config, parts)
@@ -85,7 +83,7 @@ def build_dataset(
         manifest = msgspec.structs.replace(
             manifest,
             profile=intake.profile,
-            tokenizer=counter.sha256,
+            tokenizer=student.tokenizer_sha256,
             student=student.name,
             template=template,
             canaries=planter.canaries,
@@ -117,7 +115,8 @@ class _Intake:
         """What became of every sample."""
         keys: deque[list[str]] = deque()
         batches = self._batches(samples, keys)
-        with closing(decide_all(batches, config, parts, self._sources)) as results:
+        job = Deciding(config=config, parts=tuple(parts), sources=tuple(self._sources))
+        with closing(share(job, batches, config.workers)) as results:
             for outcomes in results:
                 decided = zip(keys.popleft(), outcomes, strict=True)
                 self._decisions += self._workspace.add(decided)

@@ -59,7 +59,7 @@ order of `ratio`, whole conversations first.
 {untrained} assistant turns are not trained on. Tokens: {total} in all, {mean} a row on average, {longest} in
 the longest. `{rejected_file}` names every sample that was not taken, with its reason.
 
-## Settings
+{recipe}## Settings
 
 {settings}
 
@@ -87,6 +87,7 @@ def render_card(manifest: Manifest) -> str:
         total=manifest.tokens.total,
         mean=manifest.tokens.mean,
         longest=manifest.tokens.max,
+        recipe=_recipe(manifest),
         settings=_table(("setting", "value"), ((key, str(value)) for key, value in _settings(manifest))),
         rows_file=ROWS,
         rejected_file=REJECTED,
@@ -103,6 +104,18 @@ def _outcomes(manifest: Manifest) -> Iterable[Sequence[str]]:
         yield stage, "selected", str(count.selected)
         for reason, samples in count.rejected.items():
             yield stage, reason, str(samples)
+
+
+def _recipe(manifest: Manifest) -> str:
+    """What each part of the recipe asked for and got; nothing where there was none."""
+    if manifest.recipe is None:
+        return ""
+    rows = [
+        (f"`{part.part}`", part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
+        for part in manifest.recipe.parts
+    ]
+    table = _table(("part", "run", "wanted", "got"), rows)
+    return f"## Recipe\n\n{table}\n\nSeed of the choice between equals: {manifest.recipe.seed}.\n\n"
 
 
 def _settings(manifest: Manifest) -> Iterable[tuple[str, object]]:

@@ -1,13 +1,13 @@
 """What becomes of samples by themselves: rows, or reasons. A function of sample and settings alone, so that
 many processes can share the work, and a result found before an interruption still holds.
 
-    prepare ─► common filters ─► cheap filters of each part ─► rendered and counted, all together
-            ─► counted filters of each part ─► last filters ─► check ─► row
+    stage ─► prepare ─► common filters ─► cheap filters of each part ─► rendered and counted, all together
+         ─► counted filters of each part ─► last filters ─► check ─► row
 """
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +18,7 @@ from sera.datasets.lines import json_line
 from sera.datasets.measure import measure
 from sera.datasets.recipe import Part
 from sera.datasets.rendering import load_student
-from sera.datasets.sample import Sample, Source
+from sera.datasets.sample import Sample, Source, decode_sample
 from sera.datasets.selection.chain import Filter, first_reason, make_chain
 from sera.datasets.selection.duplicates import claim_of
 from sera.datasets.selection.near import sign
@@ -70,10 +70,10 @@ class Outcome(NamedTuple):
 class _Case:
     """A sample while it is being decided."""
 
-    def __init__(self, candidate: Candidate, tallies: Tallies) -> None:
+    def __init__(self, candidate: Candidate, tallies: Tallies, parts: list[int]) -> None:
         self.candidate = candidate
         self.tallies = tallies
-        self.parts: list[int] = []
+        self.parts = parts
         """Parts of the recipe that still have use for it."""
         self.reason: Reason | None = None
 
@@ -90,7 +90,7 @@ class Decider:
     def __init__(self, config: DatasetConfig, parts: Sequence[Part], sources: Sequence[Source]) -> None:
         self._config = config
         self._student = load_student(config.student, config.tokenizer, config.template)
-        self._counter = TokenCounter(self._student.tokenizer, self._student.tokenizer_sha256)
+        self._counter = TokenCounter(self._student.encoder)
         self._style = find_format(config.format)
         self._chain = make_chain(config, parts, sources)
         self._steps = make_steps(config)
@@ -106,19 +106,18 @@ class Decider:
         return [self._outcome(case) for case in cases]
 
     def _case(self, sample: Sample) -> _Case:
+        """A sample, prepared if some part has use for its stage: the scan is no small part of the work."""
+        parts = [n for n, part in enumerate(self._chain.parts) if sample.stage in part.stages]
         tallies: Tallies = Counter()
-        for prepare in self._steps.prepare:
+        for prepare in self._steps.prepare if parts else ():
             sample = prepare(sample, tallies)
-        return _Case(
-            Candidate(sample, self._style, self._counter, self._config, self._student.marks), tallies
-        )
+        candidate = Candidate(sample, self._style, self._counter, self._config, self._student.marks)
+        case = _Case(candidate, tallies, parts)
+        case.refuse(None if parts else Reason.OTHER_STAGE)
+        return case
 
     def _judge_cheaply(self, case: _Case) -> None:
-        stage = case.candidate.sample.stage
-        case.parts = [n for n, part in enumerate(self._chain.parts) if stage in part.stages]
-        if case.refuse(None if case.parts else Reason.OTHER_STAGE):
-            return
-        if not case.refuse(first_reason(case.candidate, self._chain.common)):
+        if case.parts and not case.refuse(first_reason(case.candidate, self._chain.common)):
             self._narrow(case, [part.cheap for part in self._chain.parts])
 
     def _judge_by_count(self, case: _Case) -> None:
@@ -165,6 +164,21 @@ class Decider:
         return Outcome(decision, row)
 
 
+class Deciding(Record, frozen=True, tag="deciding"):
+    """The job of processes that decide samples, as `encode_sample` writes them."""
+
+    config: DatasetConfig
+    parts: tuple[Part, ...]
+    sources: tuple[Source, ...]
+
+    def start(self) -> Callable[[Sequence[bytes]], list[Outcome]]:
+        decider = Decider(self.config, self.parts, self.sources)
+        return lambda batch: decider.decide([decode_sample(sample) for sample in batch])
+
+    def read(self, answer: bytes) -> list[Outcome]:
+        return msgspec.msgpack.decode(answer, type=list[Outcome])
+
+
 def _columns(candidate: Candidate, tools_column: bool) -> dict[str, Any]:
     """One row: the same keys and types in every row of a dataset, nothing null."""
     sample, agreement = candidate.sample, candidate.sample.agreement or _NONE
@@ -179,6 +193,7 @@ def _columns(candidate: Candidate, tools_column: bool) -> dict[str, Any]:
         "recall": float(agreement.recall),
         "f1": float(agreement.f1),
         "file_recall": float(agreement.file_recall),
+        "place_recall": float(agreement.place_recall),
         "patch_lines": candidate.patch_lines,
         "ratio": candidate.fit.ratio,
         "tokens": candidate.fit.tokens,

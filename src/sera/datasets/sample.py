@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from sera.records import Agreement, End, Finding, Message, Record, Stage
 
 
@@ -58,3 +60,7 @@ class Sample(Record, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
     """Of a sample that another project recorded: what it did not tell, e.g. `patch`. Such a field is empty
     here, and means nothing."""
+
+
+encode_sample = msgspec.msgpack.Encoder().encode
+decode_sample = msgspec.msgpack.Decoder(Sample).decode

@@ -1,6 +1,6 @@
-"""The far end of `workers`: one process that decides batches of samples until there are no more.
+"""The far end of `workers`: one process that works on batches until there are no more.
 
-standard input    an order, then batches           standard output    an answer to each batch
+standard input    a job, then batches              standard output    an answer to each batch
 """
 
 import os
@@ -13,8 +13,9 @@ from typing import IO
 
 import msgspec
 
-from sera.datasets.decide import Decider
-from sera.datasets.workers import Answer, Order, decode_sample, receive, send
+from sera.datasets.decide import Deciding
+from sera.datasets.proof.rows import Proving
+from sera.datasets.workers import Answer, receive, send
 from sera.errors import SeraError
 
 _GLANCE = 0.3
@@ -23,13 +24,13 @@ _GLANCE = 0.3
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer batches until the input ends. An expected error is an answer too."""
-    order = msgspec.msgpack.decode(receive(requests) or b"", type=Order)
-    decider: Decider | None = None
+    job = msgspec.msgpack.decode(receive(requests) or b"", type=Deciding | Proving)
+    work = None
     while (batch := receive(requests)) is not None:
         try:
-            decider = decider or Decider(order.config, order.parts, order.sources)
-            samples = [decode_sample(sample) for sample in msgspec.msgpack.decode(batch, type=list[bytes])]
-            answer = Answer(outcomes=tuple(decider.decide(samples)))
+            work = work or job.start()
+            results = work(msgspec.msgpack.decode(batch, type=list[bytes]))
+            answer = Answer(results=msgspec.Raw(msgspec.msgpack.encode(results)))
         except SeraError as problem:
             answer = Answer(problem=str(problem))
         send(answers, msgspec.msgpack.encode(answer))

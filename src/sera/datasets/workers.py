@@ -1,8 +1,11 @@
-"""Sharing the work of deciding samples among processes, with results in the order of the samples.
+"""Sharing work on samples or rows among processes, with results in the order in which they were given.
 
-Every process is `python -m sera.datasets.worker`, is told the settings once, and then answers one batch at a
+Every process is `python -m sera.datasets.worker`, is told its job once, and then answers one batch at a
 time over its pipes. It ends when its input does, so none outlives the process that started it, however
-that ends. A set that is too small to be worth their start is decided here, with the tokenizer's own threads.
+that ends. What is too little to be worth their start is done here.
+
+Each process tokenises with one thread: what goes on around it is Python, so that processes fill the cores
+better than the tokenizer's threads, and both together would be too many.
 """
 
 import os
@@ -10,69 +13,67 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from queue import SimpleQueue
-from typing import IO
+from typing import IO, Protocol, TypeVar
 
 import msgspec
 
-from sera.datasets.config import DatasetConfig
-from sera.datasets.decide import Decider, Outcome
-from sera.datasets.recipe import Part
-from sera.datasets.sample import Sample, Source
 from sera.errors import DatasetError
 from sera.records import Record
 
 Batch = Sequence[bytes]
-"""Samples as `encode_sample` gives them."""
-_SMALL = 1_000_000
-"""Bytes of samples that are not worth starting processes for."""
+"""Samples or rows, each as bytes."""
+_SMALL = 4_000_000
+"""Bytes that are not worth starting processes for."""
 _AHEAD = 2
 """Batches under way for each process: one at work, one waiting."""
 _LENGTH = struct.Struct(">Q")
-encode_sample = msgspec.msgpack.Encoder().encode
-decode_sample = msgspec.msgpack.Decoder(Sample).decode
+Result = TypeVar("Result")
+ResultOut = TypeVar("ResultOut", covariant=True)
 
 
-class Order(Record, frozen=True):
-    """What a worker is told first."""
+class Job(Protocol[ResultOut]):
+    """What processes are told to do: a record, so that it can be sent."""
 
-    config: DatasetConfig
-    parts: tuple[Part, ...]
-    sources: tuple[Source, ...]
+    def start(self) -> Callable[[Batch], Sequence[ResultOut]]:
+        """Make ready, in the process that does the work; gives what answers a batch."""
+        ...
+
+    def read(self, answer: bytes) -> Sequence[ResultOut]:
+        """Results that came over a pipe."""
+        ...
 
 
 class Answer(Record, frozen=True):
-    """What it answers: outcomes, or the sentence of an error."""
+    """What a process answers: results, or the sentence of an error."""
 
-    outcomes: tuple[Outcome, ...] = ()
+    results: msgspec.Raw = msgspec.Raw()
     problem: str = ""
 
 
-def decide_all(
-    batches: Iterable[Batch], config: DatasetConfig, parts: Sequence[Part], sources: Sequence[Source]
-) -> Generator[Sequence[Outcome], None, None]:
-    """The outcomes of each batch, in order. Raises the first `SeraError` that deciding raises. Closing
-    it ends the processes."""
-    count = config.workers or len(os.sched_getaffinity(0))
-    given = iter(batches)
+def share(
+    job: Job[Result], batches: Iterable[Batch], workers: int
+) -> Generator[Sequence[Result], None, None]:
+    """The results of each batch, in order; `workers`: processes, 0 for one for each core if that is worth it.
+
+    Raises the first `SeraError` that the work raises. Closing it ends the processes.
+    """
+    count, given = workers or len(os.sched_getaffinity(0)), iter(batches)
     first: list[Batch] = []
-    while count > 1 and sum(map(_size, first)) <= _SMALL:
+    while not workers and count > 1 and sum(map(_size, first)) <= _SMALL:
         if not (batch := next(given, None)):
             count = 1
         else:
             first.append(batch)
     if count == 1:
-        decider = Decider(config, parts, sources)
-        for batch in chain(first, given):
-            yield decider.decide([decode_sample(sample) for sample in batch])
+        yield from map(job.start(), chain(first, given))
     else:
-        order = Order(config=config, parts=tuple(parts), sources=tuple(sources))
-        with _pool(count, order) as pool:
-            yield from pool.results(chain(first, given))
+        with _pool(count, msgspec.msgpack.encode(job)) as pool:
+            yield from map(job.read, pool.answers(chain(first, given)))
 
 
 def _size(batch: Batch) -> int:
@@ -82,7 +83,7 @@ def _size(batch: Batch) -> int:
 class _Worker:
     """The near end of one process."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: bytes) -> None:
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sera.datasets.worker", str(os.getpid())],
@@ -93,7 +94,7 @@ class _Worker:
         assert self.process.stdin
         assert self.process.stdout
         self._input, self._output = self.process.stdin, self.process.stdout
-        send(self._input, msgspec.msgpack.encode(order))
+        send(self._input, order)
 
     def ask(self, batch: Batch) -> Answer:
         """Its answer to one batch."""
@@ -104,7 +105,7 @@ class _Worker:
             answer = None
         if answer is None:
             raise DatasetError(
-                f"a process that renders samples ended unexpectedly (exit code {self.process.wait()}); "
+                f"a process that worked on samples ended unexpectedly (exit code {self.process.wait()}); "
                 f"the same command goes on, and --workers 1 uses no others"
             )
         return msgspec.msgpack.decode(answer, type=Answer)
@@ -128,14 +129,14 @@ class _Pool:
         for worker in workers:
             self._free.put(worker)
 
-    def results(self, batches: Iterable[Batch]) -> Iterator[Sequence[Outcome]]:
+    def answers(self, batches: Iterable[Batch]) -> Iterator[bytes]:
         waiting: deque[Future[Answer]] = deque()
         for batch in batches:
             waiting.append(self._threads.submit(self._ask, batch))
             if len(waiting) >= _AHEAD * self._count:
-                yield _outcomes(waiting.popleft())
+                yield _results(waiting.popleft())
         while waiting:
-            yield _outcomes(waiting.popleft())
+            yield _results(waiting.popleft())
 
     def _ask(self, batch: Batch) -> Answer:
         worker = self._free.get()
@@ -146,7 +147,7 @@ class _Pool:
 
 
 @contextmanager
-def _pool(count: int, order: Order) -> Iterator[_Pool]:
+def _pool(count: int, order: bytes) -> Iterator[_Pool]:
     """Workers, and the threads that ask them. However it is left, the processes end first: only then do
     threads that wait for an answer."""
     with ExitStack() as stack:
@@ -161,10 +162,10 @@ def _pool(count: int, order: Order) -> Iterator[_Pool]:
         yield _Pool(workers, threads)
 
 
-def _outcomes(answer: "Future[Answer]") -> Sequence[Outcome]:
+def _results(answer: "Future[Answer]") -> bytes:
     if problem := answer.result().problem:
         raise DatasetError(problem)
-    return answer.result().outcomes
+    return bytes(answer.result().results)
 
 
 def send(file: IO[bytes], message: bytes) -> None:

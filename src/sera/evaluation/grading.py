@@ -1,7 +1,8 @@
 """Judging patches: a clean sandbox over a task's starting tree, the patch, the tests.
 
 The judge itself is `tasks.resolving`. What is added: tests that fail are run once more, and count as passed
-if they then pass; such tests are named as flaky. Nothing that the rollout did but its patch gets here.
+if they then pass; such tests are named as flaky. What is late is not run again. Nothing that the rollout did
+but its patch gets here.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ class Ground(msgspec.Struct, frozen=True):
         started = time.monotonic()
         first = await resolve(self.backend, self.environment, self.instance, patch, seconds)
         again, output = first, first.output
-        if first.applied and not first.resolved:
+        if first.applied and first.in_time and not first.resolved:
             failed = with_tests(self.instance, list(first.still_failing), list(first.broken))
             again = await resolve(self.backend, self.environment, failed, patch, seconds)
             output += f"\nonce more, what failed:\n{again.output}"
@@ -78,26 +79,37 @@ async def check_task(plan: Plan, instance: Instance) -> Checked:
     seconds = plan.config.test_seconds
     try:
         async with ground_of(plan, instance) as ground:
-            gold = await ground.grade(instance.patch, seconds)
-            empty = await ground.grade("", seconds)
+            problem = _problem_of_gold(await ground.grade(instance.patch, seconds))
+            if not problem:
+                problem = _problem_of_empty(instance, await ground.grade("", seconds))
     except TasksError as broken:
         return Checked(task=instance.instance_id, problem=str(broken))
     except RolloutError as broken:
         raise TasksError(f"{instance.instance_id} cannot be checked: {broken}") from broken
-    return Checked(task=instance.instance_id, problem=_problem(instance, gold, empty))
+    return Checked(task=instance.instance_id, problem=problem)
 
 
-def _problem(instance: Instance, gold: Grade, empty: Grade) -> str:
+def _problem_of_gold(gold: Grade) -> str:
     if not gold.applied:
         return "its own patch does not fit its starting tree"
     if not gold.in_time:
         return "its tests are not through in time (test_seconds)"
-    if flaky := (*gold.flaky, *empty.flaky):
-        return f"flaky tests, which fail once and pass once: {', '.join(sorted(set(flaky)))}"
-    if gold.still_failing or gold.broken:
-        return f"tests fail with its own patch too: {', '.join((*gold.still_failing, *gold.broken))}"
+    if gold.flaky:
+        return _flaky(gold)
+    if failed := (*gold.still_failing, *gold.broken):
+        return f"tests fail with its own patch too: {', '.join(failed)}"
+    return ""
+
+
+def _problem_of_empty(instance: Instance, empty: Grade) -> str:
+    if empty.flaky:
+        return _flaky(empty)
     if early := sorted(set(instance.failing) - set(empty.still_failing)):
         return f"tests that should fail without a patch pass: {', '.join(early)}"
     if empty.broken:
         return f"tests that should pass without a patch fail: {', '.join(empty.broken)}"
     return ""
+
+
+def _flaky(grade: Grade) -> str:
+    return f"flaky tests, which fail once and pass once: {', '.join(grade.flaky)}"

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sera.leases import own_lease, read_lease
 from sera.sandboxes.contract import Limits
-from sera.sandboxes.leases import own_lease, read_lease
 
 CONTROLLERS = ("memory", "pids", "cpu")
 _PREFIX = "sera-"

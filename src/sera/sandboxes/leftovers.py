@@ -5,17 +5,16 @@ holds, what another machine or another pid namespace made, and what has no lease
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from sera.errors import SandboxError, boundary
+from sera.leases import leftover_folders, read_lease
 from sera.sandboxes.cgroups import leftover_groups, remove_group
-from sera.sandboxes.containers.backend import FOLDER
 from sera.sandboxes.containers.engine import KINDS, Engine
-from sera.sandboxes.leases import read_lease
+from sera.sandboxes.containers.toolbox import place_of_toolboxes
 
 
 class Leftover(NamedTuple):
@@ -60,9 +59,8 @@ def _remove_group(path: Path) -> None:
 
 
 def _folders() -> Iterator[Leftover]:
-    for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        if _is_gone(path.name.removeprefix(FOLDER).rpartition("-")[0]):
-            yield Leftover("folder", str(path), partial(_remove_folder, path))
+    for path in leftover_folders(place_of_toolboxes()):
+        yield Leftover("folder", str(path), partial(_remove_folder, path))
 
 
 def _remove_folder(path: Path) -> None:

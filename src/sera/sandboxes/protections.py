@@ -6,14 +6,13 @@ prevent is tried in it (`walls.py`).
 
 import asyncio
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
 from sera.errors import ConfigError, SandboxError
+from sera.leases import leased_folder
 from sera.records import Record
 from sera.sandboxes import Layer, NamespacesConfig, SandboxConfig, make_backend
 from sera.sandboxes.cgroups import CONTROLLERS, find_place
@@ -73,8 +72,8 @@ def _about_groups(found: Protection, config: SandboxConfig) -> Protection:
 
 @contextmanager
 def _small_layer() -> Iterator[Layer]:
-    with tempfile.TemporaryDirectory(prefix="sera-probe-") as folder:
-        tree = Path(folder) / "tree"
+    with leased_folder("probe") as folder:
+        tree = folder / "tree"
         tree.mkdir()
         (tree / "README.md").write_text("probe\n")
         git = ["git", "-C", str(tree), "-c", "user.name=sera", "-c", "user.email=sera@localhost"]

@@ -40,7 +40,7 @@ def refuse_unlike(student: StudentModel, reading: Student) -> None:
             f"it is of "
             f"another model. Give --tokenizer the student's own tokenizer.json"
         )
-    if not reading.pad or reading.tokenizer.token_to_id(reading.pad) is None:
+    if reading.pad and reading.tokenizer.token_to_id(reading.pad) is None:
         raise TrainError(
             f"the padding token {reading.pad!r} is not in the tokenizer of {student.name}: set pad_token"
         )

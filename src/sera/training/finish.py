@@ -25,7 +25,7 @@ from sera.settings import to_tree
 from sera.training.card import card
 from sera.training.contract import Job, Plan
 from sera.training.folder import CHECKPOINT, read_metrics
-from sera.training.names import refuse_missing, repair_names
+from sera.training.names import refuse_missing
 from sera.training.parity import refuse_unlike_serving
 from sera.training.tokenizer_files import pretty, write_tokenizer
 from sera.training.weights import expected_names, write_weights
@@ -88,12 +88,11 @@ def finish(job: Job, plan: Plan, weights: Path, out: Path) -> Finished:
     with boundary(TrainError, f"the checkpoint cannot be written to {out}"):
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        write_weights(job, weights, new)
-        repaired = repair_names(new)
-        refuse_missing(new, expected_names(new))
+        repaired = write_weights(job, weights, new)
+        refuse_missing(new, *expected_names(new))
         write_tokenizer(job, new)
         _set_ends(new, job)
-        record = _record(job, plan, out, len(repaired))
+        record = _record(job, plan, out, repaired)
         _write_records(job, record, new)
         refuse_unlike_serving(job, new)
         new.rename(out / CHECKPOINT)

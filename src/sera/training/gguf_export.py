@@ -1,7 +1,8 @@
 """A checkpoint as one GGUF file for llama.cpp, tried before it takes its place.
 
-For the architectures that a GGUF student can be of. The tokenizer and the template are the checkpoint's. The file is
-loaded by llama.cpp, answers, and must have counted the same tokens in the question as the checkpoint's tokenizer.
+For the architectures that a GGUF student can be of. The tokenizer and the template are the checkpoint's. The
+file is loaded by llama.cpp, answers, and must have counted the same tokens in the question as the
+checkpoint's tokenizer.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ def export_gguf(out: Path, kind: str) -> Path:
     model = open_student(str(folder))
     if model.shape.architecture not in ARCHITECTURES:
         raise TrainError(
-            f"{model.shape.architecture} models cannot be written as GGUF here, only {', '.join(ARCHITECTURES)}: "
-            f"use llama.cpp's own converter on {folder}"
+            f"{model.shape.architecture} models cannot be written as GGUF here, only "
+            f"{', '.join(ARCHITECTURES)}: use llama.cpp's own converter on {folder}"
         )
     new = out / f".{FILE}"
     student = load_student(str(folder))

@@ -59,11 +59,12 @@ def repair_names(folder: Path) -> list[str]:
     return wrapped
 
 
-def refuse_missing(folder: Path, expected: set[str]) -> None:
-    """Raises `TrainError` unless the folder has exactly the weights that a student of its kind has."""
+def refuse_missing(folder: Path, needed: set[str], known: set[str]) -> None:
+    """Raises `TrainError` unless the folder has the weights that a student of its kind needs, and no others
+    than those that are known."""
     names = set(weight_names(folder))
-    if names != expected:
-        missing, odd = sorted(expected - names), sorted(names - expected)
+    if needed - names or names - known:
+        missing, odd = sorted(needed - names), sorted(names - known)
         told = "; ".join(
             f"{word}: {', '.join(some[:3])}{' …' if len(some) > 3 else ''}"
             for word, some in (("missing", missing), ("unknown", odd))

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import msgspec
 
 from sera.datasets.exchange.contract import open_dataset
-from sera.datasets.proof import StudentNames
-from sera.datasets.rendering import Student
 from sera.records import Record
 from sera.training import checks, forecast
 from sera.training.config import TrainConfig
@@ -15,7 +13,7 @@ from sera.training.contract import Job, Plan, Progress
 from sera.training.finish import Finished, finish, finished_before
 from sera.training.folder import CHECKPOINT, asked_of, opened, refuse_foreign
 from sera.training.rows import split
-from sera.training.student import StudentModel, open_student
+from sera.training.student import open_student
 from sera.training.trainers import find_trainer
 
 
@@ -53,7 +51,7 @@ def plan_training(request: Request) -> Planned:
     forecast.accumulation(config, device.number)
     student = open_student(request.student, request.tokenizer)
     manifest = open_dataset(request.dataset).manifest
-    names, reading = _reading(student, request.template, manifest.template)
+    names, reading = student.reading(request.template, manifest.template)
     checks.refuse_unlike(student, reading)
     profile = checks.find_profile(manifest.profile, request.harness)
     job = Job(
@@ -83,14 +81,6 @@ def train_student(request: Request, progress: Progress) -> Finished:
         checks.refuse_full_disk(out, plan)
         weights = trainer.train(job, plan, out, progress)
         return finish(job, plan, weights, out)
-
-
-def _reading(student: StudentModel, asked: str, rendered: str) -> tuple[StudentNames, Student]:
-    """The student with the template that was asked for, or that which the dataset was rendered with."""
-    if not asked and rendered:
-        return student.with_template(rendered)
-    names = student.names(asked)
-    return names, names.load()
 
 
 def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:

@@ -14,7 +14,7 @@ import msgspec
 
 from sera.datasets.proof import StudentNames
 from sera.datasets.rendering import Student, load_student
-from sera.errors import ModelError, UsageError, boundary
+from sera.errors import DatasetError, ModelError, UsageError, boundary
 from sera.models import Weights, find_weights
 from sera.models.gguf import read_metadata_of, tensor_names, write_tokenizer
 from sera.models.weights import Kind
@@ -75,22 +75,26 @@ class StudentModel(msgspec.Struct, frozen=True, kw_only=True):
             return StudentNames(student=family, tokenizer=self.tokenizer, template=template)
         return StudentNames(student=str(self.folder), tokenizer=self.tokenizer, template=template)
 
-    def with_template(self, sha256: str) -> tuple[StudentNames, Student]:
-        """The student with the template of that hash: `chatml` or its own.
+    def reading(self, template: str, rendered: str) -> tuple[StudentNames, Student]:
+        """The student with the chat template of the hash `rendered`: that in the file `template`, or if none
+        is given `chatml` or its own. Without a hash any will do.
 
-        Raises `UsageError` if it is neither.
+        Raises `UsageError` if it is another.
         """
-        for template in ("chatml", str(self.folder)):
-            names = self.names(template)
+        for candidate in (template,) if template else ("chatml", str(self.folder)):
+            names = self.names(candidate)
             try:
                 student = names.load()
-            except UsageError:
-                continue  # it has no template of its own
-            if student.template.sha256 == sha256:
+            except (UsageError, DatasetError):
+                if template:
+                    raise
+                continue  # it has no template of its own that could be trained with
+            if rendered in ("", student.template.sha256):
                 return names, student
+        tried = template or f"neither chatml nor {self.name}'s own"
         raise UsageError(
-            f"the dataset was rendered with the chat template {sha256[:12]}…, which is neither chatml nor "
-            f"{self.name}'s own: give --template FILE with that one, or build the dataset for this student"
+            f"the dataset was rendered with the chat template {rendered[:12]}…, and this is {tried}: give "
+            f"--template FILE with that one, or build the dataset with --template for this"
         )
 
 

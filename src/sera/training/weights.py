@@ -7,34 +7,40 @@ from typing import Any
 
 from sera.errors import TrainError, boundary
 from sera.training.contract import Job
-from sera.training.names import repair_names
+from sera.training.names import refuse_missing, repair_names
 
 _ADAPTER = "adapter_config.json"
 
 
-def write_weights(job: Job, trained: Path, folder: Path) -> None:
-    """`config.json` and safetensors in `folder`. Raises `TrainError` if they cannot be read or written."""
+def write_weights(job: Job, trained: Path, folder: Path) -> int:
+    """`config.json` and safetensors in `folder`; how many names of weights had to be repaired.
+
+    Raises `TrainError` if weights are missing, or cannot be read or written.
+    """
     import torch
 
     with boundary(
         TrainError, f"the trained weights in {trained} cannot be read", OSError, RuntimeError, ValueError
     ):
-        model = _merged(job, trained) if (trained / _ADAPTER).is_file() else _whole(trained, folder)
+        adapter = (trained / _ADAPTER).is_file()
+        model, repaired = (_merged(job, trained), 0) if adapter else _whole(trained, folder)
     # What is raised when the disk is full differs between versions of the library.
     with boundary(TrainError, f"the checkpoint cannot be saved in {folder}", Exception):
         model.to(torch.bfloat16).save_pretrained(folder)
+    return repaired
 
 
-def _whole(trained: Path, folder: Path) -> Any:
-    """A model whose wrapped names are repaired first, or its weights would not be found."""
+def _whole(trained: Path, folder: Path) -> tuple[Any, int]:
+    """A model, and how many names were wrapped. The library draws weights that it does not find at random."""
     from transformers import AutoModelForCausalLM
 
     repaired = folder / "repaired"
     shutil.copytree(trained, repaired)
-    repair_names(repaired)
+    wrapped = repair_names(repaired)
+    refuse_missing(repaired, *expected_names(repaired))
     model = AutoModelForCausalLM.from_pretrained(repaired, dtype="float32", local_files_only=True)
     shutil.rmtree(repaired)
-    return model
+    return model, len(wrapped)
 
 
 def _merged(job: Job, trained: Path) -> Any:
@@ -45,12 +51,13 @@ def _merged(job: Job, trained: Path) -> Any:
     return PeftModel.from_pretrained(load_whole(job.student), str(trained)).merge_and_unload()
 
 
-def expected_names(folder: Path) -> set[str]:
-    """Names of the weights that a model with this `config.json` has; those that are tied count once."""
+def expected_names(folder: Path) -> tuple[set[str], set[str]]:
+    """Names of the weights that a model with this `config.json` needs, and of all it knows: those that are
+    tied to others need not be there."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     names = set(model.state_dict())
-    return names - set(model.all_tied_weights_keys) if model.config.tie_word_embeddings else names
+    return names - set(model.all_tied_weights_keys), names

@@ -9,20 +9,17 @@ from made_datasets import make_dataset, rows, talks
 from made_samples import sample, talk
 
 from sera.cli import cli
-from sera.datasets.proof import StudentNames, check, check_dataset
+from sera.datasets.proof import StudentNames, check_dataset
 from sera.records import Message
 
 
-def test_several_processes_report_what_one_does(
-    tmp_path: Path, byte_tokenizer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_processes_report_what_one_does(tmp_path: Path, byte_tokenizer: str) -> None:
     make_dataset(tmp_path / "d", byte_tokenizer, "hermes")
     read = rows(tmp_path / "d" / "train.jsonl") * 5
     read[3]["messages"][2]["content"] = "<tool_call>\n{bad\n</tool_call>"
     (tmp_path / "d" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in read))
     names = StudentNames(tokenizer=byte_tokenizer)
     alone = check_dataset(tmp_path / "d", names, workers=1)
-    monkeypatch.setattr(check, "_SMALL", 0)
     together = check_dataset(tmp_path / "d", names, workers=2)
     assert alone.counts["duplicate_id"] == len(read) * 4 // 5
     assert (together.rows, together.counts, together.faults) == (alone.rows, alone.counts, alone.faults)

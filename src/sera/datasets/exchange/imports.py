@@ -19,7 +19,15 @@ from sera.datasets.exchange.from_mini import read_mini
 from sera.datasets.exchange.from_openai import read_openai
 from sera.datasets.exchange.from_sera import read_sera
 from sera.datasets.exchange.from_swe_agent import read_swe_agent
-from sera.datasets.exchange.imported import REFUSED, SAMPLES, ImportRecord, Refused, is_import, write_record
+from sera.datasets.exchange.imported import (
+    REFUSED,
+    SAMPLES,
+    ImportRecord,
+    Refused,
+    is_import,
+    read_samples,
+    write_record,
+)
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, paired
 from sera.datasets.folder import replacing
 from sera.datasets.lines import json_line
@@ -92,6 +100,7 @@ def import_trajectories(
             for name, file in named.items():
                 for document in IMPORTS[origin].read(file, name, known.tools):
                     desk.take(document)
+        desk.tell_both(new)
         if not desk.taken:
             raise DatasetError(
                 f"none of {len(named)} files of the format {origin} could be taken: {desk.why()}"
@@ -102,7 +111,7 @@ def import_trajectories(
             files=checksums,
             taken=desk.taken,
             refused=dict(sorted(desk.reasons.items())),
-            unknown=dict(sorted(desk.unknown.items())),
+            unknown=dict(sorted((+desk.unknown).items())),
             sources=tuple(sorted(desk.sources, key=msgspec.structs.astuple)),
             samples=sha256(new / SAMPLES),
         )
@@ -146,6 +155,7 @@ class _Desk:
         self._first: Refused | None = None
         self._indices: dict[str, int] = {}
         self._seen: set[str] = set()
+        self._agreements: dict[str, Agreement] = {}
 
     def take(self, document: Document) -> None:
         """Write the document as a sample, or why it is none."""
@@ -162,6 +172,24 @@ class _Desk:
             self.taken += 1
             self.sources.add(sample.source)
             self.unknown.update(sample.unknown)
+            if sample.agreement:
+                self._agreements[sample.task] = sample.agreement
+
+    def tell_both(self, folder: Path) -> None:
+        """Give the agreement that a T2 told to the T1 of its task, which may have come before it."""
+        if not self._agreements:
+            return
+        told = folder / f"{SAMPLES}.new"
+        with told.open("wb") as file:
+            for sample in read_samples(folder):
+                found = None if sample.agreement else self._agreements.get(sample.task)
+                file.write(json_line(self._agreed(sample, found) if found else sample))
+        told.replace(folder / SAMPLES)
+
+    def _agreed(self, sample: Sample, agreement: Agreement) -> Sample:
+        self.unknown["recall"] -= 1
+        rest = tuple(name for name in sample.unknown if name != "recall")
+        return msgspec.structs.replace(sample, agreement=agreement, unknown=rest)
 
     def why(self) -> str:
         """The refusals in one sentence."""

@@ -76,7 +76,7 @@ def make_view(row: Row, number: int, student: "Student | None") -> View:
         from sera.datasets.rendering import render_row
 
         rendered = render_row(row, student)
-        turns = tuple(_rendered_turns(rendered, student.start))
+        turns = tuple(_rendered_turns(rendered, student))
         inside = sum(rendered.mask)
         facts.append(("tokens", f"{len(rendered.ids):,}"))
         facts.append(("in the loss", f"{inside:,} ({inside / max(len(rendered.ids), 1):.0%})"))
@@ -112,15 +112,16 @@ def message_text(message: Mapping[str, Any]) -> str:
 # ── as rendered ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _rendered_turns(rendered: "Rendered", mark: str) -> Iterator[TurnView]:
+def _rendered_turns(rendered: "Rendered", student: "Student") -> Iterator[TurnView]:
     """The rendering, cut at the mark that begins a turn, but never inside what an assistant said."""
     spans = [(turn.start, turn.end) for turn in rendered.turns]
     trained = {turn.start: turn.train for turn in rendered.turns}
-    cuts = [0, *_marks(rendered.text, mark, spans), len(rendered.text)]
-    pieces = _pieces(rendered, cuts)
+    cuts = [0, *_marks(rendered.text, student.start, spans), len(rendered.text)]
+    offsets = student.tokenizer.encode(rendered.text, add_special_tokens=False).offsets
+    pieces = _pieces(rendered, offsets, cuts)
     for number, (start, end) in enumerate(_ranges(cuts), 1):
         train = next((trained[begin] for begin, _ in spans if start <= begin < end), None)
-        role = "assistant" if train is not None else _role(rendered.text[start:end], mark)
+        role = "assistant" if train is not None else _role(rendered.text[start:end], student.start)
         yield TurnView(number, role, tuple(pieces[start]), train)
 
 
@@ -140,14 +141,16 @@ def _ranges(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
     return ((a, b) for a, b in pairwise(cuts) if a < b)
 
 
-def _pieces(rendered: "Rendered", cuts: Sequence[int]) -> dict[int, list[Piece]]:
+def _pieces(
+    rendered: "Rendered", offsets: Sequence[tuple[int, int]], cuts: Sequence[int]
+) -> dict[int, list[Piece]]:
     """Start of a turn → its pieces. A token that begins in a turn belongs to it; of tokens that share a
     character the first shows it."""
     found: dict[int, list[Piece]] = {start: [] for start, _ in _ranges(cuts)}
     starts = sorted(found)
     group: list[str] = []
     key, place = (starts[0], False), 0
-    for (start, end), trained in zip(rendered.offsets, rendered.mask, strict=True):
+    for (start, end), trained in zip(offsets, rendered.mask, strict=True):
         here = starts[bisect_right(starts, max(start, place)) - 1], trained
         if here != key:
             found[key[0]] += _piece(group, key[1])

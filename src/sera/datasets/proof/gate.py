@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 
 from sera.datasets.manifest import Manifest
-from sera.datasets.proof.check import StudentNames, check_dataset
+from sera.datasets.proof.check import check_dataset
 from sera.datasets.proof.fault import Fault
+from sera.datasets.rendering.student import StudentNames
 from sera.errors import DatasetError
 
 

@@ -1,7 +1,7 @@
 """One row from its line to its faults. Runs in the process that checks, or in its workers."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,8 +11,9 @@ from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.marks import marks_in_texts
 from sera.datasets.proof.proofs import BEFORE, PROOFS
 from sera.datasets.rendering.render import Rendered, Row, render_row, render_rows
-from sera.datasets.rendering.student import Student
+from sera.datasets.rendering.student import Student, StudentNames
 from sera.errors import DatasetError
+from sera.records import Record
 
 _MOST = 20
 """Faults of one row that are told."""
@@ -29,6 +30,20 @@ class Checked(msgspec.Struct, frozen=True):
     failed: tuple[str, ...]
     """Names of the proofs that found something."""
     faults: tuple[Fault, ...]
+
+
+class Proving(Record, frozen=True, tag="proving"):
+    """The job of processes that prove lines of `train.jsonl`."""
+
+    names: StudentNames
+    setting: Setting
+
+    def start(self) -> Callable[[Sequence[bytes]], list[Checked]]:
+        student = self.names.load()
+        return lambda lines: check_lines(lines, student, self.setting)
+
+    def read(self, answer: bytes) -> list[Checked]:
+        return msgspec.msgpack.decode(answer, type=list[Checked])
 
 
 def check_lines(lines: Sequence[bytes], student: Student, setting: Setting) -> list[Checked]:

@@ -7,8 +7,8 @@ the mask a second time in another way.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from itertools import accumulate, chain, islice
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,8 +42,6 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     ids: list[int]
     mask: list[bool]
     """Whether a token is in the loss; as long as `ids`."""
-    offsets: list[tuple[int, int]]
-    """Of each token, in characters of `text`; tokens that share a character overlap."""
     turns: tuple[Span, ...]
     """The assistant's turns."""
 
@@ -58,41 +56,67 @@ def render_row(row: Row, student: Student) -> Rendered:
 
 
 def render_rows(rows: Sequence[Row], student: Student) -> list[Rendered]:
-    """Rows as text, tokens and masks, tokenised at once; a piece that stands in several only once."""
+    """Rows as text, tokens and masks, tokenised at once; a turn that was seen before not again."""
     laid = [lay_out(row, student) for row in rows]
-    cut = [_pieces(text, spans, student) for text, spans in laid]
-    pieces = list(dict.fromkeys(piece for pieces in cut for piece in pieces))
-    found = student.tokenizer.encode_batch(pieces, add_special_tokens=False)
-    encoded = {piece: (one.ids, one.offsets) for piece, one in zip(pieces, found, strict=True)}
+    cut = [_pieces(text, student) for text, _ in laid]
+    ids = iter(student.encoder.encode([piece for pieces in cut for piece in pieces]))
     return [
-        _masked(row, text, spans, *_joined(pieces, encoded))
+        _masked(row, text, spans, _tokens(text, spans, pieces, list(islice(ids, len(pieces))), student))
         for row, (text, spans), pieces in zip(rows, laid, cut, strict=True)
     ]
 
 
-def _pieces(text: str, spans: list[tuple[int, int]], student: Student) -> list[str]:
-    """The text cut where turns of the assistant begin and end, if its tokenizer lets it be cut there."""
+class _Tokens(NamedTuple):
+    """A text as tokens."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    """The assistant's turns among them."""
+
+
+def _pieces(text: str, student: Student) -> list[str]:
+    """The text cut before every mark that begins a turn, if its tokenizer lets it be cut there."""
     if not student.cuts:
         return [text]
-    before = student.template.marks.before
-    if any(not text.startswith(before, start - len(before)) for start, _ in spans):
-        return [text]
-    edges = [edge for start, end in spans for edge in (start - len(before), end)]
-    return [text[a:b] for a, b in pairwise([0, *edges, len(text)])]
+    first, *others = text.split(student.start)
+    return [first, *(student.start + other for other in others)]
 
 
-def _joined(
-    pieces: list[str], encoded: Mapping[str, tuple[list[int], list[tuple[int, int]]]]
-) -> tuple[list[int], list[tuple[int, int]]]:
-    ids: list[int] = []
-    offsets: list[tuple[int, int]] = []
-    begin = 0
-    for piece in pieces:
-        found, places = encoded[piece]
-        ids += found
-        offsets += [(a + begin, b + begin) for a, b in places]
-        begin += len(piece)
-    return ids, offsets
+def _tokens(
+    text: str,
+    spans: list[tuple[int, int]],
+    pieces: Sequence[str],
+    encoded: Sequence[Sequence[int]],
+    student: Student,
+) -> _Tokens:
+    """Tokens from those of the pieces. A turn that is not a piece, or whose prompt and end are not tokens of
+    their own, needs the whole text tokenised, with the place of each token."""
+    before, (header,) = student.template.marks.before, student.encode([student.template.marks.before])
+    numbers = {place: number for number, place in enumerate(accumulate(map(len, pieces), initial=0))}
+    places = list(accumulate(map(len, encoded), initial=0))
+    found = []
+    for start, end in spans:
+        number = numbers.get(start - len(before), len(encoded))
+        turn = list(encoded[number]) if number < len(encoded) else []
+        whole = text.find(student.end, start) == end - len(student.end) and turn[: len(header)] == header
+        if not whole or student.end_id not in turn:
+            return _by_offsets(text, spans, student)
+        found.append((places[number] + len(header), places[number] + turn.index(student.end_id) + 1))
+    return _Tokens(list(chain.from_iterable(encoded)), found)
+
+
+def _by_offsets(text: str, spans: list[tuple[int, int]], student: Student) -> _Tokens:
+    """Tokens of the whole text. Those of a turn begin in it, and end in it."""
+    encoded = student.tokenizer.encode(text, add_special_tokens=False)
+    offsets, found, place = encoded.offsets, [], 0
+    for start, end in spans:
+        while place < len(offsets) and offsets[place][0] < start:
+            place += 1
+        first = place
+        while place < len(offsets) and offsets[place][1] <= end:
+            place += 1
+        found.append((first, place))
+    return _Tokens(encoded.ids, found)
 
 
 def lay_out(row: Row, student: Student) -> tuple[str, list[tuple[int, int]]]:
@@ -144,22 +168,14 @@ def find_turns(text: str, student: Student) -> list[tuple[int, int]]:
     return spans
 
 
-def _masked(
-    row: Row, text: str, spans: list[tuple[int, int]], ids: list[int], offsets: list[tuple[int, int]]
-) -> Rendered:
+def _masked(row: Row, text: str, spans: list[tuple[int, int]], tokens: _Tokens) -> Rendered:
     messages = row["messages"]
     numbers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
-    mask = [False] * len(ids)
+    mask = [False] * len(tokens.ids)
     turns = []
-    place = 0
-    for number, (start, end) in zip(numbers, spans, strict=True):
-        while place < len(ids) and offsets[place][0] < start:
-            place += 1
-        first = place
-        while place < len(ids) and offsets[place][1] <= end:
-            place += 1
+    for number, (start, end), (first, stop) in zip(numbers, spans, tokens.spans, strict=True):
         train = bool(messages[number].get("train", True))
         if train:
-            mask[first:place] = [True] * (place - first)
-        turns.append(Span(number, start, end, first, place, train))
-    return Rendered(text=text, ids=ids, mask=mask, offsets=offsets, turns=tuple(turns))
+            mask[first:stop] = [True] * (stop - first)
+        turns.append(Span(number, start, end, first, stop, train))
+    return Rendered(text=text, ids=tokens.ids, mask=mask, turns=tuple(turns))

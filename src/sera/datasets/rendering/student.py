@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sera.datasets.rendering.template import CHATML, Template, load_template
-from sera.datasets.tokens import read_tokenizer
+from sera.datasets.tokens import Encoder, read_tokenizer
 from sera.errors import DatasetError, UsageError, boundary
 from sera.records import Record
 
@@ -49,8 +49,7 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     name: str
     """A family's, or `another`."""
-    tokenizer: "Tokenizer"
-    tokenizer_sha256: str
+    encoder: Encoder
     template: Template
     end: str
     bos: str = ""
@@ -58,6 +57,16 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Empty if it has none, None if that is not known."""
     start: str = ""
     hint: str = ""
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """The library's."""
+        return self.encoder.tokenizer
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Of its file."""
+        return self.encoder.sha256
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -72,18 +81,17 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def cuts(self) -> bool:
-        """Whether a text may be tokenised in pieces, cut before a mark that begins a turn and after one that
-        ends it: both must be tokens that the tokenizer takes out of a text before it looks at the rest."""
+        """Whether a text may be tokenised in pieces, cut before every mark that begins a turn: that mark, and
+        the one that ends a turn, must be tokens which the tokenizer takes out of a text first."""
         taken_out = {token.content for token in self.tokenizer.get_added_tokens_decoder().values()}
         if not self.start or not self.template.marks.before.startswith(self.start):
             return False
         if {self.start, self.end} - taken_out:
             return False
         pieces = [
-            f"{self.start}user\n  12 a{self.end}",
-            f"\n \n{self.start} b",
-            f"{self.start}\n c{self.end}",
-            " d",
+            f"{self.start}user\n  12 a{self.end}\n \n",
+            f"{self.start} b ",
+            f"{self.start}\n c{self.end} d",
         ]
         whole: list[int] = self.tokenizer.encode("".join(pieces), add_special_tokens=False).ids
         return whole == [number for ids in self.encode(pieces) for number in ids]
@@ -95,7 +103,19 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, no token added."""
-        return [found.ids for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        return [list(ids) for ids in self.encoder.encode(texts)]
+
+
+class StudentNames(Record, frozen=True, kw_only=True):
+    """What `load_student` is given, as text, so that other processes can load the same one."""
+
+    student: str = ""
+    tokenizer: str = ""
+    template: str = ""
+
+    def load(self) -> Student:
+        """The student."""
+        return load_student(self.student, self.tokenizer, self.template)
 
 
 class _Config(msgspec.Struct, frozen=True):
@@ -130,22 +150,21 @@ def load_student(student: str = "", tokenizer: str = "", template: str = "") -> 
             f"there is no student {student!r}: name one of {', '.join(known)}, or a folder with its "
             f"tokenizer.json and tokenizer_config.json"
         )
-    read, sha256 = read_tokenizer(tokenizer or (str(folder / "tokenizer.json") if folder else ""))
-    family = _family(read, known)
+    encoder = read_tokenizer(tokenizer or (str(folder / "tokenizer.json") if folder else ""))
+    family = _family(encoder.tokenizer, known)
     if student in known and family != student:
         raise DatasetError(
             f"the tokenizer is not of the family {student}, it looks like {family or 'none that is known'}: "
             f"give --tokenizer the student's own tokenizer.json"
         )
     if folder:
-        return _from_folder(folder, read, sha256, family, template)
+        return _from_folder(folder, encoder, family, template)
     profile = known.get(family)
     if profile is None:
-        return _unknown(read, sha256, template)
+        return _unknown(encoder, template)
     return Student(
         name=family,
-        tokenizer=read,
-        tokenizer_sha256=sha256,
+        encoder=encoder,
         template=load_template(
             template or profile.template,
             {"bos_token": profile.bos, "eos_token": profile.end, "pad_token": profile.pad},
@@ -169,20 +188,19 @@ def _family(tokenizer: "Tokenizer", known: dict[str, Profile]) -> str:
     return found[-1] if found else ""
 
 
-def _unknown(tokenizer: "Tokenizer", sha256: str, template: str) -> Student:
+def _unknown(encoder: Encoder, template: str) -> Student:
     """A bare tokenizer of no known family, which must then know the marks of `chatml`."""
     end = "<|im_end|>"
     return Student(
         name="another",
-        tokenizer=tokenizer,
-        tokenizer_sha256=sha256,
+        encoder=encoder,
         template=load_template(template or CHATML, {"bos_token": "", "eos_token": end}),
         end=end,
         start="<|im_start|>",
     )
 
 
-def _from_folder(folder: Path, tokenizer: "Tokenizer", sha256: str, family: str, template: str) -> Student:
+def _from_folder(folder: Path, encoder: Encoder, family: str, template: str) -> Student:
     file = folder / "tokenizer_config.json"
     with boundary(UsageError, f"student {folder}", OSError, msgspec.DecodeError):
         config = msgspec.json.decode(file.read_bytes(), type=_Config)
@@ -194,10 +212,9 @@ def _from_folder(folder: Path, tokenizer: "Tokenizer", sha256: str, family: str,
     own = load_template(template or str(folder), tokens)
     return Student(
         name=family or "another",
-        tokenizer=tokenizer,
-        tokenizer_sha256=sha256,
+        encoder=encoder,
         template=own,
-        end=_end(own, tokens["eos_token"], tokenizer),
+        end=_end(own, tokens["eos_token"], encoder.tokenizer),
         bos=tokens["bos_token"]
         if own.render([{"role": "user", "content": "?"}]).startswith(tokens["bos_token"])
         else "",

@@ -82,24 +82,8 @@ async def build(
         kept = [one for one in functions if unit_of(one, split.unit) in split.evaluation]
         mutants = await _mutants(work, environment, baseline, kept, split, template, config, cache, told)
         history, split = await _history(work, source, template, split, config, cache, told)
-        tasks = mutants.tasks + history.tasks
-        rejected = mutants.rejected + history.rejected
-        if not tasks:
-            raise TasksError(
-                f"no task came of {snapshot.source}: "
-                + (
-                    ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
-                    or "nothing was tried"
-                )
-            )
         told("writing the set")
-        for one in {task.tree: task for task in tasks}.values():
-            write_archive(
-                environment if one.tree == environment.tree_hash else find_environment(out, one, cache), out
-            )
-        changed = [entry for task in history.tasks for entry in task.changed]
-        replace(out / HELD_OUT, held_out(split, changed).encode())
-        manifest = Manifest(
+        facts = Manifest(
             source=snapshot.source,
             name=snapshot.name,
             tree=snapshot.tree_hash,
@@ -109,17 +93,33 @@ async def build(
             settings=to_tree(config),
             seed=config.seed,
             split=split,
-            counts=dict(Counter(task.kind.value for task in tasks)),
+            counts={},
             operators=dict(Counter(task.operator for task in mutants.tasks).most_common()),
-            rejected=dict(rejected.most_common()),
+            rejected=dict((mutants.rejected + history.rejected).most_common()),
             flaky=baseline.flaky,
             failing=baseline.failing,
             tests=len(baseline.seconds),
             seconds=round(time.monotonic() - started, 1),
             checked={"gold": 1.0, "empty": 0.0},
-            sha256=write_rows(out, tasks),
         )
-        replace(out / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        return _write(out, facts, mutants.tasks + history.tasks, environment, cache)
+
+
+def _write(
+    out: Path, facts: Manifest, tasks: list[Instance], environment: Environment, cache: Path | None
+) -> Manifest:
+    """Write the set, its manifest last; `TasksError` if there is no task."""
+    if not tasks:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in facts.rejected.items())
+        raise TasksError(f"no task came of {facts.source}: {reasons or 'nothing was tried'}")
+    for one in {task.tree: task for task in tasks}.values():
+        own = one.tree == environment.tree_hash
+        write_archive(environment if own else find_environment(out, one, cache), out)
+    changed = [entry for task in tasks if task.kind is Kind.HISTORY for entry in task.changed]
+    replace(out / HELD_OUT, held_out(facts.split, changed).encode())
+    counts = dict(Counter(task.kind.value for task in tasks))
+    manifest = msgspec.structs.replace(facts, counts=counts, sha256=write_rows(out, tasks))
+    replace(out / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
 
 

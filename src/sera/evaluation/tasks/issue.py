@@ -8,6 +8,7 @@ used.
 import ast
 import hashlib
 import re
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ _SHORTEST = 12
 _WORDS = re.compile(r"\b(?:mutants?|mutat(?:ed|ion)|injected|operator \w+-\w+)\b", re.I)
 _MISSING = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
 _NOT_RAISED = re.compile(r"DID NOT RAISE|not raised", re.I)
+_NOT_SAID = re.compile(r"\.py:\d+|\bline \d+\b|Use -v to get")
+"""Lines of what an exception said that name a place, or speak of the runner."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -107,11 +110,12 @@ def _example(text: str, node: Definition, line: int) -> str:
 
 def _helpers(text: str, shown: str, test: Definition) -> list[str]:
     """Short functions and values of the test file that an example uses, and those that these use."""
+    local = _stored(test)
     defined = {
         name: ast.get_source_segment(text, node) or ""
         for node in ast.parse(text).body
         for name in _defined(node)
-        if node is not test and (node.end_lineno or 0) - node.lineno < _MOST_HELPER
+        if name not in local and (node.end_lineno or 0) - node.lineno < _MOST_HELPER
     }
     found: dict[str, str] = {}
     waiting = [shown]
@@ -121,6 +125,11 @@ def _helpers(text: str, shown: str, test: Definition) -> list[str]:
             waiting.append(defined[name])
     helpers = list(dict.fromkeys(source for name, source in defined.items() if name in found))
     return helpers if sum(one.count("\n") + 1 for one in helpers) <= _MOST_LINES else []
+
+
+def _stored(node: ast.AST) -> set[str]:
+    """Variables of a test."""
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -145,20 +154,22 @@ def _end(body: list[ast.stmt], line: int) -> int:
     if not holding:
         return body[-1].end_lineno or 0
     innermost = min(holding, key=lambda node: (node.end_lineno or 0) - node.lineno)
-    return (innermost.end_lineno or 0) if not hasattr(innermost, "body") else max(line, innermost.lineno)
+    whole = isinstance(innermost, ast.With | ast.AsyncWith) or not hasattr(innermost, "body")
+    return (innermost.end_lineno or 0) if whole else max(line, innermost.lineno)
 
 
 def _said(failure: Outcome) -> str:
     """What came of it, as the exception said."""
     text = _ADDRESS.sub("", failure.said).strip()
-    kept = [line for line in text.splitlines() if not re.search(r"\.py:\d+|\bline \d+\b", line)]
+    kept = [line for line in text.splitlines() if not _NOT_SAID.search(line)]
     said = "\n".join(kept)
     return said if len(said) <= _MOST_SAID else said[:_MOST_SAID].rstrip() + " …"
 
 
 def _subject(text: str, node: Definition, line: int) -> str:
     """The first name from elsewhere that the failing statement calls, else that the test does."""
-    bound = {name for one in _imports(text) for name in _bound(one)}
+    bound = {name for one in _imports(text) if not _of_python(one) for name in _bound(one)}
+    bound -= _stored(node)
     body = _body(node)
     near = [one for one in body if one.lineno <= line <= (one.end_lineno or 0)]
     for part in (*near, *body):
@@ -179,6 +190,12 @@ def _imports(text: str) -> Iterator[ast.Import | ast.ImportFrom]:
             and not node.level
         ) or (isinstance(node, ast.Import) and not {"unittest", "pytest"} & {one.name for one in node.names}):
             yield node
+
+
+def _of_python(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether an import is of the standard library: a text is about the project."""
+    name = node.names[0].name if isinstance(node, ast.Import) else node.module or ""
+    return name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _only(node: ast.Import | ast.ImportFrom, words: set[str]) -> ast.stmt:

@@ -79,7 +79,7 @@ class Mutants:
     async def fill(self, backend: Backend, slot: Slot) -> Filled:
         """Try the bugs of a slot until one is a task; `backend` is over the tree as it is."""
         rejected: list[tuple[str, str]] = []
-        for bug in await asyncio.to_thread(self._bugs, slot):
+        for bug in self._bugs(slot):
             found = await self._try(backend, slot, bug)
             if isinstance(found, Instance):
                 return Filled(slot=slot.id, rejected=tuple(rejected), instance=found)

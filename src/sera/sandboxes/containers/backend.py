@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from sera.errors import SandboxError
+from sera.leases import leased_folder, own_lease
 from sera.sandboxes.connected import ConnectedSandbox, longest_answer
 from sera.sandboxes.connection import Connection
 from sera.sandboxes.containers.config import ContainersConfig, DockerConfig, PodmanConfig
 from sera.sandboxes.containers.engine import LEASE, engine_of
+from sera.sandboxes.containers.images import CLOSED_HOME, held_by
 from sera.sandboxes.containers.toolbox import SEEN, Toolbox, make_toolbox
 from sera.sandboxes.contract import Layer, Limits, Sandbox
 from sera.sandboxes.inside.contained import LAYER
 from sera.sandboxes.inside.spec import HOME, Spec
-from sera.sandboxes.leases import own_lease
 from sera.sandboxes.machine import COMMON_ENVIRONMENT, PATCH_SECONDS, raise_open_files
 
 _CREATE_SECONDS = 120.0
@@ -56,8 +57,6 @@ _SHARES = {
     "/dev/shm": (1 / 16, 1 / 64),
 }
 """How the limits on bytes and files are divided; the tree comes first."""
-FOLDER = "sera-archive-"
-"""What the name of a temporary folder of ours begins with, before its lease."""
 _numbers = itertools.count(1)
 Attached = subprocess.Popen[bytes]
 
@@ -69,6 +68,8 @@ class _Ready(NamedTuple):
     """What follows the engine's `run` or `create`."""
     order: dict[str, Any]
     """The first frame to process 1."""
+    folder: Path
+    """Where the engine's program is at home: Podman's leaves notes there."""
     archive: Path | None
     """What is copied into a container, where nothing can be mounted."""
 
@@ -117,19 +118,21 @@ class Containers:
         image_and_entry = [config.image_name, *toolbox.entry[1:]]
         size, files = (0, 0) if config.owns_tree else await asyncio.to_thread(_measure, tree)
         options = _run_options(config, size, files, mounted)
+        folder = self._held.enter_context(leased_folder("container"))
+        held = held_by(image)
+        shown = [path for path in config.mounted if path not in held]
         if mounted:
-            return _Ready(
-                [*options, *_bind_options(config, toolbox.folder, tree), *image_and_entry], order, None
-            )
-        if config.mounted:
+            binds = _bind_options(config, toolbox.folder, tree, shown)
+            return _Ready([*options, *binds, *image_and_entry], order, folder, None)
+        if shown:
             raise SandboxError(
-                "sandbox.mounts and sandbox.python need an engine that sees this machine's files; put them "
-                "into the image, or set sandbox.transfer=mount if it does"
+                f"{shown[0]} cannot be mounted into a container of an engine that does not see this machine's "
+                "files: build an image that holds it (sera prepare --image), or set sandbox.transfer=mount if "
+                "the engine does"
             )
-        folder = self._held.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}{own_lease()}-"))
-        archive = Path(folder) / "all.tar"
+        archive = folder / "all.tar"
         await asyncio.to_thread(_pack, archive, toolbox.folder, tree)
-        return _Ready([*options, *image_and_entry], order, archive)
+        return _Ready([*options, *image_and_entry], order, folder, archive)
 
     async def _try_out(self) -> None:
         """The first sandbox: whether one can be made, and whether the image's tree is the layer."""
@@ -184,6 +187,7 @@ class Containers:
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=complaints,
+                    cwd=ready.folder,
                     start_new_session=True,
                 )
                 loop = asyncio.get_running_loop()
@@ -350,10 +354,14 @@ def _storage_options(config: ContainersConfig, size: int, files: int) -> list[st
     return [*(f"--tmpfs={place}:rw,exec,nosuid,nodev,{rest}{no_copy}" for place, rest in places.items())]
 
 
-def _bind_options(config: ContainersConfig, toolbox: Path, tree: Path) -> list[str]:
-    binds = [(toolbox, SEEN), (tree, LAYER), *((Path(path).resolve(), path) for path in config.mounted)]
-    hidden = [path for path in config.hidden if any(path.is_relative_to(top) for top in config.mounted)]
+def _bind_options(config: ContainersConfig, toolbox: Path, tree: Path, shown: list[str]) -> list[str]:
+    """What containers see of this machine; `shown` at its own path. Where such a path leads through the home
+    of the image's root, which others may not enter, that home is covered."""
+    binds = [(toolbox, SEEN), (tree, LAYER), *((Path(path).resolve(), path) for path in shown)]
+    hidden = [path for path in config.hidden if any(path.is_relative_to(top) for top in shown)]
+    closed = config.command_user != 0 and any(Path(path).is_relative_to(CLOSED_HOME) for path in shown)
     return [
+        *((f"--tmpfs={CLOSED_HOME}:ro,mode=0755,size=64k",) if closed else ()),
         *(f"--mount=type=bind,source={source},target={target},readonly" for source, target in binds),
         *(f"--tmpfs={path}:ro,size=4k" for path in hidden if path.is_dir()),
     ]

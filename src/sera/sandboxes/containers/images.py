@@ -1,30 +1,44 @@
 """Images out of what is here, and layers out of images."""
 
+import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sera.errors import SandboxError, boundary
+from sera.leases import leased_folder, own_lease
 from sera.sandboxes.containers.engine import LEASE, Engine
 from sera.sandboxes.contract import Layer
-from sera.sandboxes.leases import own_lease
 
 _BUILD_SECONDS = 3600.0
 _CONTEXT = "files"
+HOLDS = "sera.holds"
+"""Label of an image: the directories of the machine that built it which it holds, as JSON."""
+CLOSED_HOME = Path("/root")
+"""What images keep closed to all but their root, though directories of this machine may lie below it."""
 _IDENTITY = ("-c", "user.name=sera", "-c", "user.email=sera@localhost", "-c", "commit.gpgSign=false")
 
 
 def dockerfile(base: str, folders: Iterable[Path], search: Iterable[str], variables: dict[str, str]) -> str:
     """The text of a Dockerfile: `folders` at their own paths in `base`, `search` first in `PATH`."""
+    kept = list(folders)
     lines = [f"FROM {base}", "USER 0"]
-    for number, folder in enumerate(folders):
+    for number, folder in enumerate(kept):
         lines.append(f'COPY ["{_CONTEXT}/{number}/", "{folder}/"]')
+    if any(folder.is_relative_to(CLOSED_HOME) for folder in kept):
+        lines.append(f'RUN ["chmod", "a+x", "{CLOSED_HOME}"]')
     path = ":".join([*search, "$PATH"])
     lines += [f'ENV PATH="{path}"', *(f'ENV {name}="{_quoted(value)}"' for name, value in variables.items())]
+    lines.append(f'LABEL {HOLDS}="{_quoted(json.dumps([str(folder) for folder in kept]))}"')
     return "\n".join(lines) + "\n"
+
+
+def held_by(image: dict[str, Any]) -> list[str]:
+    """The directories of this machine that an image of ours holds at their own paths."""
+    return json.loads((image["Config"].get("Labels") or {}).get(HOLDS, "[]"))  # type: ignore[no-any-return]
 
 
 def _quoted(value: str) -> str:
@@ -40,23 +54,30 @@ def build_image(
     folders: Iterable[Path],
     search: Iterable[str] = (),
     variables: dict[str, str] | None = None,
+    hidden: Iterable[Path] = (),
 ) -> None:
     """Build the image `name` from `base` and directories of this machine, e.g. the prefix of a prepared
     environment and its interpreter, for engines that cannot mount them.
 
     Every directory lies in the image at the path it has here, and is copied twice: into the
-    build's context, and into the image.
+    build's context, and into the image. Those in `hidden` are empty there. Sandboxes of the image do not
+    mount what it holds.
     """
-    kept = list(folders)
-    with tempfile.TemporaryDirectory(prefix="sera-image-") as place:
-        context = Path(place)
+    kept, empty = list(folders), {str(path) for path in hidden}
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        return names if folder in empty else []
+
+    with leased_folder("image") as context:
         with boundary(SandboxError, f"cannot put the image {name} together", OSError, shutil.Error):
             for number, folder in enumerate(kept):
-                shutil.copytree(folder, context / _CONTEXT / str(number), symlinks=True)
+                shutil.copytree(folder, context / _CONTEXT / str(number), symlinks=True, ignore=left_out)
             text = dockerfile(base, kept, search, variables or {})
             (context / "Dockerfile").write_text(text)
         pull = ("--pull=never",) if engine.kind == "podman" else ()
-        engine.call_now("build", *pull, "--network=none", f"--tag={name}", place, seconds=_BUILD_SECONDS)
+        engine.call_now(
+            "build", *pull, "--network=none", f"--tag={name}", str(context), seconds=_BUILD_SECONDS
+        )
 
 
 def layer_of_image(engine: Engine, image: str, workdir: str, folder: Path) -> Layer:

@@ -15,11 +15,11 @@ import struct
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from sera.errors import SandboxError, boundary
+from sera.leases import leased_folder
 from sera.settings import default_cache
 
 SEEN = "/run/tools"
@@ -41,13 +41,18 @@ class Toolbox(NamedTuple):
     git: list[str]
 
 
+def place_of_toolboxes() -> Path:
+    """The directory that holds them."""
+    return default_cache() / "tools"
+
+
 def make_toolbox() -> Toolbox:
     """The one of this interpreter, git and code; made if it is not there."""
     git = shutil.which("git")
     if git is None:
         raise SandboxError("git is needed on this machine: it takes the patches")
     sources = [Path(os.path.realpath(path)) for path in (sys.executable, git)]
-    folder = default_cache() / "tools" / _hash([*sources, *sorted(_INSIDE.glob("*.py"))])
+    folder = place_of_toolboxes() / _hash([*sources, *sorted(_INSIDE.glob("*.py"))])
     with boundary(SandboxError, "cannot put process 1 together", OSError, subprocess.SubprocessError):
         if not folder.is_dir():
             _make(folder, *sources)
@@ -66,10 +71,10 @@ def _hash(files: list[Path]) -> str:
 def _make(folder: Path, python: Path, git: Path) -> None:
     """Whole or not at all, whoever else makes it at the same time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as place:
-        _fill(Path(place) / "tools", python, git)
+    with leased_folder("tools", folder.parent) as place:
+        _fill(place / "tools", python, git)
         try:
-            (Path(place) / "tools").rename(folder)
+            (place / "tools").rename(folder)
         except OSError:
             if not folder.is_dir():
                 raise

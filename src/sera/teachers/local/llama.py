@@ -12,7 +12,6 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from sera.errors import ModelError
+from sera.leases import leased_folder
 from sera.models import Weights
 from sera.teachers.contract import Teacher
 from sera.teachers.local.config import LocalConfig
@@ -42,8 +42,8 @@ class Options(msgspec.Struct, frozen=True):
 @asynccontextmanager
 async def llama_teacher(weights: Weights, config: LocalConfig) -> AsyncIterator[Teacher]:
     """The model behind a process that lives as long as the block. Raises `ModelError` if it does not load."""
-    with tempfile.TemporaryDirectory(prefix="sera-model-") as folder:
-        key = Path(folder) / "key"
+    with leased_folder("model") as folder:
+        key = folder / "key"
         key.write_text(secrets.token_urlsafe(24), "ascii")
         options = Options(
             path=str(weights.path.resolve()),
@@ -52,7 +52,7 @@ async def llama_teacher(weights: Weights, config: LocalConfig) -> AsyncIterator[
             parallel=config.parallel,
             threads=config.threads or os.cpu_count() or 1,
         )
-        log = Path(folder) / "log"
+        log = folder / "log"
         with log.open("wb") as errors:
             process = subprocess.Popen(  # noqa: ASYNC220  (its output is read in a thread)
                 [sys.executable, "-m", "sera.teachers.local.llama"],

@@ -12,7 +12,7 @@ from random import Random
 
 from sera.errors import ConfigError
 from sera.evaluation.tasks.bugs import calls, conditions, values
-from sera.evaluation.tasks.bugs.base import Operator, Scope, Source
+from sera.evaluation.tasks.bugs.base import Definition, Operator, Scope, Source, first_line
 from sera.records import Record
 
 OPERATORS: dict[str, Operator] = {
@@ -46,7 +46,7 @@ OPERATORS: dict[str, Operator] = {
 }
 
 _BLUNT = ("return-dropped", "condition-negated", "wrong-variable")
-"""Kinds that any test notices, and that can be had almost anywhere: without care they would be most of a set."""
+"""Kinds that any test notices and that can be had almost anywhere: left alone they would be most of a set."""
 
 
 class Bug(Record, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def find_bugs(content: bytes, line: int, seed: int, most: int, operators: Iterab
         random.shuffle(bugs)
         lists.append(bugs)
     random.shuffle(lists)
-    sound = (bug for bug in _in_turns(lists) if _is_sound(content, bug))
+    sound = (bug for bug in _in_turns(lists) if _is_sound(source, function, bug))
     return list(islice(sound, most))
 
 
@@ -99,20 +99,23 @@ def apply_bug(content: bytes, bug: Bug) -> bytes:
     return content[: bug.start] + bug.text.encode() + content[bug.end :]
 
 
-def _is_sound(content: bytes, bug: Bug) -> bool:
-    """Whether something else stands there afterwards, and the file is still one of Python."""
-    if content[bug.start : bug.end] == bug.text.encode():
+def _is_sound(source: Source, function: Definition, bug: Bug) -> bool:
+    """Whether something else stands there afterwards, and the function is still one of Python."""
+    if source.content[bug.start : bug.end] == bug.text.encode():
         return False
+    start, end = source.at(first_line(function)), source.at((function.end_lineno or 0) + 1)
+    content = source.content
+    text = content[start : bug.start] + bug.text.encode() + content[bug.end : end]
     try:
         with warnings.catch_warnings(action="ignore"):
-            ast.parse(apply_bug(content, bug))
+            ast.parse(b"if True:\n" + text if function.col_offset else text)
     except (SyntaxError, ValueError):
         return False
     return True
 
 
 def _in_turns(lists: list[list[Bug]]) -> Iterator[Bug]:
-    """The first of each list, then the second of each; a blunt kind sits out the first turn, unless it is alone."""
+    """The first of each list, then the second of each; blunt kinds sit out the first turn."""
     blunt = [bugs for bugs in lists if bugs and bugs[0].operator in _BLUNT]
     waiting = [bugs for bugs in lists if bugs and bugs not in blunt] or blunt
     late = [bugs for bugs in blunt if bugs not in waiting]

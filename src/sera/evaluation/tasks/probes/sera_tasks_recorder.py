@@ -38,22 +38,22 @@ class Trace:
         if self._monitoring:
             self._monitoring.restart_events()
         else:
-            threading.setprofile(self._profiled)
-            sys.setprofile(self._profiled)
+            threading.settrace(self._called)
+            sys.settrace(self._called)
 
     def end(self) -> None:
         """Look no more."""
         if not self._monitoring:
-            sys.setprofile(None)
-            threading.setprofile(None)
+            sys.settrace(None)
+            threading.settrace(None)
 
     def _started(self, code: Any, _: int) -> Any:
         self._note(code)
         return self._monitoring.DISABLE if self._monitoring else None
 
-    def _profiled(self, frame: Any, event: str, _: Any) -> None:
-        if event == "call":
-            self._note(frame.f_code)
+    def _called(self, frame: Any, _event: str, _: Any) -> None:
+        """Told of calls alone: lines are told to whoever this would return."""
+        self._note(frame.f_code)
 
     def _note(self, code: Any) -> None:
         if code.co_filename.startswith(ROOT):

@@ -1,4 +1,4 @@
-"""Who holds what a sandbox leaves outside of this process: a container, a control group, a folder.
+"""Who holds what lies outside of this process and must not outlive it: containers, control groups, folders.
 
 Each carries a *lease* in its name or label: the process that made it, told apart from a later one of the
 same number by its start, from one before a reboot by the boot, and from one of another container by the
@@ -8,10 +8,14 @@ else may be: what another machine or namespace holds (an engine's socket may be 
 
 import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_FOLDER = "sera-{kind}-{lease}-"
 _FORM = re.compile(r"([0-9a-f]{8})-([0-9]+)-([0-9]+)-([0-9]+)")
 
 
@@ -52,6 +56,24 @@ def read_lease(text: str) -> Lease | None:
     """A lease from its text, or None if it is none: then it is not ours to remove."""
     found = _FORM.fullmatch(text)
     return Lease(found[1], *map(int, found.groups()[1:])) if found else None
+
+
+@contextmanager
+def leased_folder(kind: str, place: Path | None = None) -> Iterator[Path]:
+    """A folder for the time of the block, in `place` or among the temporary ones. `kind`, a word, says in its
+    name what it is for."""
+    prefix = _FOLDER.format(kind=kind, lease=own_lease())
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
+        yield Path(folder)
+
+
+def leftover_folders(*places: Path) -> Iterator[Path]:
+    """Every such folder whose process is gone, among the temporary ones and in `places`."""
+    for place in (Path(tempfile.gettempdir()), *places):
+        for path in place.glob(_FOLDER.format(kind="*", lease="*") + "*"):
+            lease = read_lease(path.name.split("-", 2)[2].rpartition("-")[0])
+            if lease and not lease.held:
+                yield path
 
 
 def _boot() -> str:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sera.sandboxes.leases import Lease, own_lease, read_lease
+from sera.leases import Lease, own_lease, read_lease
 
 
 def test_own_lease_is_held_and_survives_text() -> None:
@@ -17,7 +17,7 @@ def test_own_lease_is_held_and_survives_text() -> None:
 
 
 def test_lease_of_a_process_that_ended() -> None:
-    script = "from sera.sandboxes.leases import own_lease; print(own_lease())"
+    script = "from sera.leases import own_lease; print(own_lease())"
     text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     lease = read_lease(text.strip())
     assert lease is not None

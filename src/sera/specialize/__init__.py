@@ -1,0 +1,1 @@
+"""The whole way as one command: prepare, tasks, generate, dataset, train, evaluate, report. See `docs/specialize.md`."""

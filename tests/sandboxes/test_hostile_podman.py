@@ -1,0 +1,45 @@
+"""The Podman backend against commands that mean harm. Slow, a container for each: `make soak`."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+from engines import IMAGE, EngineAtHand, in_use, podman_engine
+from hostile import Hostile
+from stage import Make
+
+from sera.sandboxes.containers.backend import Containers
+from sera.sandboxes.containers.config import PodmanConfig
+from sera.sandboxes.contract import Layer, Limits
+
+pytestmark = pytest.mark.soak
+
+_FILES = "Podman before 5 cannot limit the number of files; their memory is limited"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EngineAtHand]:
+    with in_use(podman_engine()) as engine:
+        yield engine
+
+
+@pytest.mark.usefixtures("engine")
+class TestHostilePodman(Hostile):
+    not_promised: ClassVar = {
+        "what the kernel tells": "the engine shows /proc/key-users",
+        "control groups": "the engine shows the container's own group, read-only",
+        "standing of process 1": "a command may come to stand level with process 1, never before it",
+        "watches": "inotify instances are counted by user of the machine",
+        "number of files": _FILES,
+        "directories": _FILES,
+    }
+    shown = frozenset({"sys", "/proc/key-users"})
+    limits_watches = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make(cls, engine: EngineAtHand) -> Make:
+        def make(layer: Layer, limits: Limits) -> Containers:
+            return Containers(layer, PodmanConfig(image=IMAGE, limits=limits, program=engine.program))
+
+        return make

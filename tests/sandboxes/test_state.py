@@ -1,0 +1,76 @@
+"""The digest of a whole tree: every file is read once, and again when it may have changed."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sera.sandboxes.inside.state import Known, digest
+from sera.sandboxes.inside.views import Changes
+
+Look = Callable[[], tuple[str, set[str]]]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "tree/folder").mkdir(parents=True)
+    for name in ("one", "two", "folder/three"):
+        (tmp_path / "tree" / name).write_text(name)
+    (tmp_path / "tree/link").symlink_to("one")
+    time.sleep(0.2)
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def look(tree: Path) -> Iterator[Look]:
+    """Looks as a child of process 1 would: the digest, and what was read."""
+    folder, known = os.open(tree.parent, os.O_RDONLY), Known()
+    changes, here = Changes(folder, "tree", whole=True), Path.cwd()
+
+    def look() -> tuple[str, set[str]]:
+        child = Known()
+        child._before = known._before
+        answer = child.look(changes)
+        found = known.learn(answer).decode()
+        assert found == digest(changes), "what was known is what would be read"
+        return found, {Path(path).name for path in json.loads(answer)[1]}
+
+    yield look
+    os.close(folder)
+    os.chdir(here)
+
+
+def test_a_file_is_read_once(tree: Path, look: Look) -> None:
+    first = look()
+    assert first[1] == {"one", "two", "three"}
+    assert look() == (first[0], set())
+    (tree / "two").rename(tree / "folder/two")
+    time.sleep(0.2)
+    moved = look()
+    assert moved[0] != first[0]
+    assert moved[1] == {"two"}
+
+
+def test_size_and_time_may_stay(tree: Path, look: Look) -> None:
+    seen = {look()[0]}
+    for content in ("ONE", "Two", "San"):
+        kept = (tree / "one").stat()
+        (tree / "one").write_text(content)
+        os.utime(tree / "one", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        seen.add(look()[0])
+    (tree / "new").write_text("XYZ")
+    os.utime(tree / "new", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    (tree / "new").replace(tree / "one")
+    seen.add(look()[0])
+    assert len(seen) == 5
+
+
+def test_what_has_just_changed_is_not_believed(tree: Path, look: Look) -> None:
+    look()
+    (tree / "one").write_text("new")
+    assert "one" not in look()[1]
+    time.sleep(0.2)
+    assert "one" in look()[1]

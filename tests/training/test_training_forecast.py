@@ -1,0 +1,125 @@
+"""Forecasts against what is published or was measured, and the recipes that rest on them."""
+
+from pathlib import Path
+
+import pytest
+
+from sera.errors import UsageError
+from sera.settings import load_config
+from sera.training import TrainConfig
+from sera.training.contract import Bytes
+from sera.training.forecast import (
+    Device,
+    accumulation,
+    adapter_parameters,
+    arithmetic,
+    find_device,
+    memory,
+    steps_of,
+)
+from sera.training.recipes import find_recipe, recipe_folder, recipe_names
+from sera.training.student import Shape
+
+QWEN3_8B = Shape(
+    architecture="qwen3", layers=36, hidden=4096, width=12_288, heads=32, kv_heads=8, head_dim=128,
+    vocabulary=151_936, context=40_960, tied=False,
+)  # fmt: skip
+SMOLLM2 = Shape(
+    architecture="llama", layers=30, hidden=576, width=1536, heads=9, kv_heads=3, head_dim=64,
+    vocabulary=49_152, context=8192, tied=True,
+)  # fmt: skip
+PAPERS = ("sera-32b", "sera-8b", "sera-8b-ga")
+
+
+def test_parameters() -> None:
+    assert QWEN3_8B.parameters == pytest.approx(8.19e9, rel=0.001)
+    assert SMOLLM2.parameters == pytest.approx(134.5e6, rel=0.001)
+    # What peft counts for rank 32 on all linear layers.
+    config = load_config(TrainConfig, find_recipe("lora"))
+    assert adapter_parameters(QWEN3_8B, config) == 87_293_952
+
+
+def test_memory_on_a_processor() -> None:
+    """Measured with 1,024 tokens: 5.1 GB for all weights, of which the libraries have about one."""
+    config = load_config(TrainConfig, given={"gradient_checkpointing": False})
+    cost = Bytes(weight=4, gradient=4, optimizer=8, activation=4)
+    needs = memory(SMOLLM2, config, Device("cpu", 24, 1e11, 1), cost, 1024)
+    assert 3.5 < needs.needs_gb < 6
+
+
+def test_checkpointing_and_offload_save_activations() -> None:
+    cost, device = Bytes(weight=2, gradient=4, optimizer=1.5, activation=2), Device("h100", 80, 989e12, 8)
+    kept = [
+        memory(QWEN3_8B, load_config(TrainConfig, given=given), device, cost, 32_768).parts["activations"]
+        for given in (
+            {"gradient_checkpointing": False},
+            {},
+            {"activation_offload": True},
+        )
+    ]
+    assert kept[0] > 10 * kept[1] > 10 * kept[2] > 50
+
+
+def test_hours_of_the_papers_training() -> None:
+    """Six operations a parameter and token, and attention on top, which at 32,768 tokens is no trifle."""
+    plain = arithmetic(QWEN3_8B, [1000], adapter=False)
+    assert plain == pytest.approx(6 * 7.57e9 * 1000, rel=0.02)
+    assert arithmetic(QWEN3_8B, [32_768], adapter=False) > 32.768 * plain * 1.3
+    assert arithmetic(QWEN3_8B, [1000], adapter=True) < 0.7 * plain
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "steps"),
+    [(25_224, 3, (789, 2367)), (33, 3, (2, 6)), (5, 1, (1, 1)), (64, 0.5, (2, 1))],
+)
+def test_steps(rows: int, epochs: float, steps: tuple[int, int]) -> None:
+    assert steps_of(rows, load_config(TrainConfig, given={"epochs": epochs}), 1) == steps
+
+
+def test_a_batch_is_spread_over_devices() -> None:
+    config = TrainConfig()
+    assert accumulation(config, 8) == 4
+    assert steps_of(25_224, config, 8) == (789, 2367)
+    with pytest.raises(UsageError, match="multiple of 5"):
+        accumulation(config, 5)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_load_and_say_how_to_be_used(name: str) -> None:
+    config = load_config(TrainConfig, find_recipe(name))
+    text = (recipe_folder() / f"{name}.toml").read_text("utf-8")
+    assert f"--recipe {name} " in text
+    assert accumulation(config, find_device(config).number)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_recipes_are_the_papers(name: str) -> None:
+    config = load_config(TrainConfig, find_recipe(name))
+    assert (config.epochs, config.rate, config.weight_decay, config.beta1, config.beta2) == (
+        3,
+        1e-5,
+        0.01,
+        0.9,
+        0.95,
+    )
+    assert (config.warmup_steps, config.batch, config.sequence) == (48, 32, 32_768)
+    assert (config.packing, config.precision, config.lora) == (False, "bf16", None)
+    assert config.gradient_checkpointing
+    assert config.activation_offload
+    assert config.axolotl.cut_cross_entropy
+    assert config.zero == (3 if name == "sera-32b" else 1)
+
+
+def test_the_papers_adapter() -> None:
+    for name in ("lora", "qlora"):
+        config = load_config(TrainConfig, find_recipe(name))
+        assert config.lora
+        assert (config.lora.rank, config.lora.alpha, config.rate) == (32, 128, 5e-5)
+        assert config.lora.quantized is (name == "qlora")
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="sera-8b"):
+        find_recipe("sera-9b")
+    (tmp_path / "mine.toml").touch()
+    assert find_recipe(str(tmp_path / "mine.toml")).name == "mine.toml"

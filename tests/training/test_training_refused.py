@@ -1,0 +1,235 @@
+"""Broken inputs: each is refused in one sentence with its cure, before weights are loaded."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from training_support import changed, make_data, tiny_config
+
+from sera.datasets.manifest import sha256
+from sera.errors import ConfigError, SeraError
+from sera.settings import load_config
+from sera.training import Request, TrainConfig, plan_training
+from sera.training.checks import refuse_full_disk, refuse_unfit
+from sera.training.folder import asked_of, opened
+
+Row = dict[str, Any]
+
+
+class Bench:
+    """A request whose dataset and student are copies that may be broken."""
+
+    def __init__(self, asked: Request, place: Path) -> None:
+        self.data = Path(shutil.copytree(asked.dataset, place / "data"))
+        self.student = Path(shutil.copytree(asked.student, place / "student"))
+        self.request = msgspec.structs.replace(asked, dataset=self.data, student=str(self.student))
+
+    def rows(self, change: Callable[[Row], object]) -> None:
+        """Change the second row, and the manifest with it."""
+        lines = (self.data / "train.jsonl").read_text("utf-8").splitlines()
+        row = json.loads(lines[1])
+        change(row)
+        lines[1] = json.dumps(row, ensure_ascii=False)
+        (self.data / "train.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        self.manifest(files={"train.jsonl": sha256(self.data / "train.jsonl")})
+
+    def manifest(self, **changes: Any) -> None:
+        self._change(self.data / "manifest.json", changes)
+
+    def config(self, **changes: Any) -> None:
+        self._change(self.student / "config.json", changes)
+
+    def tokenizer(self, **changes: Any) -> None:
+        self._change(self.student / "tokenizer_config.json", changes)
+
+    def settings(self, **changes: object) -> None:
+        self.request = changed(self.request, **changes)
+
+    def ask(self, **changes: Any) -> None:
+        self.request = msgspec.structs.replace(self.request, **changes)
+
+    @staticmethod
+    def _change(file: Path, changes: Row) -> None:
+        old = json.loads(file.read_text("utf-8"))
+        merged = {
+            k: {**old[k], **v} if isinstance(v, dict) and k == "files" else v for k, v in changes.items()
+        }
+        file.write_text(json.dumps({**old, **merged}), "utf-8")
+
+
+@pytest.fixture
+def bench(asked: Request, tmp_path: Path) -> Bench:
+    return Bench(asked, tmp_path)
+
+
+def train_nothing(row: Row) -> None:
+    for message in row["messages"]:
+        message["train"] = False
+
+
+def drop_call(row: Row) -> None:
+    turn = next(message for message in row["messages"] if "<tool_call>" in message["content"])
+    turn["content"] = turn["content"].partition("<tool_call>")[0].strip()
+
+
+def other_tokenizer(bench: Bench) -> None:
+    """One more token: another file, another hash."""
+    file = bench.student / "tokenizer.json"
+    tokenizer = json.loads(file.read_text("utf-8"))
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": 260, "content": "<more>"})
+    file.write_text(json.dumps(tokenizer), "utf-8")
+
+
+def other_template(bench: Bench) -> None:
+    file = bench.student / "mine.jinja"
+    file.write_text(
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    bench.ask(template=str(file))
+
+
+def bad_gguf(bench: Bench) -> None:
+    """A header with one fact: an architecture that nobody knows."""
+    text = lambda value: len(value).to_bytes(8, "little") + value  # noqa: E731
+    head = b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + (1).to_bytes(8, "little")
+    file = bench.student / "model.gguf"
+    file.write_bytes(head + text(b"general.architecture") + (8).to_bytes(4, "little") + text(b"mamba9"))
+    bench.ask(student=str(file))
+
+
+def torn_gguf(bench: Bench) -> None:
+    file = bench.student / "model.gguf"
+    file.write_bytes(b"GGUF\x03\x00\x00\x00\x01")
+    bench.ask(student=str(file))
+
+
+class Way(NamedTuple):
+    """One way to be refused."""
+
+    said: str
+    change: Callable[[Bench], object]
+
+
+WAYS = {
+    "another template than the dataset's": Way("and this is .*mine.jinja", other_template),
+    "a dataset for an unknown template": Way("neither chatml nor", lambda b: b.manifest(template="0" * 64)),
+    "a row with no token in the loss": Way("nothing_trained", lambda b: b.rows(train_nothing)),
+    "a call that was dropped": Way("does not pass its proofs", lambda b: b.rows(drop_call)),
+    "no padding token": Way("no_pad", lambda b: b.tokenizer(pad_token=None)),
+    "padding is the end of a turn": Way("pad_is_end", lambda b: b.tokenizer(pad_token="<|im_end|>")),
+    "padding that is no token": Way("not in the tokenizer", lambda b: b.tokenizer(pad_token="<nothing>")),
+    "a dataset of another tokenizer": Way("other_tokenizer", other_tokenizer),
+    "rows changed afterwards": Way("checksum", lambda b: (b.data / "train.jsonl").open("a").write("\n")),
+    "rows that are gone": Way("train.jsonl", lambda b: (b.data / "train.jsonl").unlink()),
+    "a folder that is no dataset": Way("no dataset of sera's", lambda b: (b.data / "manifest.json").unlink()),
+    "no such student": Way("there are no weights", lambda b: b.ask(student="nobody")),
+    "no such name on the hub": Way("nobody/nothing", lambda b: b.ask(student="nobody/nothing")),
+    "a student without a tokenizer": Way(
+        "needs its own tokenizer.json", lambda b: (b.student / "tokenizer.json").unlink()
+    ),
+    "a student without a shape": Way("hidden_size", lambda b: b.config(hidden_size=None)),
+    "a GGUF of an unknown architecture": Way("mamba9", bad_gguf),
+    "a GGUF that ends early": Way("damaged", torn_gguf),
+    "rows longer than the student reads": Way(
+        "build the dataset with --max-tokens 512", lambda b: b.config(max_position_embeddings=512)
+    ),
+    "rows longer than the sequence": Way("nothing is cut here", lambda b: b.settings(sequence=700)),
+    "a vocabulary smaller than the tokenizer": Way("is of another model", lambda b: b.config(vocab_size=200)),
+    "a rate that is never reached": Way("never be reached", lambda b: b.settings(warmup_steps=48)),
+    "a batch that does not come out even": Way(
+        "cannot be had from 3 devices", lambda b: b.settings(device={"gpu": "h100", "gpus": 3})
+    ),
+    "a GPU that nobody knows": Way("no facts about the GPU", lambda b: b.settings(device={"gpu": "x9"})),
+    "nothing held out": Way("holds no task", lambda b: b.settings(held_out=1e-9)),
+    "everything held out": Way("none is left", lambda b: b.settings(held_out=0.999999)),
+    "no such trainer": Way("choose trl", lambda b: b.ask(trainer="magic")),
+    "a harness that does not ship": Way("give --harness", lambda b: b.manifest(profile="feed" * 4)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_refused_with_a_reason(bench: Bench, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    way.change(bench)
+    with pytest.raises(SeraError, match=way.said):
+        plan_training(bench.request)
+
+
+NONSENSE = {
+    "learning_rate=-1": ">= 0", "learning_rate=3": "destroys any model", "epochs=0": "> 0", "epochs=-2": "> 0",
+    "batch=0": ">= 1", "beta1=1.0": "< 1.0", "lora.rank=0": ">= 1", "lora.targets=[]": "name the layers",
+    "precision='int2'": "int2", "speed=9": "unknown field", "activation_offload=true": "needs gradient_checkpointing",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pair", "said"), NONSENSE.items())
+def test_settings_without_sense(pair: str, said: str) -> None:
+    pairs = [pair, "gradient_checkpointing=false"] if "offload" in pair else [pair]
+    with pytest.raises(ConfigError, match=said):
+        load_config(TrainConfig, pairs=pairs)
+
+
+def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path, bare_student: Path) -> None:
+    large = Path(shutil.copytree(bare_student, tmp_path / "large"))
+    shape = {
+        "hidden_size": 8192,
+        "intermediate_size": 29568,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+    }
+    config = json.loads((large / "config.json").read_text()) | shape
+    (large / "config.json").write_text(json.dumps(config))
+    request = changed(asked, device={"gpu": "h100"})
+    plan = plan_training(msgspec.structs.replace(request, student=str(large))).plan
+    with pytest.raises(SeraError, match=r"are needed on each h100 .*the recipe lora"):
+        refuse_unfit(plan)
+    with pytest.raises(SeraError, match="larger disk"):
+        refuse_full_disk(tmp_path / "out", msgspec.structs.replace(plan, disk_gb=1e9))
+
+
+def test_a_folder_of_something_else(bench: Bench) -> None:
+    bench.request.out.mkdir()
+    (bench.request.out / "thesis.tex").touch()
+    with pytest.raises(SeraError, match="something other than a training"):
+        plan_training(bench.request)
+
+
+def test_a_folder_of_other_settings_or_of_another_process(bench: Bench) -> None:
+    job, _ = plan_training(bench.request)
+    with opened(bench.request.out, asked_of(job, "trl")):
+        with (
+            pytest.raises(SeraError, match="another process"),
+            opened(bench.request.out, asked_of(job, "trl")),
+        ):
+            pass
+    plan_training(changed(bench.request, save_every=7))  # does not change what is trained
+    with pytest.raises(SeraError, match=r"epochs: 2.0 → 3.0"):
+        plan_training(changed(bench.request, epochs=3.0))
+
+
+def test_another_dataset_in_the_same_folder(bench: Bench, tmp_path: Path) -> None:
+    job, _ = plan_training(bench.request)
+    with opened(bench.request.out, asked_of(job, "trl")):
+        pass
+    bench.ask(dataset=make_data(tmp_path / "more", bench.student, rows=13))
+    with pytest.raises(SeraError, match="dataset: "):
+        plan_training(bench.request)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = TrainConfig()
+    assert (config.epochs, config.rate, config.weight_decay, config.warmup_steps) == (3, 1e-5, 0.01, 48)
+    assert (config.beta1, config.beta2, config.batch, config.sequence, config.packing) == (
+        0.9,
+        0.95,
+        32,
+        32_768,
+        False,
+    )
+    assert tiny_config(**{"lora.rank": 32}).lora
+    assert load_config(TrainConfig, given={"lora.alpha": 128}).rate == 5e-5
