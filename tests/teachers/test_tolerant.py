@@ -68,7 +68,7 @@ def test_what_is_overlooked(text: str, repair: set[str]) -> None:
         '{"name": "package", "arguments": {"version": 1}}',
         f"Write it as {CALL} please.",
         "```python\nprint({'name': 'bash'})\n```",
-        '<tool_call>{"name": "bash"}</tool_call>',
+        '{"name": "unknown"}',
         "<tool_call></tool_call>",
         "",
         "<tool_call>" + '{"name":' * 100_000,
@@ -77,6 +77,13 @@ def test_what_is_overlooked(text: str, repair: set[str]) -> None:
 )
 def test_what_is_no_call(text: str) -> None:
     assert find_calls(text, TOOLS) == (text, [])
+
+
+@pytest.mark.parametrize("text", ['{"name": "bash"}', '<tool_call>{"name": "bash"}</tool_call>'])
+def test_a_name_alone_is_a_call_without_arguments(text: str) -> None:
+    _, [found] = find_calls(text, TOOLS)
+    assert (found.name, found.arguments) == ("bash", {})
+    assert "empty" in found.repair
 
 
 def test_several_calls_and_the_text_before_them() -> None:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,7 +18,9 @@ from sera.settings import Config, load_config
 from sera.training.config import TrainConfig
 from sera.training.recipes import find_recipe
 
+C = TypeVar("C", bound=Config)
 Table = dict[str, Any]
+REHEARSAL = "rehearsal"
 _BARE = re.compile(r"(?!(?:true|false|inf|nan)$)[A-Za-z][\w/.-]*")
 """Text that `--set` takes as text without quotes."""
 
@@ -68,18 +71,64 @@ def settle(config: SpecializeConfig) -> Settled:
             "--recipe demo-loop to try it on any machine"
         )
     _fill("prepare", config.prepare, PrepareConfig)
-    recipe = find_recipe(config.recipe) if config.recipe else None
-    with _inside("train"):
-        train = load_config(TrainConfig, recipe, pairs_of(config.train))
     return Settled(
         tasks=_fill("tasks", config.tasks, TasksConfig),
         generate=_fill("generate", config.generate, GenerateConfig),
         dataset=_fill("dataset", config.dataset, DatasetConfig),
-        train=train,
-        evaluate=_fill("evaluate", config.evaluate, EvaluateConfig, _asked(config)),
+        train=_fill(
+            "train", config.train, TrainConfig, file=find_recipe(config.recipe) if config.recipe else None
+        ),
+        evaluate=_fill("evaluate", config.evaluate, EvaluateConfig, given=_asked(config)),
     )
 
 
 def pairs_of(table: Mapping[str, Any], above: str = "") -> list[str]:
     """A table as `key=value` pairs that `--set` reads back to the same values."""
     return list(_pairs(table, above))
+
+
+def _fill(
+    name: str,
+    table: Table,
+    kind: type[C],
+    file: Path | None = None,
+    given: Mapping[str, object] | None = None,
+) -> C:
+    try:
+        return load_config(kind, file, pairs_of(table), given)
+    except ConfigError as problem:
+        raise ConfigError(f"the table {name}: {problem}") from problem
+
+
+def _asked(config: SpecializeConfig) -> dict[str, object]:
+    """The settings that `sera evaluate --model` will add, as far as they decide which others there may be."""
+    model = config.base or config.student
+    if model in SCRIPTED:
+        return {"predictions": model}
+    if model == REHEARSAL:
+        return {"teacher.kind": REHEARSAL}
+    if "://" in model:
+        return {"teacher.kind": "chat", "teacher.base_url": model, "teacher.model": "any"}
+    return {"teacher.kind": "local", "teacher.model": model}
+
+
+def _pairs(table: Mapping[str, Any], above: str) -> Iterator[str]:
+    for key, value in table.items():
+        if isinstance(value, dict) and not any("." in inner for inner in value):
+            yield from _pairs(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}={_written(value)}"
+
+
+def _written(value: object, top: bool = True) -> str:
+    """A value as TOML; text that cannot be taken for anything else without quotes."""
+    match value:
+        case str() if top and _BARE.fullmatch(value):
+            return value
+        case list() | tuple():
+            return f"[{', '.join(_written(one, top=False) for one in value)}]"
+        case dict():
+            pairs = (f"{_written(key, top=False)} = {_written(one, top=False)}" for key, one in value.items())
+            return f"{{ {', '.join(pairs)} }}"
+        case _:
+            return msgspec.json.encode(value).decode()

@@ -12,6 +12,7 @@ what was meant, and says what it was:
     nested          a call whose arguments are the call itself, or tags within tags
     quoted          the arguments are an object written as a string
     renamed         `parameters`, `args` or `input` for `arguments`; `function` or `tool` for `name`
+    empty           a name and nothing else: the tool itself says what is missing, if anything is
     fenced          a Markdown block that holds nothing but a call
     bare            a message that ends in the object of a call, without any mark
 
@@ -198,6 +199,8 @@ def _call(value: Json, repair: frozenset[str], depth: int) -> Found | None:
     arguments_key, arguments = _first(value, _ARGUMENTS)
     if isinstance(name, dict) and depth:
         return _call(name, repair | {"nested"}, depth - 1)
+    if isinstance(name, str) and len(value) == 1:
+        return Found(name, {}, repair | {"empty"})
     if isinstance(arguments, str):
         arguments, _ = _decode(arguments)
         repair |= {"quoted"}

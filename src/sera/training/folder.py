@@ -1,7 +1,7 @@
 """The folder of a training.
 
     train.json        what was asked for, written first
-    tokens/           the rows as the trainer gets them
+    tokens/           the rows as the trainer gets them; removed at the end, as is
     state/            states to go on from; each holds a file `whole` once it is
     metrics.jsonl     a line for each step and each measurement
     checkpoint/       the finished student, put there last

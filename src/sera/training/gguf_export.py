@@ -154,9 +154,8 @@ def _tensors(folder: Path, shape: Shape) -> Iterator[tuple[str, Any]]:
 def _interleaved(values: Any, heads: int) -> Any:
     """Rows in the order in which llama.cpp turns a head's halves."""
     rows = values.shape[0]
-    return (
-        values.reshape(heads, 2, rows // heads // 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
-    )
+    halves = values.reshape(heads, 2, rows // heads // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
 
 
 def _stored(values: Any, kind: str) -> tuple[Any, Any]:
@@ -183,6 +182,6 @@ async def _try(file: Path, student: Student) -> None:
     expected = len(student.encode([text])[0])
     if reply.usage.prompt != expected:
         raise TrainError(
-            f"llama.cpp reads {reply.usage.prompt} tokens where the checkpoint's tokenizer has {expected}: the "
-            f"GGUF would not see what was trained"
+            f"llama.cpp reads {reply.usage.prompt} tokens where the checkpoint's tokenizer has {expected}: "
+            f"the GGUF would not see what was trained"
         )

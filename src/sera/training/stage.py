@@ -1,5 +1,6 @@
 """Training from end to end: look up, prove, forecast, train, finish."""
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from sera.training import checks, forecast
 from sera.training.config import TrainConfig
 from sera.training.contract import Job, Plan, Progress
 from sera.training.finish import Finished, finish, finished_before
-from sera.training.folder import CHECKPOINT, asked_of, opened, refuse_foreign
+from sera.training.folder import CHECKPOINT, STATE, TOKENS, asked_of, opened, refuse_foreign
 from sera.training.rows import split
 from sera.training.student import open_student
 from sera.training.trainers import find_trainer
@@ -80,7 +81,10 @@ def train_student(request: Request, progress: Progress) -> Finished:
             return found
         checks.refuse_full_disk(out, plan)
         weights = trainer.train(job, plan, out, progress)
-        return finish(job, plan, weights, out)
+        finished = finish(job, plan, weights, out)
+        for done in (STATE, TOKENS):
+            shutil.rmtree(out / done, ignore_errors=True)
+        return finished
 
 
 def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:

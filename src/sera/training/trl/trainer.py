@@ -50,6 +50,7 @@ class TrlTrainer:
         if (done / WHOLE).exists():
             return done
         _quiet()
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
         with boundary(UsageError, 'training needs libraries: pip install "sera[train]"', ImportError):
             import torch
             from trl import SFTTrainer
@@ -63,7 +64,7 @@ class TrlTrainer:
         if job.config.packing:
             refuse_leaks(model)
         watch = Watch(Metrics(out, step), progress)
-        with boundary(TrainError, "the trainer refuses its settings", ValueError, ImportError):
+        with boundary(TrainError, "the trainer refuses its settings", ValueError, ImportError, RuntimeError):
             trainer = SFTTrainer(
                 model=model,
                 args=_arguments(job, plan, out / STATE),
