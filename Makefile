@@ -23,7 +23,10 @@ help:
 
 setup: system $(STAMP) $(TOKENIZER) $(SMOLLM2)
 
-# What is missing of the few system packages is installed; see README.md for what each is for.
+# What is missing of the few system packages is installed; see README.md for what each is for. Tests of containers
+# start an engine of their own, which `make setup` and `make demo` do without.
+test: export TESTS := docker
+bench soak: export TESTS := 1
 system:
 	@PYTHON=$(PYTHON) sh scripts/system-packages.sh
 

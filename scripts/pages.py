@@ -11,6 +11,7 @@ import click
 from sera.cli import COMMANDS, cli
 from sera.datasets import DatasetConfig
 from sera.environments import PrepareConfig
+from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.config import TasksConfig
 from sera.generation.job import GenerateConfig
 from sera.settings import knobs
@@ -55,6 +56,7 @@ def configuration_page() -> str:
             section("sera prepare", PrepareConfig),
             section("sera tasks build", TasksConfig),
             section("sera dataset build", DatasetConfig),
+            section("sera evaluate", EvaluateConfig),
             section("sera train", TrainConfig),
         ]
     )

@@ -66,7 +66,7 @@ class TestLittle(unittest.TestCase):
 MORE = "tests/test_more.py"
 PROJECT = {"little.py": SOURCE, "tests/test_little.py": TESTS}
 WHAT = {"add": "solve", "double": "spoil", "first": "loop", "upper": "idle"}
-"""Function → what the actor does when it is told to mend it."""
+"""Function → what the actor does when it is told to mend it: the one that loops looks where it should not."""
 
 
 def prepared(root: Path) -> Environment:
@@ -204,7 +204,7 @@ def _act(what: str, function: str, turn: int) -> Message:
     edit = call("str_replace_editor", command="str_replace", path="/testbed/little.py",
                 old_str=wrong, new_str=right if what == "solve" else "return None")  # fmt: skip
     if what == "loop":
-        return call("bash", command="cat little.py")
+        return call("bash", command="pip show -f little")
     if what == "idle":
         return say("I see.") if turn == 0 else call("submit")
     if turn == 0:

@@ -15,12 +15,15 @@ import pytest
 from made_evaluations import UNSTEADY, Actor, with_tests_of, write_set
 
 from sera.environments import Environment
-from sera.evaluation.behaviour import Turns
+from sera.errors import RunError
+from sera.evaluation.behaviour import Turns, behaviour_of
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.folder import open_evaluation, read_evaluation
 from sera.evaluation.plan import Plan, plan_evaluation
 from sera.evaluation.results import Results, write_results
 from sera.evaluation.trials import Trials
+from sera.harness import load_profile
+from sera.records import End, Finding, Rollout, Severity, Stage
 from sera.settings import load_config
 
 SERA = Path(sys.executable).parent / "sera"
@@ -85,6 +88,7 @@ def test_behaviour_counts_every_turn(ran: Ran) -> None:
     assert behaviour.turns == Turns(strict=26, repaired=4, unusable=2)
     assert behaviour.ends == {"step_limit": 2, "submitted": 6}
     assert (behaviour.empty_share, behaviour.cheating, behaviour.steps) == (0.5, 0, 4.0)
+    assert behaviour.findings == {"attempt: package-lookup": 2}
 
 
 def test_forms_of_swe_bench(ran: Ran, little_tasks: Path) -> None:
@@ -121,6 +125,32 @@ def test_nothing_is_done_twice(ran: Ran, little_tasks: Path, tmp_path: Path) -> 
     assert ends(out) == ends(ran[0])
     assert first.asked + second.asked == 32
     assert whole.rate == ran[1].rate
+
+
+def test_one_writer(little_tasks: Path, tmp_path: Path) -> None:
+    plan = planned(little_tasks)
+    with open_evaluation(tmp_path / "out", plan.manifest, plan.profile):
+        with pytest.raises(RunError, match="another process is working on"):
+            with open_evaluation(tmp_path / "out", plan.manifest, plan.profile):
+                pass
+
+
+def test_cheating_is_counted_by_rollout() -> None:
+    finding = Finding(kind="installed-copy", severity=Severity.CHEATING, message=2, evidence="cat …")
+    one = Rollout(
+        id="a",
+        task="a",
+        stage=Stage.T2,
+        attempt=0,
+        end=End.SUBMITTED,
+        messages=(),
+        patch="x",
+        findings=(finding,),
+    )
+    clean = msgspec.structs.replace(one, findings=())
+    behaviour = behaviour_of([one, one, clean], load_profile())
+    assert behaviour
+    assert (behaviour.cheating, behaviour.findings) == (2, {"cheating: installed-copy": 2})
 
 
 def test_context_is_bounded_by_the_servers_count(little_tasks: Path, tmp_path: Path) -> None:

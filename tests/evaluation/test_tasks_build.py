@@ -113,6 +113,7 @@ PROJECT = {
     "tests/__init__.py": "",
     "tests/test_cart.py": TESTS.replace('"", " b"', '""'),
     "tests/test_flaky.py": FLAKY,
+    "tests/test_broken.py": "import nothing_of_that_name\n",
 }
 FIXED = {"shop/cart.py": CART, "tests/test_cart.py": TESTS}
 

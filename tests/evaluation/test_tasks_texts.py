@@ -76,6 +76,19 @@ def test_a_text_shows_the_code_up_to_what_failed() -> None:
     assert text == write_issue(TESTS, failure(), "shop", 0)
 
 
+def test_a_long_test_is_cut_and_keeps_what_the_rest_needs() -> None:
+    filler = "".join(f"    assert {n} + LIMIT\n" for n in range(30))
+    source = f"from shop import cart\n\n\ndef test_long():\n    mine = cart.make()\n    other = 1\n{filler}    assert mine\n"
+    failed = Outcome(
+        id="t.py::test_long", outcome="failed", kind="AssertionError", said="AssertionError", line=37
+    )
+    text = write_issue(source, failed, "shop", 0)
+    assert "mine = cart.make()" in text
+    assert "other" not in text.partition("```python")[2]
+    assert "assert 0 +" not in text
+    assert "assert 29 + LIMIT\nassert mine" in text
+
+
 @pytest.mark.parametrize(
     ("kind", "said", "inside", "word"),
     [

@@ -17,6 +17,7 @@ LAYERS = [
     {"agent", "environments"},
     {"generation", "datasets", "analysis"},
     {"engines", "evaluation", "training"},
+    {"specialize"},
     {"cli"},
     {"__main__"},
 ]

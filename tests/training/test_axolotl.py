@@ -24,7 +24,7 @@ from sera.training.recipes import find_recipe
 def settings_of(request: Request, recipe: str) -> dict[str, object]:
     """The configuration of a recipe; warm-up shortened, since the dataset is."""
     config = load_config(TrainConfig, find_recipe(recipe), ["epochs=400"])
-    job, plan = plan_training(msgspec.structs.replace(request, config=config))
+    job, plan = plan_training(msgspec.structs.replace(request, config=config, trainer="axolotl"))
     return axolotl_settings(job, plan)
 
 
@@ -152,7 +152,7 @@ def test_axolotl_takes_the_settings_and_reads_the_rows_as_proven(
     for recipe in ("lora", "qlora", "sera-8b", "sera-32b"):
         pairs = ["epochs=400", "device.gpu='h100'", "axolotl.cut_cross_entropy=false", "held_out=0.2"]
         config = load_config(TrainConfig, find_recipe(recipe), pairs)
-        found = validate_with(msgspec.structs.replace(asked, config=config), python)
+        found = validate_with(msgspec.structs.replace(asked, config=config, trainer="axolotl"), python)
         assert found.rows
         assert found.trained
 

@@ -18,6 +18,7 @@ from sera.training.forecast import (
     steps_of,
 )
 from sera.training.recipes import find_recipe, recipe_folder, recipe_names
+from sera.training.rows import gather
 from sera.training.student import Shape
 
 QWEN3_8B = Shape(
@@ -82,6 +83,14 @@ def test_a_batch_is_spread_over_devices() -> None:
     assert steps_of(25_224, config, 8) == (789, 2367)
     with pytest.raises(UsageError, match="multiple of 5"):
         accumulation(config, 5)
+
+
+def test_packing_wastes_little_and_loses_nothing() -> None:
+    lengths = [(n * 7919) % 900 + 100 for n in range(500)]
+    bins = gather(lengths, 2000)
+    assert sorted(number for numbers in bins for number in numbers) == list(range(500))
+    assert max(sum(lengths[number] for number in numbers) for numbers in bins) <= 2000
+    assert len(bins) <= 1.05 * sum(lengths) / 2000 + 1
 
 
 @pytest.mark.parametrize("name", recipe_names())

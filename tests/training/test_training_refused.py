@@ -142,7 +142,10 @@ WAYS = {
     "a vocabulary smaller than the tokenizer": Way("is of another model", lambda b: b.config(vocab_size=200)),
     "a rate that is never reached": Way("never be reached", lambda b: b.settings(warmup_steps=48)),
     "a batch that does not come out even": Way(
-        "cannot be had from 3 devices", lambda b: b.settings(device={"gpu": "h100", "gpus": 3})
+        "cannot be had from 1 devices with 3", lambda b: b.settings(micro_batch=3)
+    ),
+    "more devices than the trainer uses": Way(
+        "take --trainer axolotl", lambda b: b.settings(device={"gpu": "h100", "gpus": 2})
     ),
     "a GPU that nobody knows": Way("no facts about the GPU", lambda b: b.settings(device={"gpu": "x9"})),
     "nothing held out": Way("holds no task", lambda b: b.settings(held_out=1e-9)),

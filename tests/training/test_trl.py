@@ -114,6 +114,7 @@ def test_an_adapter_is_merged_and_runs_in_llama(request_: Request) -> None:
     assert told.losses[-1] < told.losses[0]
     assert not [name for name in weight_names(request.out / "checkpoint") if "lora" in name]
     assert export_gguf(request.out, "f16").is_file()
+    assert train_student(request, Told()) == read_finished(request.out / "checkpoint")
 
 
 def test_packed_rows_train_the_same_tokens(request_: Request, tmp_path: Path, bare_student: Path) -> None:

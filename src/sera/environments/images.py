@@ -10,7 +10,7 @@ from sera.sandboxes.containers.images import build_image
 
 
 def image_of(environment: Environment, engine: Engine, name: str, base: str) -> None:
-    """Build the image `name` from `base`, with the environment and its interpreter at the paths they have here.
+    """Build the image `name` from `base`, with the environment and its interpreter at their paths here.
 
     The repository is not in it: sandboxes copy their tree. Raises `PrepareError` if the interpreter does not
     run there, as one of this machine's system does not in another.

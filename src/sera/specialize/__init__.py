@@ -1,1 +1,1 @@
-"""The whole way as one command: prepare, tasks, generate, dataset, train, evaluate, report. See `docs/specialize.md`."""
+"""The whole way as one command, from a repository to a trained student: see `docs/specialize.md`."""

@@ -39,17 +39,17 @@ class SpecializeConfig(Config, frozen=True):
     has it, or what else `sera evaluate --model` takes."""
     trained: str = ""
     """The same after it. Empty: the trained student, on this machine."""
-    prepare: Table = {}
+    prepare: Table = msgspec.field(default_factory=dict)
     """Settings of `sera prepare`."""
-    tasks: Table = {}
+    tasks: Table = msgspec.field(default_factory=dict)
     """Settings of `sera tasks build`."""
-    generate: Table = {}
+    generate: Table = msgspec.field(default_factory=dict)
     """Settings of `sera generate`."""
-    dataset: Table = {}
+    dataset: Table = msgspec.field(default_factory=dict)
     """Settings of `sera dataset build`."""
-    train: Table = {}
+    train: Table = msgspec.field(default_factory=dict)
     """Settings of `sera train`."""
-    evaluate: Table = {}
+    evaluate: Table = msgspec.field(default_factory=dict)
     """Settings of `sera evaluate`, before and after alike."""
 
 

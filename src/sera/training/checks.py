@@ -12,7 +12,7 @@ from sera.datasets.rendering import Student
 from sera.errors import DatasetError, TrainError, UsageError, boundary
 from sera.harness.profile import Profile, load_profile
 from sera.training.config import TrainConfig
-from sera.training.contract import Plan
+from sera.training.contract import Plan, Trainer
 from sera.training.student import StudentModel
 
 _SHIPPED = ("sera-1", "sera-1-any")
@@ -59,6 +59,15 @@ def refuse_long(longest: int, student: StudentModel, config: TrainConfig) -> Non
             f"the longest row has {longest:,} tokens, and sequence is {config.sequence:,}: nothing is "
             f"cut here. "
             f"Set sequence={longest}, or build the dataset with --max-tokens {config.sequence}"
+        )
+
+
+def refuse_spread(trainer: Trainer, devices: int) -> None:
+    """Raises `UsageError` if a trainer is asked for more devices than it can use."""
+    if devices > trainer.most_devices:
+        raise UsageError(
+            f"the trainer {trainer.name} uses {trainer.most_devices} device, not {devices}: take --trainer "
+            f"axolotl"
         )
 
 

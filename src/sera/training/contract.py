@@ -118,6 +118,8 @@ class Trainer(Protocol):
     """See the module."""
 
     name: str
+    most_devices: int
+    """That it can train on at once."""
 
     def bytes_of(self, job: Job) -> Bytes:
         """What a parameter costs."""

@@ -50,7 +50,8 @@ class Asked(Record, frozen=True, kw_only=True):
 
 def asked_of(job: Job, trainer: str) -> Asked:
     """The record of a job."""
-    settings = to_tree(job.config)
+    # As it will be read again: lists for tuples.
+    settings = msgspec.json.decode(msgspec.json.encode(to_tree(job.config)), type=dict[str, Any])
     return Asked(
         trainer=trainer,
         dataset=sha256(job.dataset.path / MANIFEST),

@@ -6,8 +6,8 @@ compare with what comes out of a trainer's loader.
 """
 
 import hashlib
-import random
 from array import array
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -96,29 +96,41 @@ def write_rows(job: Job, folder: Path) -> Files:
             if kept and not wanted.held_out:
                 continue
             rows = (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is kept)
-            encoded = encode(rows, job.reading)
-            packed = job.config.packing and not kept
-            write_arrow(path, pack(list(encoded), job.config) if packed else ([row] for row in encoded))
+            write_arrow(path, ([row] for row in encode(rows, job.reading)))
+        if job.config.packing:
+            single = train.rename(folder / "single.arrow")
+            write_arrow(train, _packed(single, job.config))
+            single.unlink()
         (folder / "whole").touch()
     return wanted
 
 
-def pack(rows: list[Encoded], config: TrainConfig) -> Iterator[list[Encoded]]:
-    """Rows gathered into sequences of at most `sequence` tokens: longest first, each where it just fits."""
-    order = sorted(range(len(rows)), key=lambda n: -len(rows[n].ids))
-    bins: list[list[Encoded]] = []
-    room: list[int] = []
-    for number in order:
-        size = len(rows[number].ids)
-        place = next((n for n, left in enumerate(room) if left >= size), None)
-        if place is None:
+def gather(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Numbers of rows that share a sequence of `room` tokens: the longest first, each where it fits best."""
+    bins: list[list[int]] = []
+    left: list[tuple[int, int]] = []
+    for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        size = lengths[number]
+        place = bisect_left(left, (size, -1))
+        if place < len(left):
+            free, chosen = left.pop(place)
+        else:
+            free, chosen = room, len(bins)
             bins.append([])
-            room.append(config.sequence)
-            place = len(bins) - 1
-        bins[place].append(rows[number])
-        room[place] -= size
-    random.Random(config.seed).shuffle(bins)
-    yield from bins
+        bins[chosen].append(number)
+        insort(left, (free - size, chosen))
+    return bins
+
+
+def _packed(rows: Path, config: TrainConfig) -> Iterator[list[Encoded]]:
+    """The rows of a file, gathered into sequences; only one sequence is in memory at a time."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(rows)) as file:
+        table = pa.ipc.open_stream(file).read_all()
+        lengths = [sizes[0] for sizes in table["seq_lengths"].to_pylist()]
+        for numbers in gather(lengths, config.sequence):
+            yield [Encoded(table["input_ids"][n].as_py(), table["labels"][n].as_py()) for n in numbers]
 
 
 def write_arrow(path: Path, groups: Iterable[list[Encoded]]) -> None:

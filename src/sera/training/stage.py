@@ -13,7 +13,7 @@ from sera.training.config import TrainConfig
 from sera.training.contract import Job, Plan, Progress
 from sera.training.finish import Finished, finish, finished_before
 from sera.training.folder import CHECKPOINT, STATE, TOKENS, asked_of, opened, refuse_foreign
-from sera.training.rows import split
+from sera.training.rows import gather, split
 from sera.training.student import open_student
 from sera.training.trainers import find_trainer
 
@@ -49,6 +49,7 @@ def plan_training(request: Request) -> Planned:
     """
     config, trainer = request.config, find_trainer(request.trainer)
     device = forecast.find_device(config)
+    checks.refuse_spread(trainer, device.number)
     forecast.accumulation(config, device.number)
     student = open_student(request.student, request.tokenizer)
     manifest = open_dataset(request.dataset).manifest
@@ -92,7 +93,8 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
     lengths, kept = split(job)
     longest = max(*lengths, *kept, 0)
     checks.refuse_long(longest, job.student, config)
-    epoch, steps = forecast.steps_of(len(lengths), config, device.number)
+    sequences = len(gather(lengths, config.sequence)) if config.packing else len(lengths)
+    epoch, steps = forecast.steps_of(sequences, config, device.number)
     checks.refuse_schedule(config, steps)
     adapter = forecast.adapter_parameters(shape, config) if config.lora else 0
     memory = forecast.memory(shape, config, device, find_trainer(trainer).bytes_of(job), longest)

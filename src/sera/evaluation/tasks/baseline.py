@@ -27,6 +27,8 @@ class Baseline(Record, frozen=True, kw_only=True):
     flaky: tuple[str, ...]
     failing: tuple[str, ...]
     in_time: bool
+    broken: tuple[str, ...] = ()
+    """Test files that cannot be read in as it is."""
 
     def of(self, function: Function) -> tuple[str, ...]:
         """Tests that call a function."""
@@ -88,6 +90,7 @@ def _compared(traced: TestRun, plain: TestRun) -> Baseline:
         flaky=tuple(sorted(unsteady)),
         failing=tuple(sorted(failed))[:_MOST_NAMED],
         in_time=traced.in_time and plain.in_time,
+        broken=tuple(sorted(plain.broken)),
     )
 
 

@@ -46,9 +46,9 @@ class TasksConfig(Config, frozen=True):
     """Kinds of bugs to make. Empty: all."""
     workers: _Number = 0
     """Sandboxes at work at once; 0: one a core."""
-    tests: Count = 200
+    tests: Count = 100
     """Tests of one task at most: those that call the function, then others of their files."""
-    test_seconds: Seconds = 20.0
+    test_seconds: Seconds = 10.0
     """Time that the tests of one task may take together when they pass."""
     mutant_seconds: Seconds = 120.0
     """Time for one run of a task's tests; one that takes longer is no task."""

@@ -177,7 +177,7 @@ async def _established(
         return "its tests fail before and after"
     if not failing:
         return "its tests pass before and after"
-    if len(failing) + len(passing) > 10 * config.tests:
+    if len(failing) + len(passing) > 20 * config.tests:
         return "has too many tests"
     seconds = sum(after.outcomes[name].seconds for name in good)
     text = _text(local, before, failing, instance, config)

@@ -96,16 +96,36 @@ def _example(text: str, node: Definition, line: int) -> str:
         return ""
     first = min([body[0].lineno, *(one.lineno for one in getattr(body[0], "decorator_list", []))])
     last = _end(body, line)
-    lines = text.split("\n")[first - 1 : last]
-    if len(lines) > _MOST_LINES:
-        cut = next((one.lineno for one in body if last - one.lineno < _MOST_LINES), last - _MOST_LINES + 1)
-        lines = text.split("\n")[cut - 1 : last]
-    shown = textwrap.dedent("\n".join(lines)).strip("\n")
+    lines = text.split("\n")
+    cut = first if last - first < _MOST_LINES else _cut(body, last)
+    rest = "\n".join(lines[cut - 1 : last])
+    before = _needed([one for one in body if one.lineno < cut], rest)
+    kept = [line for one in before for line in lines[one.lineno - 1 : one.end_lineno]]
+    shown = textwrap.dedent("\n".join([*kept, rest])).strip("\n")
     own = _helpers(text, shown, node)
     used = _words("\n".join([*own, shown]))
     imports = [_only(one, used) for one in _imports(text) if used.intersection(_bound(one))]
     top = "\n".join(map(ast.unparse, imports))
     return "\n\n".join(part for part in (top, *own, shown) if part)
+
+
+def _cut(body: list[ast.stmt], last: int) -> int:
+    """The line from which a long test is shown."""
+    fitting = (one.lineno for one in body if last - one.lineno < _MOST_LINES)
+    return next(fitting, last - _MOST_LINES + 1)
+
+
+def _needed(before: list[ast.stmt], shown: str) -> list[ast.stmt]:
+    """Of the statements left out, those that define what the rest uses."""
+    words, kept = _words(shown), list[ast.stmt]()
+    for one in reversed(before):
+        defines = isinstance(one, ast.Assign | ast.Import | ast.ImportFrom | Definition)
+        names = _stored(one) | set(_bound(one) if isinstance(one, ast.Import | ast.ImportFrom) else ())
+        names |= {one.name} if isinstance(one, Definition) else set()
+        if defines and names & words and (one.end_lineno or 0) - one.lineno < _MOST_HELPER:
+            kept.insert(0, one)
+            words |= _words(ast.unparse(one))
+    return kept
 
 
 def _helpers(text: str, shown: str, test: Definition) -> list[str]:
@@ -176,26 +196,22 @@ def _subject(text: str, node: Definition, line: int) -> str:
         for call in ast.walk(part):
             if isinstance(call, ast.Call):
                 name = ast.unparse(call.func)
-                if name.partition(".")[0] in bound and re.fullmatch(r"[\w.]+", name) and "raises" not in name:
+                if name.partition(".")[0] in bound and re.fullmatch(r"[\w.]+", name):
                     return f"`{name}`"
     return ""
 
 
 def _imports(text: str) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports at the top of a test file, those of test frameworks left out."""
+    """Imports at the top of a test file, but those by a place relative to it."""
     for node in ast.parse(text).body:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module not in ("unittest", "__future__")
-            and not node.level
-        ) or (isinstance(node, ast.Import) and not {"unittest", "pytest"} & {one.name for one in node.names}):
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
             yield node
 
 
 def _of_python(node: ast.Import | ast.ImportFrom) -> bool:
-    """Whether an import is of the standard library: a text is about the project."""
+    """Whether an import is of the standard library or a test framework: a text is about the project."""
     name = node.names[0].name if isinstance(node, ast.Import) else node.module or ""
-    return name.partition(".")[0] in sys.stdlib_module_names
+    return name.partition(".")[0] in sys.stdlib_module_names | {"pytest", "hypothesis"}
 
 
 def _only(node: ast.Import | ast.ImportFrom, words: set[str]) -> ast.stmt:

@@ -109,8 +109,8 @@ class Mutants:
         return instance if isinstance(instance, str) else await self._confirmed(instance)
 
     def _against(self, run: TestRun, wanted: list[str]) -> str:
-        if run.broken:
-            return f"does not import: {_last_line(next(iter(run.broken.values())))}"
+        if broken := [said for file, said in run.broken.items() if file not in self._baseline.broken]:
+            return f"does not import: {_last_line(broken[0])}"
         if not run.in_time:
             return "a test does not end"
         failed = run.named("failed")

@@ -27,6 +27,7 @@ class AxolotlTrainer:
     """See the module."""
 
     name = "axolotl"
+    most_devices = 4096
 
     def bytes_of(self, job: Job) -> Bytes:
         """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage

@@ -1,1 +1,1 @@
-"""Training in this process (or under `accelerate launch`), by TRL's trainer on rows that are ours."""
+"""Training in this process, by TRL's trainer on rows that are ours."""

@@ -22,14 +22,16 @@ def refuse_other_rows(trainer: Any, job: Job) -> None:
     import torch
 
     state = torch.get_rng_state()
-    got = set[bytes]()
+    wanted = set(proven(job, held_out=False, most=_LOOKED_AT))
+    missing = set(wanted)
     for batch in trainer.get_train_dataloader():
-        got.update(digest(ids, labels) for ids, labels in _rows(batch))
+        missing.difference_update(digest(ids, labels) for ids, labels in _rows(batch))
+        if not missing:
+            break
     torch.set_rng_state(state)
-    wanted = proven(job, held_out=False, most=_LOOKED_AT)
-    if missing := sum(one not in got for one in wanted):
+    if missing:
         raise TrainError(
-            f"{missing} of {len(wanted)} rows do not reach the trainer as they were proven: its tokens or "
+            f"{len(missing)} of {len(wanted)} rows do not reach the trainer as proven: its tokens or "
             f"labels differ. Remove the folder tokens and begin again; if it stays, this version of "
             f"trl changes rows"
         )

@@ -30,6 +30,7 @@ class TrlTrainer:
     """See the module."""
 
     name = "trl"
+    most_devices = 1
 
     def bytes_of(self, job: Job) -> Bytes:
         """All weights are trained in 32 bits; the frozen ones of an adapter are held in 16, or 4."""
@@ -49,9 +50,9 @@ class TrlTrainer:
         done = out / STATE / "trained"
         if (done / WHOLE).exists():
             return done
-        _quiet()
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
-        with boundary(UsageError, 'training needs libraries: pip install "sera[train]"', ImportError):
+        with boundary(UsageError, 'training needs libraries, pip install "sera[train]"', ImportError):
+            _quiet()
             import torch
             from trl import SFTTrainer
 

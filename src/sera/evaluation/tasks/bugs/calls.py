@@ -12,6 +12,8 @@ _CLEANING = frozenset(
 _COPIES = frozenset(
     {"list", "tuple", "dict", "set", "sorted", "reversed", "deepcopy", "copy", "iter", "frozenset"}
 )
+_TYPED = ("isinstance", "issubclass", "getattr", "hasattr", "setattr")
+"""Whose arguments nobody mixes up without being told at once."""
 _TWINS = {
     "min": "max", "max": "min", "any": "all", "all": "any", "floor": "ceil", "ceil": "floor",
     "startswith": "endswith", "endswith": "startswith", "lstrip": "rstrip", "rstrip": "lstrip",
@@ -26,6 +28,8 @@ def arguments_swapped(scope: Scope) -> Iterator[Change]:
     """Two neighbouring arguments have changed places."""
     for node in scope.of(ast.Call):
         assert isinstance(node, ast.Call)
+        if isinstance(node.func, ast.Name) and node.func.id in _TYPED:
+            continue
         for first, second in zip(node.args, node.args[1:], strict=False):
             a, b = scope.source.text(first), scope.source.text(second)
             if (
