@@ -80,6 +80,8 @@ bench: setup
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/functions.py $(DEMO_SOURCE)
+	$(BIN)/sera generate $(DEMO_SOURCE) --out demo-run/bench --functions 100 --concurrency 4
+	$(BIN)/python benchmarks/datasets.py demo-run/bench
 
 soak: setup
 	$(BIN)/python -m pytest -m soak

@@ -5,7 +5,7 @@
 RUN is a finished run. With `--peer`, an interpreter that has transformers, its tokenising message by message
 is the baseline. Every part runs in a process of its own, with one thread of the tokenizer unless it says
 otherwise; the parts take turns, and the best of the rounds counts. All do equal work on all conversations of
-the run, and parts that tokenise must count the same tokens.
+the run, or all that become rows, and must count the same tokens.
 """
 
 import argparse
@@ -28,10 +28,11 @@ from sera.datasets.tokens import read_tokenizer
 from sera.formats import find_format
 
 OURS = (
+    "batches of 256, in the calling thread",
     "batches of 256",
-    "the same with its memory",
+    "the same with the memory",
     "build",
-    "build, threads",
+    "build, the tokenizer's threads",
     "build, 2 processes",
     "check",
 )
@@ -100,7 +101,7 @@ def check(given: Given) -> Callable[[], int]:
     return lambda: check_dataset(given.folder / "data", names, workers=1).tokens
 
 
-PARTS = dict(zip(OURS, (batches, remembered, build, build, build_in_two, check), strict=True))
+PARTS = dict(zip(OURS, (batches, batches, remembered, build, build, build_in_two, check), strict=True))
 
 
 def cpu() -> float:
@@ -127,7 +128,11 @@ def start(part: str, folder: Path, options: argparse.Namespace) -> Times:
     else:
         command = [sys.executable, __file__, options.run, "--tokenizer", options.tokenizer]
         command += ["--part", part, "--folder", folder]
-    environment = os.environ | {"TOKENIZERS_PARALLELISM": str(part == "build, threads").lower()}
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "1"}
+    if part in (*THEIRS, OURS[0]):
+        environment["TOKENIZERS_PARALLELISM"] = "false"
+    elif part.endswith("threads"):
+        del environment["RAYON_NUM_THREADS"]
     done = subprocess.run(
         list(map(str, command)), check=True, capture_output=True, text=True, env=environment
     )
@@ -153,9 +158,10 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         for part in parts:
             found[part].append(start(part, folder, options))
-    counts = {tokens for times in found.values() for _, _, tokens in times}
-    assert len(counts) == 1, f"the parts count different tokens: {found}"
-    print(f"{len(texts):,} turns, {size:.1f} MB, {distinct:.1f} MB of it different, {counts.pop():,} tokens")
+    counts = {part: {tokens for _, _, tokens in times} for part, times in found.items()}
+    for group in (OURS[3:], [part for part in parts if part not in OURS[3:]]):
+        assert len(set.union(*(counts[part] for part in group))) == 1, f"different tokens: {counts}"
+    print(f"{len(texts):,} turns, {size:.1f} MB, {distinct:.1f} MB of it different; tokens: {counts}")
     print("| part | MB/s of a core | MB/s by the clock |\n|---|---|---|")
     for part, times in found.items():
         used, passed = min(one[0] for one in times), min(one[1] for one in times)

@@ -447,7 +447,8 @@ def test_sera_s_rows_have_a_recall_that_is_computed(tmp_path: Path) -> None:
     )
     assert (first.stage, second.stage) == (Stage.T1, Stage.T2)
     assert (first.task, first.index) == (second.task, second.index)
-    assert first.agreement is None
+    assert first.agreement == second.agreement
+    assert first.unknown == second.unknown
     assert second.agreement == compare(patch("m0", 4), patch("m0", 3))
     assert second.agreement.recall == 3 / 4
     assert second.messages[:3] == READ[:3]

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,18 @@ def sera(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, engine: EngineAtHand) -> Path:
-    """A project, and an index of wheels in the environment."""
+def project(tmp_path_factory: pytest.TempPathFactory, engine: EngineAtHand) -> Iterator[Path]:
+    """A project, an index of wheels, and a cache where containers have nothing of their own."""
     place = tmp_path_factory.mktemp("images")
     fill_index(place / "wheels")
-    os.environ |= only(place / "wheels")
-    return write_tree(place / "project", PROJECT) or place / "project"
+    write_tree(place / "project", PROJECT)
+    with (
+        tempfile.TemporaryDirectory(dir=Path.home(), prefix=".sera-test-") as cache,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**only(place / "wheels"), "SERA_CACHE": cache}.items():
+            patch.setenv(name, value)
+        yield place / "project"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,7 @@ def check(environment: Environment, **settings: Any) -> None:
         config = environment.sandbox(DockerConfig(**settings))
         async with Containers(environment.layer, config) as backend, backend.sandbox() as box:
             told = await box.run("python -c 'import sys, tinycalc; print(sys.prefix, tinycalc.__file__)'", 20)
+            assert told.exit_code == 0, told.output
             assert told.output.split() == [str(environment.prefix), f"{box.workdir}/src/tinycalc/__init__.py"]
             tests = await box.run(" ".join(environment.plan.test_command), 60)
             assert "Ran 4 tests" in tests.output
@@ -86,6 +93,16 @@ def test_packages_of_other_environments_are_not_in_it(engine: EngineAtHand, envi
     for path in hidden:
         listed = engine.run("run", "--rm", "--network=none", HELD, "find", str(path), "-mindepth", "1")
         assert listed == ""
+
+
+def test_where_it_could_not_be_seen_no_image_is_built(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERA_CACHE", str(tmp_path))
+    command = [sys.executable, "-m", "sera", "prepare", project, "--image", "sera-test:none", "--base", IMAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "would not be seen in a container" in done.stderr
 
 
 def test_a_run_uses_it(environment: Environment, project: Path, tmp_path: Path) -> None:

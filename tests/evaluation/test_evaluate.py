@@ -48,7 +48,7 @@ def work(
         await trials.work()
 
     with open_evaluation(out, plan.manifest, plan.profile) as evaluation:
-        asyncio.run(asyncio.wait_for(main(), 60))
+        asyncio.run(asyncio.wait_for(main(), 120))
         return write_results(plan, evaluation)
 
 
@@ -220,14 +220,14 @@ def test_killed_and_gone_on_with(served: str, ran: Ran, little_tasks: Path, tmp_
     command = [str(SERA), "evaluate", str(little_tasks), "--model", served, "--out", str(out), "--seeds", "2",
                "--concurrency", "3", "--set", "agent.step_limit=5"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    outcomes, deadline = out / "outcomes.jsonl", time.monotonic() + 40
+    outcomes, deadline = out / "outcomes.jsonl", time.monotonic() + 90
     while not (outcomes.exists() and outcomes.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     done = read_evaluation(out).ended()
     assert 0 < len(done) < 8
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     assert ends(out) == ends(ran[0])
     both = [

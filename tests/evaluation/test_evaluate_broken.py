@@ -14,6 +14,7 @@ from sera.cli import cli
 from sera.environments import Environment
 from sera.errors import ConfigError, ModelError, RunError, SeraError, TasksError, TeacherUnusable, UsageError
 from sera.evaluation.asking import asked_as, saved_with
+from sera.evaluation.checkpoints import read_checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.record import Instance
 from sera.harness import load_profile
@@ -159,6 +160,9 @@ def test_profiles_of_checkpoints(evaluate: Evaluate, tmp_path: Path) -> None:
     teacher = asked_as(asked, saved_with(asked)).teacher
     assert isinstance(teacher, LocalConfig)
     assert teacher.format == "hermes"
+    (checkpoint.parent / "student.gguf").write_bytes(b"GGUF")
+    assert read_checkpoint(str(checkpoint.parent / "student.gguf")) == saved_with(asked)
+    assert read_checkpoint(str(checkpoint.parent / "no.gguf")) is None
     (checkpoint / "chat_template.jinja").write_text("changed")
     refused(lambda: evaluate(*mine), ModelError, "another template")
 

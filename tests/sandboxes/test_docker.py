@@ -1,7 +1,8 @@
 """The Docker backend: the conformance suite in containers of an engine that this module starts.
 
 Process 1 is the one of the namespace backend, which passes every case in `make test`; a container for each takes
-long. So `make test` runs the first case of each test here, and `make soak` all.
+long. So `make test` runs the first case of each test here, and what becomes of containers when something goes
+wrong; `make soak` all cases, and what images may hold.
 """
 
 import asyncio
@@ -76,6 +77,7 @@ def _is_soon(condition: Callable[[], bool]) -> bool:
     return True
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("engine")
 def test_files_are_copied_where_they_cannot_be_mounted(tmp_path: Path) -> None:
     async def body(box: Sandbox) -> None:
@@ -86,6 +88,7 @@ def test_files_are_copied_where_they_cannot_be_mounted(tmp_path: Path) -> None:
     _play(make_layer(tmp_path / "tree"), body, transfer="copy")
 
 
+@pytest.mark.soak
 def test_an_image_that_holds_the_tree(engine: EngineAtHand, tmp_path: Path) -> None:
     layer = make_layer(tmp_path / "tree")
     container = engine.run("create", IMAGE, "true").strip()
@@ -116,6 +119,7 @@ def test_an_image_that_holds_the_tree(engine: EngineAtHand, tmp_path: Path) -> N
         _play(other, body, **settings)
 
 
+@pytest.mark.soak
 def test_an_image_is_built_of_folders(engine: EngineAtHand, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/tool").write_text('#!/bin/sh\necho "$SAID"\n')

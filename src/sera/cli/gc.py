@@ -15,7 +15,7 @@ Examples:
 @json_option
 def command(dry_run: bool, as_json: bool) -> None:
     """Remove what sandboxes of killed processes have left on this machine: containers of Docker and
-    Podman, control groups, temporary folders.
+    Podman, control groups, temporary folders, those of local models among them.
 
     Each bears the lease of the process that made it. Only what a process left that is gone for certain is
     removed: nothing that is in use, and nothing that another machine or container may hold. Run it as the

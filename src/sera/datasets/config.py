@@ -77,8 +77,8 @@ class DatasetConfig(Config, frozen=True):
     """What becomes of reasoning: `keep`, `drop`, `only` (the text beside it goes) or `wrap` (the text becomes
     reasoning)."""
     workers: _Count = 0
-    """Processes that render, count and prove; 0: one for each core, if there is enough to do. Does not change the
-    dataset."""
+    """Processes that render, count and prove; 0: one for each core, if there is enough to do. Does not
+    change the dataset."""
 
     def __post_init__(self) -> None:
         known = {*Severity, *kinds()}

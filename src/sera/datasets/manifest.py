@@ -79,7 +79,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     recipe: Mixed | None = None
     """How the recipe was followed, if there was one."""
     tallies: dict[str, int] = msgspec.field(default_factory=dict)
-    """What was counted on the way, over all samples, rejected ones too: name → times."""
+    """What was counted on the way, over all samples of the wanted stages, rejected ones
+    too: name → times."""
     row_tallies: dict[str, int] = msgspec.field(default_factory=dict)
     """The same over the samples that became rows."""
     canaries: tuple[Canary, ...] = ()

@@ -1,12 +1,12 @@
 """What is done with samples and rows beyond selecting them: the places where other parts are hooked in.
 
-    sample ─ prepare… ─► filters ─► turns, lengths, cut ─ check… ─► row
+    stage ─ prepare… ─► filters ─► turns, lengths, cut ─ check… ─► row
 
-`prepare` steps see every sample before anything is judged or rendered, and may change it: what they
-remove from a message is in no turn, no token and no row. `check` steps see every candidate that will be a
-row, rendered and cut, and may refuse the whole dataset by raising `DatasetError`. Both may count things;
-the sums stand in the manifest as `tallies`. Steps run in each worker process: they are made there from the
-settings alone, and must depend on nothing but the sample.
+`prepare` steps see every sample of a wanted stage before anything else is judged or rendered, and may
+change it: what they remove from a message is in no turn, no token and no row. `check` steps see every
+candidate that will be a row, rendered and cut, and may refuse the whole dataset by raising `DatasetError`.
+Both may count things; the sums stand in the manifest as `tallies`. Steps run in each worker process: they are
+made there from the settings alone, and must depend on nothing but the sample.
 """
 
 from collections import Counter

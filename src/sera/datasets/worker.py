@@ -30,7 +30,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         try:
             work = work or job.start()
             results = work(msgspec.msgpack.decode(batch, type=list[bytes]))
-            answer = Answer(results=msgspec.Raw(msgspec.msgpack.encode(results)))
+            answer = Answer(results=msgspec.msgpack.encode(results))
         except SeraError as problem:
             answer = Answer(problem=str(problem))
         send(answers, msgspec.msgpack.encode(answer))

@@ -4,8 +4,9 @@ Every process is `python -m sera.datasets.worker`, is told its job once, and the
 time over its pipes. It ends when its input does, so none outlives the process that started it, however
 that ends. What is too little to be worth their start is done here.
 
-Each process tokenises with one thread: what goes on around it is Python, so that processes fill the cores
-better than the tokenizer's threads, and both together would be too many.
+Each process has one thread of the tokenizer's: what goes on around it is Python, so that processes fill the
+cores better than many such threads, and both together would be too many. With the library's parallelism
+off it would work in the calling thread, where it takes half as long again (`benchmarks/datasets.py`).
 """
 
 import os
@@ -51,7 +52,7 @@ class Job(Protocol[ResultOut]):
 class Answer(Record, frozen=True):
     """What a process answers: results, or the sentence of an error."""
 
-    results: msgspec.Raw = msgspec.Raw()
+    results: bytes = b""
     problem: str = ""
 
 
@@ -84,7 +85,7 @@ class _Worker:
     """The near end of one process."""
 
     def __init__(self, order: bytes) -> None:
-        environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+        environment = os.environ | {"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sera.datasets.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -165,7 +166,7 @@ def _pool(count: int, order: bytes) -> Iterator[_Pool]:
 def _results(answer: "Future[Answer]") -> bytes:
     if problem := answer.result().problem:
         raise DatasetError(problem)
-    return bytes(answer.result().results)
+    return answer.result().results
 
 
 def send(file: IO[bytes], message: bytes) -> None:

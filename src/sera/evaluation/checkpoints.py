@@ -16,6 +16,8 @@ from sera.errors import ModelError, boundary
 from sera.harness import Profile
 from sera.records import Record
 
+CHECKPOINT = "checkpoint"
+"""What `sera train` calls the folder of every checkpoint."""
 SAVED, WORDS, TEMPLATE = "sera.json", "harness.json", "chat_template.jinja"
 
 
@@ -42,13 +44,13 @@ class Checkpoint(Record, frozen=True):
 
 
 def read_checkpoint(model: str) -> Checkpoint | None:
-    """What is saved with a model, by its folder or a file in it; None for any other model.
+    """What is saved with a model, by its folder, or by the GGUF that was made of it and lies in it or beside
+    it; None for any other model.
 
     Raises `ModelError` if what is saved is damaged or contradicts itself.
     """
-    path = Path(model).expanduser()
-    folder = path if path.is_dir() else path.parent
-    if not path.exists() or not (folder / SAVED).is_file():
+    folder = _folder_of(Path(model).expanduser())
+    if folder is None:
         return None
     where = f"the checkpoint {folder}"
     with boundary(ModelError, f"{where} has a damaged {SAVED}", OSError, msgspec.DecodeError):
@@ -65,6 +67,12 @@ def read_checkpoint(model: str) -> Checkpoint | None:
             f"{where} was trained with another template than its {TEMPLATE}: put the right file back"
         )
     return Checkpoint(saved=saved, profile=profile, digest=_hash_of(folder / SAVED))
+
+
+def _folder_of(model: Path) -> Path | None:
+    """The checkpoint that a model is, or was made of."""
+    places = [model] if model.is_dir() else [model.parent, model.parent / CHECKPOINT]
+    return next((place for place in places if model.exists() and (place / SAVED).is_file()), None)
 
 
 def _hash_of(file: Path) -> str:

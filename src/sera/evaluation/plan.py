@@ -11,7 +11,7 @@ from sera.datasets.exchange.predictions import read_predictions
 from sera.environments import Environment
 from sera.errors import TasksError, UsageError
 from sera.evaluation.asking import asked_as, profile_of, saved_with
-from sera.evaluation.checkpoints import Checkpoint
+from sera.evaluation.checkpoints import CHECKPOINT, Checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.models import SCRIPTED
 from sera.evaluation.record import trial_id
@@ -25,8 +25,8 @@ from sera.runs import Manifest
 from sera.settings import to_tree
 from sera.teachers import LocalConfig, keys_of, make_teacher
 
-_USUAL = "checkpoint"
-"""What `sera train` calls every checkpoint: the folder that it lies in tells more."""
+_USUAL = (CHECKPOINT, "student")
+"""What `sera train` calls every checkpoint and every GGUF: the folder that they lie in tells more."""
 
 
 class Trial(Record, frozen=True):
@@ -167,6 +167,6 @@ def _model(config: EvaluateConfig) -> tuple[str, dict[str, object]]:
         return file.stem, {"kind": "predictions", "content": content_id(file.read_text("utf-8"))}
     settings = make_teacher(config.teacher).settings
     name = str(settings.get("model", settings["kind"]))
-    if name == _USUAL and isinstance(config.teacher, LocalConfig):
+    if name in _USUAL and isinstance(config.teacher, LocalConfig):
         name = f"{Path(config.teacher.model).resolve().parent.name}/{name}"
     return name, settings

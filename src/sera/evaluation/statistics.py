@@ -82,14 +82,13 @@ def _range(interval: Interval) -> str:
 
 def rate_of(outcomes: Outcomes, seed: int = 0) -> Rate:
     """The resolve rate of one model. Raises `ValueError` without a task, or with unequal numbers of seeds."""
-    seeds = _seeds(outcomes)
+    by_seed = _by_seed(outcomes)
     rows = [outcomes[task] for task in sorted(outcomes)]
-    by_seed = [100 * fmean(row[n] for row in rows) for n in range(seeds)]
     return Rate(
         tasks=len(rows),
-        seeds=seeds,
+        seeds=len(by_seed),
         mean=fmean(by_seed),
-        deviation=stdev(by_seed) if seeds > 1 else None,
+        deviation=_deviation(outcomes),
         interval=_bootstrap([100 * fmean(row) for row in rows], seed),
     )
 
@@ -101,7 +100,7 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     """
     tasks = sorted(first.keys() & second.keys())
     one, two = ({task: side[task] for task in tasks} for side in (first, second))
-    deviations = [rate.deviation for rate in (rate_of(one), rate_of(two)) if rate.deviation is not None]
+    deviations = [value for value in (_deviation(one), _deviation(two)) if value is not None]
     noise = math.sqrt(fmean(value**2 for value in deviations)) if deviations else 0.0
     differences = [100 * (fmean(two[task]) - fmean(one[task])) for task in tasks]
     won = sum(_majority(two[task]) and not _majority(one[task]) for task in tasks)
@@ -124,11 +123,17 @@ def mcnemar(won: int, lost: int) -> float:
     return float(min(1.0, 2 * tail))
 
 
-def _seeds(outcomes: Outcomes) -> int:
+def _by_seed(outcomes: Outcomes) -> list[float]:
+    """The rate of each seed, in percent."""
     lengths = {len(row) for row in outcomes.values()}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"every task needs the same seeds, at least one: {sorted(lengths) or 'no task'}")
-    return lengths.pop()
+    return [100 * fmean(column) for column in zip(*outcomes.values(), strict=True)]
+
+
+def _deviation(outcomes: Outcomes) -> float | None:
+    rates = _by_seed(outcomes)
+    return stdev(rates) if len(rates) > 1 else None
 
 
 def _majority(row: Sequence[bool]) -> bool:

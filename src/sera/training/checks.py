@@ -94,6 +94,7 @@ def refuse_unfit(plan: Plan) -> None:
 
 
 _CURES = {
+    "libraries": "Free some memory",
     "weights": "Take more GPUs with zero=3 (Axolotl), or QLoRA: the recipe qlora",
     "gradients": "Train an adapter: the recipe lora",
     "optimizer": "Train an adapter (the recipe lora), or spread it with zero=1 or 3 over more GPUs (Axolotl)",

@@ -30,6 +30,8 @@ _GB = 1e9
 _TILE = 8_192
 """Positions whose logits are there at once."""
 _LOGIT_BYTES = 12.0
+_LIBRARIES = 1.0e9
+"""What the libraries themselves take, on a processor as on a GPU."""
 _ALIVE = 1.5
 _CPU = 0.05e12
 
@@ -115,6 +117,9 @@ def memory(shape: Shape, config: TrainConfig, device: Device, cost: Bytes, longe
     trained = adapter_parameters(shape, config) if config.lora else shape.parameters
     tokens = config.micro_batch * longest if not config.packing else config.micro_batch * config.sequence
     inner = 6 * shape.hidden + 2 * (shape.heads + shape.kv_heads) * shape.head_dim + 4 * shape.width
+    if config.lora:
+        # An adapter computes in 32 bits, and keeps each layer's input in them.
+        inner += 2 * (5 * shape.hidden + shape.heads * shape.head_dim + shape.width)
     if config.gradient_checkpointing:
         kept = 0 if config.activation_offload else shape.layers * tokens * shape.hidden
         activations = (kept + tokens * inner * _ALIVE) * cost.activation
@@ -122,6 +127,7 @@ def memory(shape: Shape, config: TrainConfig, device: Device, cost: Bytes, longe
         activations = (shape.layers + _ALIVE) * tokens * inner * cost.activation
     gathered = cost.layers_gathered * 2.0 * shape.linear / shape.layers
     parts = {
+        "libraries": _LIBRARIES,
         "weights": shape.parameters * cost.weight + gathered + (trained * 4.0 if config.lora else 0),
         "gradients": trained * cost.gradient,
         "optimizer": trained * cost.optimizer,

@@ -231,7 +231,7 @@ def test_dropped_samples_are_rejected_and_counted(tmp_path: Path, byte_tokenizer
     config = DatasetConfig(tokenizer=byte_tokenizer, workers=1, safety=safety)
     manifest = build_dataset([*bad, *pair(1)], tmp_path / "d", config, [SOURCE])
     assert manifest.counts["t2"].rejected == {"unsafe": 1}
-    assert manifest.tallies["scan/github-token/drop/rows"] == 2
+    assert manifest.tallies["scan/github-token/drop/rows"] == 1
     assert not any(name.startswith("scan/") for name in manifest.row_tallies)
 
 

@@ -29,10 +29,10 @@ _WIDE = 5
 """Columns from which on a table stands alone in its line."""
 
 
-def page(title: str, body: str) -> str:
-    """A whole page; `body` is HTML, `title` is text."""
+def page(title: str, body: str, more_style: str = "") -> str:
+    """A whole page; `body` is HTML, `title` is text, `more_style` are rules after the common ones."""
     style = (files("sera.datasets.look") / "style.css").read_text("utf-8")
-    return _PAGE.format(title=text(title), style=style, body=body)
+    return _PAGE.format(title=text(title), style=style + more_style, body=body)
 
 
 def text(value: object) -> str:
@@ -44,6 +44,12 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
     """Labelled values."""
     cells = "".join(f"<div><dt>{text(label)}</dt><dd>{text(value)}</dd></div>" for label, value in pairs)
     return f'<dl class="facts">{cells}</dl>'
+
+
+def figure(caption: str, svg: str) -> str:
+    """A figure of ours with its caption, which is also what is read out in its place."""
+    marked = svg.replace("<svg ", f'<svg role="img" aria-label="{text(caption)}" ', 1)
+    return f'<figure>{marked}<figcaption class="quiet">{text(caption)}</figcaption></figure>'
 
 
 def table(

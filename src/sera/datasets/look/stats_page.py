@@ -41,7 +41,7 @@ def stats_page(
 ) -> str:
     """The page; `plots` are captions and SVG markup of ours."""
     title = f"{name}: figures"
-    figures = "\n".join(_figure(caption, svg) for caption, svg in plots)
+    figures = "\n".join(html.figure(caption, svg) for caption, svg in plots)
     listed = "\n".join(html.table(t.title, t.head, t.rows, t.numbers) for t in found)
     body = [
         f"<h1>{html.text(title)}</h1>",
@@ -51,8 +51,3 @@ def stats_page(
         f'<div class="grid">{listed}</div>',
     ]
     return html.page(title, "\n".join(body))
-
-
-def _figure(caption: str, svg: str) -> str:
-    marked = svg.replace("<svg ", f'<svg role="img" aria-label="{html.text(caption)}" ', 1)
-    return f'<figure>{marked}<figcaption class="quiet">{html.text(caption)}</figcaption></figure>'

@@ -116,7 +116,7 @@ class Containers:
         config = self._config
         async with self.sandbox() as box:
             if config.python:
-                tried = await box.execute(["python", "-c", ""], _PYTHON_SECONDS)
+                tried = await box.execute([f"{config.python}/bin/python", "-c", ""], _PYTHON_SECONDS)
                 if tried.exit_code:
                     raise SandboxError(
                         f"{config.python}/bin/python does not run in the image {config.image_name}: "

@@ -12,13 +12,12 @@ from sera.errors import SandboxError, boundary
 from sera.leases import leased_folder, own_lease
 from sera.sandboxes.containers.engine import LEASE, Engine
 from sera.sandboxes.contract import Layer
+from sera.sandboxes.inside.contained import ROOTS_HOME
 
 _BUILD_SECONDS = 3600.0
 _CONTEXT = "files"
 HOLDS = "sera.holds"
 """Label of an image: the directories of the machine that built it which it holds, as JSON."""
-CLOSED_HOME = Path("/root")
-"""What images keep closed to all but their root, though directories of this machine may lie below it."""
 _IDENTITY = ("-c", "user.name=sera", "-c", "user.email=sera@localhost", "-c", "commit.gpgSign=false")
 
 
@@ -28,8 +27,8 @@ def dockerfile(base: str, folders: Iterable[Path], search: Iterable[str], variab
     lines = [f"FROM {base}", "USER 0"]
     for number, folder in enumerate(kept):
         lines.append(f'COPY ["{_CONTEXT}/{number}/", "{folder}/"]')
-    if any(folder.is_relative_to(CLOSED_HOME) for folder in kept):
-        lines.append(f'RUN ["chmod", "a+x", "{CLOSED_HOME}"]')
+    if any(folder.is_relative_to(ROOTS_HOME) for folder in kept):
+        lines.append(f'RUN ["chmod", "a+x", "{ROOTS_HOME}"]')
     path = ":".join([*search, "$PATH"])
     lines += [f'ENV PATH="{path}"', *(f'ENV {name}="{_quoted(value)}"' for name, value in variables.items())]
     lines.append(f'LABEL {HOLDS}="{_quoted(json.dumps([str(folder) for folder in kept]))}"')

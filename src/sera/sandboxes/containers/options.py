@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sera.sandboxes.containers.config import ContainersConfig, PodmanConfig
-from sera.sandboxes.containers.images import CLOSED_HOME
 from sera.sandboxes.containers.toolbox import SEEN, Toolbox
 from sera.sandboxes.contract import Layer, Limits
-from sera.sandboxes.inside.contained import LAYER
+from sera.sandboxes.inside.contained import LAYER, ROOTS_HOME
 from sera.sandboxes.inside.spec import HOME, Spec
 from sera.sandboxes.machine import COMMON_ENVIRONMENT, PATCH_SECONDS
 
@@ -33,6 +32,8 @@ _SHARES = {
     "/dev/shm": (1 / 16, 1 / 64),
 }
 """How the limits on bytes and files are divided; the tree comes first."""
+COVERED = tuple(place for place in _SHARES if place)
+"""Where nothing of an image is seen, whatever its tree."""
 
 
 def order_for(
@@ -132,9 +133,9 @@ def bind_options(config: ContainersConfig, toolbox: Path, tree: Path, shown: lis
     of the image's root, which others may not enter, that home is covered."""
     binds = [(toolbox, SEEN), (tree, LAYER), *((Path(path).resolve(), path) for path in shown)]
     hidden = [path for path in config.hidden if any(path.is_relative_to(top) for top in shown)]
-    closed = config.command_user != 0 and any(Path(path).is_relative_to(CLOSED_HOME) for path in shown)
+    closed = config.command_user != 0 and any(Path(path).is_relative_to(ROOTS_HOME) for path in shown)
     return [
-        *((f"--tmpfs={CLOSED_HOME}:ro,mode=0755,size=64k",) if closed else ()),
+        *((f"--tmpfs={ROOTS_HOME}:rw,size=64k",) if closed else ()),
         *(f"--mount=type=bind,source={source},target={target},readonly" for source, target in binds),
         *(f"--tmpfs={path}:ro,size=4k" for path in hidden if path.is_dir()),
     ]

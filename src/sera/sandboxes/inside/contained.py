@@ -24,6 +24,9 @@ from .views import Changes
 
 KEEPER = 65533
 LAYER = "/run/layer"
+ROOTS_HOME = "/root"
+"""What images keep closed to all but their root, though directories of the host may be mounted below it: the
+engine then covers it with a file system in memory, which takes its mode over."""
 _MESSAGES = os.path.dirname(COMMAND)
 _EXCLUDED = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 _FIRST_OWN = 40  # descriptors of process 1's own, out of the way of those it gives to commands
@@ -73,6 +76,8 @@ def _build(order: Order) -> init.Walls:
         _copy_layer(spec)
     if os.path.isdir(HOME):
         os.chown(HOME, spec.inside_user, spec.inside_user)
+    if os.path.ismount(ROOTS_HOME):
+        os.chmod(ROOTS_HOME, 0o755)
     _isolate()
     _use_up_numbers()
     folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

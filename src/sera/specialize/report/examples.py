@@ -64,12 +64,14 @@ def _kind(title: str, every: Sequence[Instance], most: int, before: Evaluated, a
 
 def _example(task: Instance, before: Evaluated, after: Evaluated) -> str:
     where = f"{task.path}: {task.function}" if task.function else task.path
+    name = task.instance_id
     sides = "\n".join(
-        f"<h4>{name}: {text(_ends(side.outcomes[task.instance_id]))}</h4>\n{diff(side.patch(task.instance_id))}"
-        for name, side in (("Before", before), ("After", after))
+        f"<h4>{when}: {text(_ends(side.outcomes[name]))}</h4>\n{diff(side.patch(name))}"
+        for when, side in (("Before", before), ("After", after))
     )
+    title = f'{text(name)} <span class="quiet">{text(where)}</span>'
     return (
-        f'<details class="row"><summary>{text(task.instance_id)} <span class="quiet">{text(where)}</span></summary>\n'
+        f'<details class="row"><summary>{title}</summary>\n'
         f"<h4>The task</h4>\n<pre>{text(task.problem_statement)}</pre>\n{sides}\n"
         f"<h4>The patch that the task was made with</h4>\n{diff(task.patch)}\n</details>"
     )
@@ -86,7 +88,8 @@ def diff(patch: str) -> str:
         return '<p class="quiet">No change was handed in.</p>'
     lines = patch.rstrip("\n").split("\n")
     cut = f'\n<span class="quiet">[{len(lines) - _LINES:,} more lines]</span>' if len(lines) > _LINES else ""
-    return f'<pre class="diff">{"\n".join(_marked(lines[:_LINES]))}{cut}</pre>'
+    marked = "\n".join(_marked(lines[:_LINES]))
+    return f'<pre class="diff">{marked}{cut}</pre>'
 
 
 def _marked(lines: Iterable[str]) -> Iterator[str]:

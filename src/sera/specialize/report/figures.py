@@ -28,12 +28,20 @@ def draw(found: Findings) -> Iterator[Plot]:
         yield Plot("resolved", f"Tasks resolved, with 95 % of the draws: {_rates(rated)}.", _resolved(rated))
     behaved = [(name, one) for name, one, _ in asked if one.results.behaviour]
     if behaved:
-        yield Plot("calls", f"Answers with a tool call as the protocol wants it: {_shares(behaved)}.", _calls(behaved))
+        yield Plot(
+            "calls",
+            f"Answers with a tool call as the protocol wants it: {_shares(behaved)}.",
+            _calls(behaved),
+        )
     if any(step.loss is not None for step in found.steps):
         yield Plot("loss", _loss_caption(found), _loss(found))
     if found.summary and any(found.summary.recall_histogram):
         mean = found.summary.mean_recall or 0.0
-        yield Plot("recall", f"Pairs of the run by r, {mean:.2f} on average.", _recall(found.summary.recall_histogram))
+        yield Plot(
+            "recall",
+            f"Pairs of the run by r, {mean:.2f} on average.",
+            _recall(found.summary.recall_histogram),
+        )
 
 
 def _rates(rated: Sequence[tuple[str, Evaluated, str]]) -> str:
@@ -67,7 +75,11 @@ def _calls(behaved: Sequence[tuple[str, Evaluated]]) -> "Figure":
         assert one.results.behaviour is not None
         turns = one.results.behaviour.turns
         start, total = 0.0, turns.total or 1
-        parts = ((turns.strict, ACCENT, "strict"), (turns.repaired, QUIET, "repaired"), (turns.unusable, LINE, "unusable"))
+        parts = (
+            (turns.strict, ACCENT, "strict"),
+            (turns.repaired, QUIET, "repaired"),
+            (turns.unusable, LINE, "unusable"),
+        )
         for number, colour, name in parts:
             width = 100 * number / total
             axes.barh(row, width, left=start, color=colour, height=0.55, label=name if row == 0 else None)
@@ -86,7 +98,9 @@ def _rows(axes: "Axes", names: Sequence[str]) -> None:
 
 def _loss_caption(found: Findings) -> str:
     kept = [step.held_out_loss for step in found.steps if step.held_out_loss is not None]
-    told = f" On held-out conversations it goes from {kept[0]:.3f} to {kept[-1]:.3f}." if len(kept) > 1 else ""
+    told = (
+        f" On held-out conversations it goes from {kept[0]:.3f} to {kept[-1]:.3f}." if len(kept) > 1 else ""
+    )
     last = next(step.loss for step in reversed(found.steps) if step.loss is not None)
     return f"Loss by step of the training, {last:.3f} in the last.{told}"
 
@@ -97,9 +111,23 @@ def _loss(found: Findings) -> "Figure":
     figure, axes = new_figure("step", "loss")
     trained = [(step.step, step.loss) for step in found.steps if step.loss is not None]
     kept = [(step.step, step.held_out_loss) for step in found.steps if step.held_out_loss is not None]
-    axes.plot(*zip(*trained, strict=True), color=ACCENT, linewidth=1.4, marker="." if len(trained) < 3 else None, label="training")
+    axes.plot(
+        *zip(*trained, strict=True),
+        color=ACCENT,
+        linewidth=1.4,
+        marker="." if len(trained) < 3 else None,
+        label="training",
+    )
     if kept:
-        axes.plot(*zip(*kept, strict=True), color=INK, linewidth=1, linestyle=(0, (4, 3)), marker="o", markersize=4, label="held out")
+        axes.plot(
+            *zip(*kept, strict=True),
+            color=INK,
+            linewidth=1,
+            linestyle=(0, (4, 3)),
+            marker="o",
+            markersize=4,
+            label="held out",
+        )
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)

@@ -93,7 +93,9 @@ def gather(out: Path, stages: Iterable[Stage]) -> Findings:
 
 def _audited(rollouts: Iterable[_Audited]) -> dict[str, int]:
     found = Counter(
-        name for one in rollouts for name in {f"{finding.severity}: {finding.kind}" for finding in one.findings}
+        name
+        for one in rollouts
+        for name in {f"{finding.severity}: {finding.kind}" for finding in one.findings}
     )
     return dict(sorted(found.items()))
 

@@ -11,12 +11,14 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Dict, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, Dict, List, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
 
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
 LATE = 77
 """Exit code after a test that did not end."""
 _TOOL = 4
+_MOST_CALLS = 100_000
+"""Calls of one test that are looked at before Python 3.12, where each takes time: what comes later comes again."""
 _Place = Tuple[str, int]  # noqa: UP006
 
 
@@ -25,7 +27,8 @@ class Trace:
 
     def __init__(self) -> None:
         self._monitoring = getattr(sys, "monitoring", None)
-        self.seen: Set[_Place] = set()  # noqa: UP006
+        self._left = 0
+        self._seen: Dict[int, Any] = {}  # noqa: UP006  (by identity: to hash a code object takes long)
         if self._monitoring:
             events = self._monitoring.events.PY_START
             self._monitoring.use_tool_id(_TOOL, "sera")
@@ -34,30 +37,34 @@ class Trace:
 
     def begin(self) -> None:
         """Forget what was seen, and look again."""
-        self.seen = set()
+        self._seen.clear()
+        self._left = _MOST_CALLS
         if self._monitoring:
             self._monitoring.restart_events()
         else:
             threading.settrace(self._called)
             sys.settrace(self._called)
 
-    def end(self) -> None:
-        """Look no more."""
+    def end(self) -> List[_Place]:  # noqa: UP006
+        """Look no more; what was seen, sorted."""
         if not self._monitoring:
             sys.settrace(None)
             threading.settrace(None)
+        own = [code for code in list(self._seen.values()) if code.co_filename.startswith(ROOT)]
+        return sorted({(code.co_filename[len(ROOT) :], code.co_firstlineno) for code in own})
 
     def _started(self, code: Any, _: int) -> Any:
-        self._note(code)
+        self._seen[id(code)] = code
         return self._monitoring.DISABLE if self._monitoring else None
 
     def _called(self, frame: Any, _event: str, _: Any) -> None:
         """Told of calls alone: lines are told to whoever this would return."""
-        self._note(frame.f_code)
-
-    def _note(self, code: Any) -> None:
-        if code.co_filename.startswith(ROOT):
-            self.seen.add((code.co_filename[len(ROOT) :], code.co_firstlineno))
+        code = frame.f_code
+        if id(code) not in self._seen:
+            self._seen[id(code)] = code
+        self._left -= 1
+        if self._left < 0:
+            sys.settrace(None)
 
 
 class Recorder:
@@ -116,8 +123,7 @@ class Recorder:
         if self._timer:
             self._timer.cancel()
         if self._trace:
-            self._trace.end()
-            seen = sorted(self._trace.seen)
+            seen = self._trace.end()
             for place in seen:
                 if place not in self._numbers:
                     self._numbers[place] = len(self._numbers)

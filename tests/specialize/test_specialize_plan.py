@@ -1,0 +1,134 @@
+"""The plan: command lines that follow from the settings, refusals, and when a stage is done again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sera.errors import ConfigError, UsageError
+from sera.settings import load_config
+from sera.specialize.config import pairs_of
+from sera.specialize.plan import NAMES, Request, make_plan
+from sera.specialize.run import outlook
+from sera.specialize.stage import Done, Stage, State, differences, state_of
+from sera.training.config import TrainConfig
+
+Asked = Callable[..., Request]
+
+
+def test_every_stage_is_one_command_and_its_place(quick: Asked) -> None:
+    request = quick()
+    stages = make_plan(request)
+    assert tuple(stages) == NAMES
+    assert {stage.out for name, stage in stages.items() if name != "fetch"} == {
+        request.out / name
+        for name in (
+            "environment.json",
+            "tasks",
+            "run",
+            "dataset",
+            "before",
+            "student",
+            "after",
+            "report.html",
+        )
+    }
+    assert stages["tasks"].line.endswith("--set mutants=1 --set history=0 --set test_seconds=10.0")
+    for name in ("generate", "dataset"):
+        words = stages[name].argv
+        assert words[words.index("--held-out") + 1] == str(request.out / "tasks" / "held_out.txt")
+
+
+def test_base_and_checkpoint_are_asked_alike(quick: Asked) -> None:
+    stages = make_plan(quick("base=", "trained=", "gguf=q8_0", "evaluate.context=8192"))
+    before, after = stages["before"].argv, stages["after"].argv
+    assert before[before.index("--model") + 1] == "smollm2-135m-instruct"
+    assert "teacher.format=hermes" in before
+    student = stages["train"].out
+    assert after[after.index("--model") + 1] == str(student / "student.gguf")
+    assert f'profile="{student / "checkpoint"}"' in after
+    shared = {"seeds=1", "check=false", "context=8192"}
+    assert shared <= set(before)
+    assert shared <= set(after)
+
+
+def test_pairs_are_read_back_to_the_same_values() -> None:
+    table = {
+        "learning_rate": 5e-4,
+        "lora": {"rank": 4, "targets": ["q_proj", "v_proj"]},
+        "device": {"gpu": "cpu"},
+        "report": "none",
+        "packing": True,
+    }
+    read = load_config(TrainConfig, pairs=pairs_of(table))
+    assert read == msgspec.convert(table, TrainConfig)
+    odd = {"a": {"x.y": "true", "z": [{"k": '1 = "2"'}]}, "text": "true"}
+    assert pairs_of(odd) == ['a={ "x.y" = "true", "z" = [{ "k" = "1 = \\"2\\"" }] }', 'text="true"']
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("tasks.mutant=3", "the table tasks: .*mutant"),
+        ("prepare.pyton=3", "the table prepare: .*pyton"),
+        ("generate.teacher.temperture=1", "the table generate: .*temperture"),
+        ("dataset.min_recal=1", "the table dataset: .*min_recal"),
+        ("train.lr=1", "the table train: .*lr"),
+        ("evaluate.teacher.modle=x", "the table evaluate: .*modle"),
+        ("evaluation.seeds=3", "evaluation"),
+    ],
+)
+def test_a_key_that_no_stage_has_is_refused(quick: Asked, pair: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_plan(quick(pair))
+
+
+def test_no_student_and_unknown_stages_are_refused(quick: Asked) -> None:
+    with pytest.raises(UsageError, match="--student"):
+        make_plan(quick("student="))
+    with pytest.raises(UsageError, match="no stage 'training'"):
+        make_plan(quick(skip=("training",)))
+    with pytest.raises(UsageError, match="no stage 'end'"):
+        make_plan(quick(until="end"))
+
+
+def test_what_cannot_be_without_a_stage_is_left_out_with_it(quick: Asked) -> None:
+    standing = {one.stage.name: one.state for one in outlook(quick("trained=", skip=("tasks", "dataset")))}
+    assert standing["generate"] == "to do"
+    assert standing["before"] == "left out: nothing of tasks"
+    assert standing["train"] == "left out: nothing of dataset"
+    assert standing["after"].startswith("left out: nothing of")
+    assert "--held-out" not in make_plan(quick(skip=("tasks",)))["generate"].argv
+
+
+def test_a_stage_is_done_again_when_what_it_was_made_of_has_changed(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.touch()
+    stage = Stage(
+        name="generate", why="", amount="", argv=("generate", "--set", "functions=3", "--set", "seed=1"),
+        out=made, results=(made,), fixed={"the repository": "a"}, fresh={"the run": "x"}, grows=("functions=",),
+    )  # fmt: skip
+
+    def done(code: int | None = 0) -> Done:
+        return Done(
+            stage="generate", argv=stage.argv, fixed=stage.fixed, fresh=stage.fresh, key=stage.key,
+            identity=stage.identity, code=code, began=1.0,
+        )  # fmt: skip
+
+    def changed(**fields: object) -> Stage:
+        return msgspec.structs.replace(stage, **fields)
+
+    more = changed(argv=("generate", "--set", "functions=5", "--set", "seed=1"))
+    other = changed(argv=("generate", "--set", "functions=3", "--set", "seed=2"))
+    assert state_of(stage, None) is State.NEW
+    assert state_of(stage, done()) is State.DONE
+    assert state_of(stage, done(code=1)) is State.UNFINISHED
+    assert state_of(stage, done(code=None)) is State.UNFINISHED
+    assert state_of(changed(results=(tmp_path / "gone",)), done()) is State.UNFINISHED
+    assert state_of(more, done()) is State.CHANGED
+    assert state_of(changed(fresh={"the run": "y"}), done()) is State.CHANGED
+    assert state_of(other, done()) is State.ANEW
+    assert state_of(changed(fixed={"the repository": "b"}), done()) is State.ANEW
+    assert differences(other, done()) == ["now seed=2", "no more seed=1"]
+    assert differences(changed(fixed={"the repository": "b"}), done()) == ["the repository"]
