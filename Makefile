@@ -7,15 +7,17 @@ TOKENIZER := .cache/tokenizer/tokenizer.json
 SMOLLM2 := .cache/smollm2/tokenizer.json
 WEIGHTS := .cache/models/smollm2-135m-instruct.gguf
 DEMO_SOURCE := .cache/demo/boltons-26.2.0.tar.gz
+TORCH := 2.13.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 export SERA_TOKENIZER := $(CURDIR)/$(TOKENIZER)
 export SERA_TEST_WEIGHTS := $(CURDIR)/$(WEIGHTS)
 
-.PHONY: help setup system demo test lint house docs bench soak clean
+.PHONY: help setup system demo demo-loop test lint house docs bench soak clean
 help:
 	@echo "make setup   system packages and a virtual environment in $(VENV) with $(BIN)/sera"
 	@echo "make demo    the main job on a real package, in under three minutes"
+	@echo "make demo-loop   the whole way to a trained student and its report, on a processor in 25 minutes"
 	@echo "make test    every test and house check"
 	@echo "make lint    format, lint and types alone        make house   our longest functions and modules"
 	@echo "make docs    write the generated pages           make bench   the figures of benchmarks/README.md"
@@ -61,6 +63,11 @@ demo: setup $(DEMO_SOURCE)
 	$(BIN)/sera status demo-run/run
 	$(BIN)/sera dataset build demo-run/run --out demo-run/dataset --min-recall 0
 	@echo "One pair from prompt to patch:  $(BIN)/sera show demo-run/run 0"
+
+# The libraries of a training are gigabytes: they come with this target alone.
+demo-loop: setup $(DEMO_SOURCE) $(WEIGHTS)
+	$(PIP) install "torch==$(TORCH)" --editable ".[full,train]"
+	SERA_CACHE=.cache $(BIN)/sera specialize $(DEMO_SOURCE) --out demo-run/loop --config demo/loop.toml
 
 test: setup lint
 	$(BIN)/python -m pytest

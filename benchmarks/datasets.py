@@ -161,7 +161,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     counts = {part: {tokens for _, _, tokens in times} for part, times in found.items()}
     for group in (OURS[3:], [part for part in parts if part not in OURS[3:]]):
         assert len(set.union(*(counts[part] for part in group))) == 1, f"different tokens: {counts}"
-    print(f"{len(texts):,} turns, {size:.1f} MB, {distinct:.1f} MB of it different; tokens: {counts}")
+    print(f"{len(texts):,} turns, {size:.1f} MB, {distinct:.1f} MB of it different")
     print("| part | MB/s of a core | MB/s by the clock |\n|---|---|---|")
     for part, times in found.items():
         used, passed = min(one[0] for one in times), min(one[1] for one in times)

@@ -93,6 +93,7 @@ def test_the_folder_is_written_and_its_command_told(asked: Request) -> None:
     folder = request.out / "axolotl"
     launch = (folder / "launch.sh").read_text()
     assert "AXOLOTL_DO_NOT_TRACK=1" in launch
+    assert "\neval_batch_size: 1\n" in (folder / "axolotl.yaml").read_text()
     rows, held_out = (
         [json.loads(line) for line in (folder / name).read_text("utf-8").splitlines()]
         for name in ("train.jsonl", "held_out.jsonl")

@@ -71,9 +71,10 @@ def specialize(request: Request, report: Callable[[], None], told: Told) -> None
     with locked(request.out):
         _refuse_foreign(request.out)
         for name in NAMES:
-            stage = make_plan(request).get(name)
-            if stage and name in request.wanted:
-                _do(request, stage, report, told)
+            if name in request.wanted:
+                stages = make_plan(request)
+                if name in stages:
+                    _do(request, stages, stages[name], report, told)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -84,11 +85,13 @@ def _refuse_foreign(out: Path) -> None:
         raise RunError(f"{out} holds something other than a specialisation: choose another --out")
 
 
-def _do(request: Request, stage: Stage, report: Callable[[], None], told: Told) -> None:
+def _do(
+    request: Request, stages: dict[str, Stage], stage: Stage, report: Callable[[], None], told: Told
+) -> None:
     if stage.name == "report":
         report()
         return
-    if lacking := _lacking(request, stage):
+    if lacking := next((need for need in stage.needs if not stages[need].is_there), ""):
         told(f"{stage.name}: left out, since there is nothing of {lacking}")
         return
     done = read_done(request.out, stage.name)
@@ -104,12 +107,6 @@ def _do(request: Request, stage: Stage, report: Callable[[], None], told: Told) 
         told(f"{stage.name}: goes on, changed ({'; '.join(differences(stage, done))})")
     told(f"{stage.name}: {stage.line}")
     _run(request, stage, done)
-
-
-def _lacking(request: Request, stage: Stage) -> str:
-    """The first stage whose results it needs and that has none; empty if all are there."""
-    stages = make_plan(request)
-    return next((need for need in stage.needs if not stages[need].is_there), "")
 
 
 def _set_aside(out: Path, made: Path) -> str:

@@ -53,7 +53,11 @@ def examples(found: Findings) -> str:
         ("Resolved before and after", tasks.both, _FEW),
         ("Resolved neither before nor after", tasks.neither, _FEW),
     )
-    return "\n".join(_kind(title, every, most, found.before, found.after) for title, every, most in kinds)
+    return "\n".join(
+        _kind(title, every, most, found.before, found.after)
+        for title, every, most in kinds
+        if every or title.startswith(("Won", "Lost"))
+    )
 
 
 def _kind(title: str, every: Sequence[Instance], most: int, before: Evaluated, after: Evaluated) -> str:

@@ -112,7 +112,7 @@ def _data(job: Job) -> Tree:
         "test_datasets": [held_out],
         "eval_strategy": "steps",
         "eval_steps": every or 0.2,
-        "per_device_eval_batch_size": job.config.micro_batch,
+        "eval_batch_size": job.config.micro_batch,
     }
 
 

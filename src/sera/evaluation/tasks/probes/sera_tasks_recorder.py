@@ -18,7 +18,7 @@ LATE = 77
 """Exit code after a test that did not end."""
 _TOOL = 4
 _MOST_CALLS = 100_000
-"""Calls of one test that are looked at before Python 3.12, where each takes time: what comes later comes again."""
+"""Calls of one test that are looked at before Python 3.12, where each takes time."""
 _Place = Tuple[str, int]  # noqa: UP006
 
 
