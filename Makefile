@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+TRAINING := $(VENV)/.training
 TOKENIZER := .cache/tokenizer/tokenizer.json
 SMOLLM2 := .cache/smollm2/tokenizer.json
 WEIGHTS := .cache/models/smollm2-135m-instruct.gguf
@@ -64,12 +65,15 @@ demo: setup $(DEMO_SOURCE)
 	$(BIN)/sera dataset build demo-run/run --out demo-run/dataset --min-recall 0
 	@echo "One pair from prompt to patch:  $(BIN)/sera show demo-run/run 0"
 
-# The libraries of a training are gigabytes: they come with this target alone.
-demo-loop: setup $(DEMO_SOURCE) $(WEIGHTS)
+# The libraries of a training are gigabytes: they come with the two targets that train.
+$(TRAINING): pyproject.toml | $(STAMP)
 	$(PIP) install "torch==$(TORCH)" --editable ".[full,train]"
+	@touch $@
+
+demo-loop: setup $(TRAINING) $(DEMO_SOURCE) $(WEIGHTS)
 	SERA_CACHE=.cache $(BIN)/sera specialize $(DEMO_SOURCE) --out demo-run/loop --config demo/loop.toml
 
-test: setup lint
+test: setup $(TRAINING) lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -90,7 +94,7 @@ bench: setup
 	$(BIN)/sera generate $(DEMO_SOURCE) --out demo-run/bench --functions 100 --concurrency 4
 	$(BIN)/python benchmarks/datasets.py demo-run/bench
 
-soak: setup
+soak: setup $(TRAINING)
 	$(BIN)/python -m pytest -m soak
 
 clean:

@@ -15,6 +15,7 @@ from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.config import TasksConfig
 from sera.generation.job import GenerateConfig
 from sera.settings import knobs
+from sera.specialize.config import SpecializeConfig
 from sera.training import TrainConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -58,6 +59,7 @@ def configuration_page() -> str:
             section("sera dataset build", DatasetConfig),
             section("sera evaluate", EvaluateConfig),
             section("sera train", TrainConfig),
+            section("sera specialize", SpecializeConfig),
         ]
     )
 

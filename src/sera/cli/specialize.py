@@ -9,6 +9,8 @@ import click
 from sera.cli.common import EXIT_INTERRUPTED, FILE, PATH, complain, console, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sera.specialize.plan import Request
 
 
@@ -135,4 +137,22 @@ def _show(request: "Request") -> None:
     for one in standing:
         if not one.state.startswith("left out") and one.state != "done":
             page.print(f"{one.stage.name}: {one.stage.line}", markup=False)
+            if one.stage.name == "generate":
+                _forecast(request, page, going_on=one.state.startswith("goes on"))
     sys.stdout.flush()
+
+
+def _forecast(request: "Request", page: "Console", going_on: bool) -> None:
+    """What a teacher at an endpoint will cost; teachers on this machine cost nothing."""
+    from sera.cli.estimate import forecast_job, print_forecast
+    from sera.generation.job import plan_job
+    from sera.runs import read_run
+    from sera.specialize.config import settle
+    from sera.specialize.plan import Places
+    from sera.teachers import RemoteConfig, price_of
+
+    config, run = settle(request.config).generate, Places(request.out).run
+    if isinstance(config.teacher, RemoteConfig):
+        job = plan_job(request.repo, None, config)
+        begun = read_run(run) if going_on and (run / "run.json").exists() else None
+        print_forecast(page, forecast_job(job, config.functions, begun, price_of(config.teacher)))
