@@ -44,7 +44,11 @@ CART = '''\
 
 
 def price(unit, count=1, rebate=0):
-    """What some things cost."""
+    """What some things cost.
+
+    >>> price(2)
+    2
+    """
     if count <= 0:
         raise ValueError("nothing to sell")
     total = unit * count
@@ -70,11 +74,15 @@ def unused(value):
     return result
 '''
 TESTS = """\
+import doctest
 import unittest
 
 from shop.cart import names, price
 
-CALLS = []
+
+def load_tests(loader, tests, ignored):
+    tests.addTests(doctest.DocTestSuite("shop.cart"))
+    return tests
 
 
 class TestCart(unittest.TestCase):

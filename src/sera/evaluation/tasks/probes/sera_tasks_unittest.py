@@ -3,6 +3,7 @@
 usage: sera_tasks_unittest.py START      tests are named as pytest would: path::Class::method
 """
 
+import doctest
 import sys
 import traceback
 import unittest
@@ -81,10 +82,15 @@ def top_of(folder: Path) -> Path:
     return folder
 
 
+def is_own(test: Any) -> bool:
+    """Whether a test stands in a test file; examples in docstrings stand in what a task is about."""
+    return file_of(test).startswith(ROOT) and not isinstance(test, doctest.DocTestCase)
+
+
 tests = []
 for one in flat(unittest.TestLoader().discover(str(start), "*test*.py", str(top_of(start)))):
     if type(one).__name__ == "_FailedTest":
         RECORDER.broken(str(one), str(getattr(one, "_exception", "")))
-    elif RECORDER.wants(name_of(one)):
+    elif is_own(one) and RECORDER.wants(name_of(one)):
         tests.append(one)
 unittest.TestSuite(tests).run(Telling())
