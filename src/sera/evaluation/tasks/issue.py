@@ -98,6 +98,8 @@ def _example(text: str, node: Definition, line: int) -> str:
     last = _end(body, line)
     lines = text.split("\n")
     cut = first if last - first < _MOST_LINES else _cut(body, last)
+    if last - cut > 2 * _MOST_LINES:
+        return ""
     rest = "\n".join(lines[cut - 1 : last])
     before = _needed([one for one in body if one.lineno < cut], rest)
     kept = [line for one in before for line in lines[one.lineno - 1 : one.end_lineno]]
@@ -110,9 +112,9 @@ def _example(text: str, node: Definition, line: int) -> str:
 
 
 def _cut(body: list[ast.stmt], last: int) -> int:
-    """The line from which a long test is shown."""
-    fitting = (one.lineno for one in body if last - one.lineno < _MOST_LINES)
-    return next(fitting, last - _MOST_LINES + 1)
+    """The line from which a long test is shown: never from the midst of a statement."""
+    starts = [one.lineno for one in body if one.lineno <= last]
+    return next((line for line in starts if last - line < _MOST_LINES), starts[-1])
 
 
 def _needed(before: list[ast.stmt], shown: str) -> list[ast.stmt]:
