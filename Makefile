@@ -92,7 +92,7 @@ bench: setup
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/functions.py $(DEMO_SOURCE)
 	$(BIN)/sera generate $(DEMO_SOURCE) --out demo-run/bench --functions 100 --concurrency 4
-	$(BIN)/python benchmarks/datasets.py demo-run/bench
+	$(BIN)/python benchmarks/tokenising.py demo-run/bench
 
 soak: setup $(TRAINING)
 	$(BIN)/python -m pytest -m soak

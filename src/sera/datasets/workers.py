@@ -6,7 +6,7 @@ that ends. What is too little to be worth their start is done here.
 
 Each process has one thread of the tokenizer's: what goes on around it is Python, so that processes fill the
 cores better than many such threads, and both together would be too many. With the library's parallelism
-off it would work in the calling thread, where it takes half as long again (`benchmarks/datasets.py`).
+off it would work in the calling thread, where it takes half as long again (`benchmarks/tokenising.py`).
 """
 
 import os

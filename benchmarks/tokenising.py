@@ -1,6 +1,6 @@
 """Throughput of a dataset's build, part by part, in MB of conversation for each second of a core.
 
-    python benchmarks/datasets.py RUN [--peer PEER/bin/python] [--tokenizer FILE] [--rounds N]
+    python benchmarks/tokenising.py RUN [--peer PEER/bin/python] [--tokenizer FILE] [--rounds N]
 
 RUN is a finished run. With `--peer`, an interpreter that has transformers, its tokenising message by message
 is the baseline. Every part runs in a process of its own, with one thread of the tokenizer unless it says
