@@ -128,16 +128,21 @@ def _check(layer: Layer, kind: str, count: int, engine: EngineAtHand | None) -> 
     def counts() -> dict[str, int]:
         return _counts(marker, layer.tree, engine)
 
+    _collect()  # what others left here before, or the last count would be smaller than the first
     before, start = counts(), time.monotonic()
     assert asyncio.run(many(layer, config_of(kind), count, marker)) == count
     print(f"{count} sandboxes of {kind}, {AT_ONCE} at once: {time.monotonic() - start:.0f} s")
     assert _soon(lambda: counts() == before), (before, counts())
     _kill_in_the_middle(layer, kind, marker)
     assert _soon(lambda: _processes(marker) == 0)
-    gc = [sys.executable, "-m", "sera", "gc", "--json"]
-    done = subprocess.run(gc, check=True, capture_output=True, text=True)
-    print(f"after SIGKILL, sera gc removed {len(json.loads(done.stdout))}")
+    print(f"after SIGKILL, sera gc removed {_collect()}")
     assert _soon(lambda: counts() == before), (before, counts())
+
+
+def _collect() -> int:
+    """How much `sera gc` removed."""
+    gc = [sys.executable, "-m", "sera", "gc", "--json"]
+    return len(json.loads(subprocess.run(gc, check=True, capture_output=True, text=True).stdout))
 
 
 def _kill_in_the_middle(layer: Layer, kind: str, marker: str) -> None:
