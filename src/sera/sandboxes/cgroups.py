@@ -35,6 +35,8 @@ _PERIOD_US = 100_000
 _SHARES, _WEIGHT = 1024, 100
 """Of the processors: as much as one process outside. Less would make every command wait on a busy machine."""
 _numbers = itertools.count(_HOME + 1)
+_ending: set[Path] = set()
+"""Removed groups of this process that the kernel still counts someone in, from whichever backend."""
 
 
 class Place(NamedTuple):
@@ -57,14 +59,13 @@ class Groups:
         self._bound = _bound(limits) + tree_bytes
         self._room = limits.memory_bytes + 2 * limits.disk_bytes
         self._settings = _settings(limits, self._bound)
-        self._ending: set[Path] = set()
         for parent in set(place.parents.values()):
             for leftover in _leftovers_in(parent):
                 _try_remove(leftover)
 
     def create(self) -> list[Path]:
         """A new group: its directory in each hierarchy. `OSError` if the kernel refuses it."""
-        self._ending = {path for path in self._ending if not _try_remove(path)}
+        _remove_ending()
         name = f"{_PREFIX}{own_lease()}-{next(_numbers)}"
         made: list[Path] = []
         try:
@@ -82,9 +83,9 @@ class Groups:
 
     def remove(self, directories: Iterable[Path]) -> None:
         """Remove a group whose processes are ending; as long as the kernel still counts one, it is tried
-        again with each further call."""
-        self._ending |= set(directories)
-        self._ending = {path for path in self._ending if not _try_remove(path)}
+        again with each further call, that of another backend too: one may be cancelled while it closes."""
+        _ending.update(directories)
+        _remove_ending()
 
     @contextmanager
     def widened(self, group: Collection[Path]) -> Iterator[None]:
@@ -106,7 +107,7 @@ class Groups:
     @property
     def ending(self) -> bool:
         """Whether a removed group is still there."""
-        return bool(self._ending)
+        return bool(_ending)
 
 
 def _bound(limits: Limits) -> int:
@@ -142,6 +143,10 @@ def _set(file: Path, value: str) -> None:
         os.write(descriptor, value.encode())
     finally:
         os.close(descriptor)
+
+
+def _remove_ending() -> None:
+    _ending.difference_update([path for path in tuple(_ending) if _try_remove(path)])
 
 
 def _try_remove(path: Path) -> bool:

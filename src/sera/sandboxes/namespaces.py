@@ -103,6 +103,12 @@ class Namespaces:
         if self._control:
             self._control.close()
             self._control = None
+        try:
+            await self._end_spawner()
+        finally:
+            await self._remove_groups()
+
+    async def _end_spawner(self) -> None:
         if self._spawner:
             spawner, self._spawner = self._spawner, None
             try:
@@ -110,7 +116,6 @@ class Namespaces:
             except subprocess.TimeoutExpired:
                 spawner.kill()
                 spawner.wait()
-        await self._remove_groups()
 
     async def _remove_groups(self) -> None:
         """Wait, not for ever, until the kernel has let go of the last group."""
