@@ -1,5 +1,6 @@
 """A set of tasks, made once."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from sera.environments import Environment
 
 @pytest.fixture(scope="session")
 def little_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache that the environment lies in."""
-    return tmp_path_factory.mktemp("evaluation-cache")
+    """The cache that the environment lies in: in somebody's checkout, whose git must have no say in it."""
+    checkout = tmp_path_factory.mktemp("evaluation-cache")
+    subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+    return checkout / ".cache"
 
 
 @pytest.fixture(scope="session")

@@ -172,8 +172,12 @@ def reading() -> dict[str, str]:
     return env | quiet | settings(_HARMLESS)
 
 
-def writing() -> dict[str, str]:
-    """Environment for our own repositories: nobody's settings but ours, one author, one date."""
+def writing(place: Path) -> dict[str, str]:
+    """Environment for our own repository at `place`: nobody's settings but ours, one author, one date.
+
+    A repository that lies around it, as where the cache is in a checkout, is none of its business: `git apply`
+    in a folder of one leaves out, without a word, what it takes for files elsewhere in it.
+    """
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     who = {
         f"GIT_{role}_{fact}": value
@@ -184,6 +188,7 @@ def writing() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(place.resolve().parent),
         "GIT_OPTIONAL_LOCKS": "0",  # a finished snapshot is shared: looking at it must not write
         "LC_ALL": "C",
     }

@@ -74,7 +74,7 @@ def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
     Only that commit is asked for; where a server does not serve it by that name, as with a short
     hash, all branches and tags are. Returns the repository and the full hash of the commit.
     """
-    run(["init", "--quiet", "--bare", "--template=", str(into)], env=writing(), cwd=into.parent)
+    run(["init", "--quiet", "--bare", "--template=", str(into)], env=writing(into), cwd=into.parent)
     local = Local(into)
     try:
         _transfer(url, into, ["--depth=1", "--no-tags"], revision or "HEAD")

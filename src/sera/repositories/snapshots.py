@@ -141,7 +141,7 @@ def commit_tree(tree: Path) -> tuple[str, str]:
     """Make `tree` a repository of one commit and nothing else; returns the hashes of commit and tree."""
 
     def git(*args: str) -> str:
-        return run(list(args), env=writing(), cwd=tree, seconds=1800).decode().strip()
+        return run(list(args), env=writing(tree), cwd=tree, seconds=1800).decode().strip()
 
     git("init", "--quiet", "--template=", "--initial-branch=main", "--object-format=sha1")
     information = tree / ".git" / "info"
@@ -176,8 +176,8 @@ def _keep(building: Path, final: Path, commit: str) -> Path:
 def _intact(tree: Path, commit: str) -> bool:
     """Whether the cached tree is what its commit says, by sizes and times."""
     try:
-        head = run(["rev-parse", "HEAD"], env=writing(), cwd=tree).decode().strip()
-        status = run(["status", "--porcelain", "-z", "--ignored"], env=writing(), cwd=tree)
+        head = run(["rev-parse", "HEAD"], env=writing(tree), cwd=tree).decode().strip()
+        status = run(["status", "--porcelain", "-z", "--ignored"], env=writing(tree), cwd=tree)
     except (GitFailed, OSError):
         return False
     return head == commit and not status

@@ -99,7 +99,9 @@ def write_archive(environment: Environment, folder: Path) -> None:
     if not file.exists():
         top = f"{environment.name or 'project'}/"
         packed = run(
-            ["archive", "--format=tar", f"--prefix={top}", "HEAD"], env=writing(), cwd=environment.tree
+            ["archive", "--format=tar", f"--prefix={top}", "HEAD"],
+            env=writing(environment.tree),
+            cwd=environment.tree,
         )
         replace(file, gzip.compress(packed, mtime=0))
 
@@ -150,7 +152,7 @@ def _apply(tree: Path, patch: str) -> None:
     beside = tree.with_name("start.patch")
     beside.write_bytes(patch.encode())
     try:
-        run(["apply", "--whitespace=nowarn", str(beside)], env=writing(), cwd=tree)
+        run(["apply", "--whitespace=nowarn", str(beside)], env=writing(tree), cwd=tree)
     except GitFailed as failure:
         raise TasksError(f"a task's patch does not apply to its tree: {failure.stderr}") from None
     for path in paths:
