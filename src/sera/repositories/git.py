@@ -175,8 +175,8 @@ def reading() -> dict[str, str]:
 def writing(place: Path) -> dict[str, str]:
     """Environment for our own repository at `place`: nobody's settings but ours, one author, one date.
 
-    A repository that lies around it, as where the cache is in a checkout, is none of its business: `git apply`
-    in a folder of one leaves out, without a word, what it takes for files elsewhere in it.
+    A repository that lies around it, as where the cache is in a checkout, is none of its business: `git
+    apply` in a folder of one leaves out, without a word, what it takes for files elsewhere in it.
     """
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     who = {
