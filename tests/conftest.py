@@ -1,4 +1,4 @@
-"""What many tests share: a small repository, its snapshot, and sandboxes over it."""
+"""What many tests share: a small repository, its snapshot, sandboxes over it, and a tokenizer of bytes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from sera.repositories import Snapshot, open_snapshot
 from sera.sandboxes import NamespacesConfig, Sandbox, make_backend
+
+settings.register_profile("shared machine", deadline=None)  # what is slow there is not wrong
+settings.load_profile("shared machine")
 
 T = TypeVar("T")
 InSandbox = Callable[[Callable[[Sandbox], Awaitable[T]]], T]
@@ -95,6 +99,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_snapshot(tiny_repo: Path, cache: Path) -> Snapshot:
     """The snapshot of the small package."""
     return open_snapshot(str(tiny_repo), cache=cache)
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a tokenizer with one token for each byte, and one for each mark of the template."""
+    from tokenizers import AddedToken, Tokenizer, decoders
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    vocabulary = {letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("<|im_start|>"), AddedToken("<|im_end|>")])
+    path = str(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json")
+    tokenizer.save(path)
+    return path
 
 
 @pytest.fixture

@@ -305,7 +305,7 @@ def test_an_export_replaces_an_export_and_nothing_else(built: dict[str, Path], t
 def test_unknown_words_are_answered_with_the_known_ones(built: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="jsonl, parquet, hub, axolotl, trl, trl-turns, openai"):
         export_dataset(built["hermes"], tmp_path / "out", "csv")
-    with pytest.raises(DatasetError, match="is no dataset of sera's"):
+    with pytest.raises(DatasetError, match="is no dataset: there is no manifest"):
         export_dataset(tmp_path, tmp_path / "out", "jsonl")
 
 

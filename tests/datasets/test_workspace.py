@@ -99,9 +99,22 @@ def test_settings_of_the_whole_set_go_on(tmp_path: Path, config: DatasetConfig, 
     with pytest.raises(DatasetError, match="too few"):
         build_dataset(samples(), tmp_path / "d", recipe_of(config, "all T1 + 500 T2"), [SOURCE])
     rendered.clear()
+    with pytest.raises(DatasetError, match="too few"):
+        build_dataset(samples(), tmp_path / "d", recipe_of(config, "7 T1 + 400 T2"), [SOURCE])
     short = recipe_of(config, "all T1 + 500 T2", allow_short=True, seed=5)
     assert build_dataset(samples(), tmp_path / "d", short, [SOURCE]).rows == 48
     assert rendered == []
+
+
+def test_a_recipe_of_other_kinds_begins_anew(
+    tmp_path: Path, config: DatasetConfig, rendered: list[str]
+) -> None:
+    with pytest.raises(DatasetError, match="too few"):
+        build_dataset(samples(), tmp_path / "d", recipe_of(config, "500 T1 + 500 T2"), [SOURCE])
+    rendered.clear()
+    made = build_dataset(samples(), tmp_path / "d", recipe_of(config, "all T1 r>=2 + 4 T2"), [SOURCE])
+    assert made.rows == 4
+    assert len(rendered) == 24
 
 
 def recipe_of(config: DatasetConfig, recipe: str, **more: Any) -> DatasetConfig:

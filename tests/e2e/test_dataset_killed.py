@@ -5,11 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
 from test_crash_safety import contents, sandbox_processes
-from tokenizers import AddedToken, Tokenizer, decoders
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
 from user_shell import SERA, Sera, environment
 
 KILLS = 4
@@ -17,25 +13,12 @@ SEED = 77
 PAIRS = 40
 
 
-@pytest.fixture
-def bytes_as_tokens(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tokenizer that is loaded in no time."""
-    vocabulary = {letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken("<|im_start|>"), AddedToken("<|im_end|>")])
-    path = str(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json")
-    tokenizer.save(path)
-    return path
-
-
 def test_kill_a_build_at_random_moments(
-    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, bytes_as_tokens: str
+    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, byte_tokenizer: str
 ) -> None:
     sera("generate", tiny_repo, "--out", tmp_path / "real", "--functions", 4)
     sera("rehearse", "run", tmp_path / "real", tmp_path / "run", "--pairs", PAIRS)
-    arguments = ["dataset", "build", tmp_path / "run", "--tokenizer", bytes_as_tokens, "--workers", 2]
+    arguments = ["dataset", "build", tmp_path / "run", "--tokenizer", byte_tokenizer, "--workers", 2]
     arguments += ["--recipe", "12 T2 r>=0.5 + 20 T1", "--max-tool-tokens", 3_000, "--out"]
     started = time.monotonic()
     sera(*arguments, tmp_path / "whole")

@@ -1,14 +1,18 @@
 """Forecast, pilot and teacher commands, as a user gives them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from user_shell import Sera
 
 from sera.analysis import Outlook, measure
+from sera.records import Message, Replied, Usage
 from sera.runs import read_run
+from sera.runs.ledger import NANO, Line
 from sera.teachers import Price
 
 
@@ -67,6 +71,52 @@ def test_an_estimate_from_the_pilot(sera: Sera, tiny_repo: Path, pilot: str, pil
     calls = figures(told)["model calls"]
     assert 0 < calls["already"] < calls["low"] <= calls["likely"] <= calls["high"]
     assert "bootstrap" in calls["source"]
+
+
+def test_what_was_billed_beyond_the_records_is_in_the_forecast(
+    sera: Sera, tiny_repo: Path, pilot: str, piloted: Path, tmp_path: Path
+) -> None:
+    """Half of what was billed left no record that counts: the tasks to come will take as much."""
+    run, bill = shutil.copytree(piloted, tmp_path / "run"), ["--functions", 50, "--price", "1,0.1,2"]
+    plain = json.loads(sera("estimate", tiny_repo, *bill, "--run", run, "--json").stdout)
+    assert plain["billed"]["settled"]["tokens"] == 0
+    spent = measure(read_run(run), {task.id for task in read_run(run).tasks}).done
+    calls, cached, fresh, output = (
+        round(sum(getattr(one, name) for one in spent)) for name in ("calls", "cached", "fresh", "output")
+    )
+    used = Usage(calls=2 * calls, prompt=2 * (cached + fresh), cached=2 * cached, completion=2 * output)
+    step = Replied(
+        number=0, message=Message(role="assistant"), finish_reason="stop", usage=Usage(calls=7, prompt=90)
+    )
+    (run / "steps" / "under-way.jsonl").write_bytes(msgspec.json.encode(step) + b"\n")
+    with_that = Usage(
+        calls=used.calls + 7, prompt=used.prompt + 90, cached=used.cached, completion=used.completion
+    )
+    lines = (
+        Line(kind="hold", hold=1, nano=2 * NANO, tokens=10**7),
+        Line(kind="settled", hold=1, nano=NANO, tokens=10**6, usage=with_that),
+        Line(kind="hold", hold=2, nano=3 * NANO, tokens=10**7),
+    )
+    (run / "ledger.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    told = json.loads(sera("estimate", tiny_repo, *bill, "--run", run, "--json").stdout)
+    for name in ("cost", "model calls", "output tokens"):
+        for key in ("already", "likely"):
+            assert figures(told)[name][key] == pytest.approx(2 * figures(plain)[name][key])
+    assert told["billed"]["uncertain"]["nano"] == 3 * NANO
+    shown = sera("estimate", tiny_repo, *bill, "--run", run).stdout
+    assert "spent: $1.00 as billed, and at most $3.00 more" in shown
+
+
+def test_a_shorter_plan_is_said(
+    sera: Sera, tiny_repo: Path, pilot: str, piloted: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(piloted, tmp_path / "run")
+    told = sera("generate", tiny_repo, "--out", run, "--functions", 10, "--pilot", 2).stderr
+    assert "had 3 tasks and has 2 from now on" in told
+    assert len(read_run(run).tasks) == 2
+    told = sera("generate", tiny_repo, "--out", run, "--functions", 3).stderr
+    assert "from now on" not in told
+    assert "3 of them done before" in told
 
 
 def test_the_whole_run_goes_on_from_the_pilot(

@@ -1,6 +1,7 @@
 """The main job from a repository to a dataset, by the command line, and what a newcomer gets wrong."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,23 @@ def test_show(sera: Sera, finished: Path) -> None:
         assert part in shown
     assert sera("show", finished, complete.task[:8], "--full").stdout
     assert "no pair 'zzz'" in sera("show", finished, "zzz", code=2).stderr
+
+
+def test_what_a_run_holds_cannot_steer_the_terminal(sera: Sera, finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "run")
+    hostile = "\x1b]0;title\x07\x1b[2J [/red]"
+    rollouts = lines(copy / "rollouts.jsonl")
+    for one in rollouts:
+        for message in one["messages"]:
+            message["content"] = f"{hostile}\n{message['content']}"
+    (copy / "rollouts.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rollouts))
+    pairs = [one | {"reason": hostile} for one in lines(copy / "pairs.jsonl")]
+    (copy / "pairs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in pairs))
+    listed, shown = sera("show", copy).stdout, sera("show", copy, 0, "--full").stdout
+    assert "\x1b" not in listed + shown
+    assert "– ␛]0;title" in shown
+    assert "\n␛]0;title" in shown
+    assert "[/red]" in shown
 
 
 def test_recall(sera: Sera, finished: Path, tmp_path: Path) -> None:

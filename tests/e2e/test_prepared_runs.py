@@ -5,16 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from user_shell import SERA, Sera, environment
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
-
 from environment_support import PROJECT, fill_index, only, write_tree
+from user_shell import SERA, Sera, environment
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sandboxes"))
-
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
 from environment_support import PROJECT, fill_index, only, write_tree
 

@@ -91,7 +91,7 @@ def test_what_is_no_requirement_is_left_out_and_named(tmp_path: Path) -> None:
         tmp_path,
         {
             "requirements-test.txt": lines,
-            "more.txt": "mock ; python_version > '3'\n-r requirements-test.txt\n",
+            "more.txt": "mock ; python_version > '3'\n--requirement requirements-test.txt\n-cpins.txt\n",
         },
     )
     project = read_project(tmp_path)
@@ -99,6 +99,22 @@ def test_what_is_no_requirement_is_left_out_and_named(tmp_path: Path) -> None:
     assert set(found.requirements) == {"mock ; python_version > '3'", "numpy==1.2"}
     assert "requirements-test.txt: --index-url https://evil.example" in project.refused
     assert "requirements-test.txt: -e ." in project.refused
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dependency-groups = {test = 5}",
+        "dependency-groups = {test = 'pytest'}",
+        "tool.poetry.dependencies = {six = {version = '1', extras = [1]}}",
+        "tool.poetry.group = {test = {dependencies = [1]}}",
+        "project = 5",
+        "build-system.requires = {a = 1}",
+    ],
+)
+def test_values_of_another_type_count_as_missing(tmp_path: Path, line: str) -> None:
+    project = read_project(write_tree(tmp_path, {"pyproject.toml": f"{line}\n"}))
+    assert not [source for source in project.sources if source.kind == "group"]
 
 
 def test_other_places(tmp_path: Path) -> None:

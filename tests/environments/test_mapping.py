@@ -25,6 +25,21 @@ def wheel_of(files: dict[str, str], metadata: str = METADATA) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.parametrize("damage", ["torn", "bytes", "encrypted", "no metadata"])
+def test_a_damaged_wheel_is_said(tmp_path: Path, damage: str) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("a.py" if damage == "no metadata" else "my-1.dist-info/METADATA", METADATA * 50)
+    raw = bytearray(content.getvalue())
+    if damage == "bytes":
+        raw[60:90] = b"\xff" * 30
+    if damage == "encrypted":
+        raw[6] |= 1
+        raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(PrepareError, match="made a wheel that cannot be read"):
+        read_wheel(bytes(raw[:80] if damage == "torn" else raw), tmp_path)
+
+
 def test_flat_tree(tmp_path: Path) -> None:
     tree = write_tree(tmp_path, {"pkg/__init__.py": "", "pkg/a.py": "", "docs/pkg/a.py": "", "one.py": ""})
     built, made = read_wheel(wheel_of({"pkg/__init__.py": "", "pkg/a.py": "", "one.py": ""}), tree)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from environment_support import write_tree
 
 from sera.environments import Environment, PrepareConfig, prepare
 from sera.evaluation.tasks.record import MANIFEST, Instance, Kind, Manifest, Split, write_rows
@@ -14,10 +15,6 @@ from sera.records import Message, ToolCall, Usage
 from sera.repositories import open_snapshot
 from sera.teachers import ChatRequest, Reply
 from sera.teachers.scripted import call, say
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
-
-from environment_support import write_tree
 
 GOOD = {
     "add": ("return a + b", "return a - b"),

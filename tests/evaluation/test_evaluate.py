@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -42,10 +43,10 @@ def work(
     """As the command does, with a model in this process."""
 
     async def main() -> None:
-        trials = Trials(plan, evaluation, teacher, lambda _: stop(trials) if stop else None)
+        trials = Trials(plan, evaluation, teacher)
         if plan.config.check:
             await trials.check()
-        await trials.work()
+        await trials.work(lambda _: stop(trials) if stop else None)
 
     with open_evaluation(out, plan.manifest, plan.profile) as evaluation:
         asyncio.run(asyncio.wait_for(main(), 120))
@@ -167,7 +168,8 @@ def test_context_is_bounded_by_the_servers_count(little_tasks: Path, tmp_path: P
 def test_gold_resolves_all_and_empty_nothing(
     little_tasks: Path, tmp_path: Path, model: str, rate: float
 ) -> None:
-    results = work(planned(little_tasks, predictions=model, seeds=1), tmp_path / "out", None)
+    results = work(planned(little_tasks, predictions=model), tmp_path / "out", None)
+    assert results.seeds == 1, "there is nothing that a second seed would change"
     assert results.rate
     assert results.rate.mean == rate
     assert results.model == model
@@ -204,7 +206,8 @@ def test_a_test_that_fails_once_is_run_again(little: Environment, tmp_path: Path
 def served() -> Iterator[str]:
     """The actor behind an address."""
     command = [sys.executable, str(Path(__file__).with_name("made_evaluations.py")), "0.15"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=paths)
     try:
         assert process.stdout
         yield process.stdout.readline().strip()

@@ -2,27 +2,24 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from made_evaluations import SLOW, SOURCE, UNSTEADY, diff, task, with_tests_of, write_set
+from scripted_server import answer, serving
 
 from sera.cli import cli
 from sera.environments import Environment
 from sera.errors import ConfigError, ModelError, RunError, SeraError, TasksError, TeacherUnusable, UsageError
-from sera.evaluation.asking import asked_as, saved_with
+from sera.evaluation.asking import asked_as, profile_of, saved_with
 from sera.evaluation.checkpoints import read_checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.record import Instance
 from sera.harness import load_profile
 from sera.settings import load_config
 from sera.teachers import LocalConfig
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "teachers"))
-from scripted_server import answer, serving
 
 Evaluate = Callable[..., object]
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -88,14 +85,19 @@ def test_flaky_and_slow_tests(
 
 
 def test_broken_tasks_can_be_left_out(
-    evaluate: Evaluate, made: Callable[..., Path], little: Environment, tmp_path: Path
-) -> None:
+    evaluate: Evaluate, made: Callable[..., Path], little: Environment, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     broken = msgspec.structs.replace(task(little, "double"), patch=task(little, "add").patch)
     tasks = made(task(little, "add"), broken)
     evaluate("--set", "broken=leave_out", "--set", "agent.step_limit=2", tasks=tasks)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["tasks"] == 1
     assert "does not fit" in results["left_out"]["little-double"]
+    told = capsys.readouterr().err
+    assert "checking 2 tasks" in told
+    assert "evaluating rehearsal: 1 task\n" in told
+    assert "1/1:" in told
 
 
 def test_sets_that_are_none(
@@ -167,6 +169,24 @@ def test_profiles_of_checkpoints(evaluate: Evaluate, tmp_path: Path) -> None:
     refused(lambda: evaluate(*mine), ModelError, "another template")
 
 
+def test_what_nobody_says_of_a_model_is_said(tmp_path: Path) -> None:
+    def told(**teacher: str) -> str:
+        config = load_config(
+            EvaluateConfig,
+            given={f"teacher.{key}": value for key, value in teacher.items()} | {"profile": "sera-1"},
+        )
+        return " ".join(profile_of(config, saved_with(config), ())[1])
+
+    (tmp_path / "student.gguf").write_bytes(b"GGUF")
+    elsewhere = str(tmp_path / "student.gguf")
+    assert "as its own template has them" in told(kind="local", model=elsewhere)
+    served = {"kind": "chat", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}
+    assert "as its server has them" in told(**served)
+    assert not told(**served, format="hermes")
+    assert not told(kind="local", model="smollm2-135m-instruct")
+    assert not told(kind="rehearsal")
+
+
 def test_baselines_that_are_unlike(
     evaluate: Evaluate, made: Callable[..., Path], little: Environment, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -183,7 +203,7 @@ def test_baselines_that_are_unlike(
     evaluate(*quick, *baseline, "--any-baseline", "--json")
     told = json.loads(capsys.readouterr().out)
     assert told["comparison"]["difference"] == -100
-    assert told["sentence"].startswith("The second is 100.0 points worse, beyond noise")
+    assert told["sentence"].endswith("too few tasks changed to tell: 0 won, 4 lost, McNemar's p 0.125.")
     assert "another harness profile" in told["differences"]
 
 

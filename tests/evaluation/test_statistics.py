@@ -44,7 +44,7 @@ def test_mcnemar_known_values(won: int, lost: int, p: float) -> None:
 
 def test_equal_models_are_within_noise() -> None:
     result = compare(outcomes(0.4, seed=1), outcomes(0.4, seed=2))
-    assert "within noise" in result.sentence
+    assert "within noise" in result.sentence()
     assert result.p_value > 0.05
 
 
@@ -53,9 +53,24 @@ def test_a_real_gain_is_seen() -> None:
     assert result.interval.low > 0
     assert result.won > result.lost
     assert result.p_value < 0.001
-    assert "better, beyond noise" in result.sentence
+    assert "better, beyond noise" in result.sentence()
     assert result.signal_to_noise is not None
     assert result.signal_to_noise > 5
+
+
+def test_a_few_tasks_are_not_beyond_noise_though_every_draw_agrees() -> None:
+    two = compare({"a": [False], "b": [False]}, {"a": [True], "b": [True]})
+    assert two.interval.low == 100
+    assert two.sentence() == (
+        "The second is 100.0 points better and 95 % of the draws lie between +100.0 and +100.0, clear of 0, but too few "
+        "tasks changed to tell: 2 won, 0 lost, McNemar's p 0.500."
+    )
+    five, six = (
+        compare({str(n): [True] for n in range(size)}, {str(n): [False] for n in range(size)}).sentence("It")
+        for size in (5, 6)
+    )
+    assert "too few tasks changed" in five
+    assert six.startswith("It is 100.0 points worse, beyond noise")
 
 
 def test_pairing_takes_common_tasks_only() -> None:
@@ -68,7 +83,7 @@ def test_a_small_gain_deserves_doubt() -> None:
     second = first | {"t0": [True], "t1": [True]}
     many = {f"{task}-{copy}": row for copy in range(6) for task, row in first.items()}
     more = {f"{task}-{copy}": row for copy in range(6) for task, row in second.items()}
-    assert "deserves doubt" in compare(many, more).sentence
+    assert "deserves doubt" in compare(many, more).sentence()
 
 
 def test_same_outcomes_same_figures() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from environment_support import fill_index, only, write_tree
 
 from sera.cli import cli
 from sera.datasets.selection.held_out import load_held_out
@@ -34,10 +34,6 @@ from sera.repositories import IndexRules, index_functions, open_snapshot
 from sera.repositories.held_out import read_held_out
 from sera.sandboxes import NamespacesConfig
 from sera.settings import load_config
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
-
-from environment_support import fill_index, only, write_tree
 
 CART = '''\
 """A cart."""
@@ -290,7 +286,9 @@ def test_the_same_command_adds_and_a_shorter_set_is_its_beginning(tasks: Path, s
     before = of_kind(tasks, Kind.MUTANT)
     more = msgspec.structs.replace(SETTINGS, mutants=3)
     started = time.monotonic()
+    (tasks / "work" / "seconds").write_text("1000")
     asyncio.run(build(str(shop), tasks, SETTINGS))
+    assert read_manifest(tasks).seconds >= 1000, "those of earlier processes count"
     assert time.monotonic() - started < 5, "nothing was owed"
     assert of_kind(tasks, Kind.MUTANT) == before
     asyncio.run(build(str(shop), tasks, more))

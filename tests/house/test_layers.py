@@ -10,7 +10,7 @@ import sera
 ROOT = Path(sera.__file__).parent
 
 LAYERS = [
-    {"records", "errors", "leases"},
+    {"records", "errors", "leases", "visible"},
     {"settings", "harness"},
     {"models", "formats"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},

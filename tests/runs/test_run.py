@@ -86,6 +86,16 @@ def test_unlike_settings_are_refused_before_anything_is_written(path: Path) -> N
     assert len(read_run(path).tasks) == 4
 
 
+def test_a_list_is_the_same_list_when_the_run_goes_on(tmp_path: Path) -> None:
+    kept = manifest(index={"held_out": ("a.py", "b.py:f")})
+    for _ in range(2):
+        with open_run(tmp_path / "run", kept, PROFILE, [task(0)]) as run:
+            assert run.owed()
+    with pytest.raises(ConfigError, match="index was"):
+        with open_run(tmp_path / "run", manifest(index={"held_out": ("a.py",)}), PROFILE, [task(0)]):
+            pass
+
+
 def test_lock(path: Path) -> None:
     with open_run(path, manifest(), PROFILE, []):
         assert is_running(path)

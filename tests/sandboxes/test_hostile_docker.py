@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
-from hostile import Hostile
+from hostile_containers import HostileContainers
 from stage import Make
 
 from sera.sandboxes.containers.backend import Containers
@@ -22,18 +22,10 @@ def engine() -> Iterator[EngineAtHand]:
 
 
 @pytest.mark.usefixtures("engine")
-class TestHostileDocker(Hostile):
-    not_promised: ClassVar = {
-        "what the kernel tells": "the engine shows /proc/key-users",
-        "control groups": "the engine shows the container's own group, read-only",
-        "standing of process 1": "a command may come to stand level with process 1, never before it",
-        "watches": "inotify instances are counted by user of the machine",
-    }
+class TestHostileDocker(HostileContainers):
     expected: ClassVar = {
         "nothing but the loopback": r"\Alo\n0\nnone\n(search \.\n)?nameserver 127\.0\.0\.1\n\Z"
     }
-    shown = frozenset({"sys", "/proc/key-users"})
-    limits_watches = False
 
     @pytest.fixture(scope="class")
     @classmethod

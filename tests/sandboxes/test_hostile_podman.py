@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 from engines import IMAGE, EngineAtHand, in_use, podman_engine
-from hostile import Hostile
+from hostile_containers import HostileContainers
 from stage import Make
 
 from sera.sandboxes.containers.backend import Containers
@@ -24,17 +24,12 @@ def engine() -> Iterator[EngineAtHand]:
 
 
 @pytest.mark.usefixtures("engine")
-class TestHostilePodman(Hostile):
+class TestHostilePodman(HostileContainers):
     not_promised: ClassVar = {
-        "what the kernel tells": "the engine shows /proc/key-users",
-        "control groups": "the engine shows the container's own group, read-only",
-        "standing of process 1": "a command may come to stand level with process 1, never before it",
-        "watches": "inotify instances are counted by user of the machine",
+        **HostileContainers.not_promised,
         "number of files": _FILES,
         "directories": _FILES,
     }
-    shown = frozenset({"sys", "/proc/key-users"})
-    limits_watches = False
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -1,11 +1,8 @@
 """Environments of real packages of many build systems, from their source archives."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from environments import PACKAGES, archive, read
 from sera.environments import PrepareConfig, prepare

@@ -1,15 +1,11 @@
 """Two hundred pairs with a teacher of which three requests in ten go wrong."""
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "teachers"))
-
 from faulty_server import FAULTS, MODEL, TOLD, UNBILLED, FaultyServer
 
 from sera.engines.local import Shift

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sandboxes"))
-
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
 from stage import make_layer
 

@@ -1,13 +1,10 @@
 """Tasks of real packages, from their source archives: enough of them, in bounded time, and each one a task."""
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from environments import PACKAGES, archive, read
 from sera.environments import prepare

@@ -1,13 +1,9 @@
 """A small shop, and the command over it as a user types it: no network, no weights."""
 
-import sys
 from pathlib import Path
 
-for part in ("e2e", "environments"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / part))
-
-from environment_support import fill_index, only, write_tree  # noqa: E402
-from user_shell import SERA, environment  # noqa: E402
+from environment_support import fill_index, only, write_tree
+from user_shell import SERA, environment
 
 SHOP = {
     "shop/__init__.py": "",

@@ -53,6 +53,20 @@ def test_base_and_checkpoint_are_asked_alike(quick: Asked) -> None:
     assert shared <= set(after)
 
 
+def test_a_trained_student_at_an_address_keeps_its_checkpoint(quick: Asked) -> None:
+    served = "trained=http://127.0.0.1:1/v1"
+    after = make_plan(quick("base=", served, "evaluate.profile=sera-1", "generate.profile=sera-1"))["after"]
+    assert [word for word in after.argv if word.startswith("profile=")] == [
+        f'profile="{after.out.parent / "student" / "checkpoint"}"'
+    ]
+    with pytest.raises(
+        UsageError, match=r"the run has the harness profile sera-1, and the table evaluate asks for"
+    ):
+        make_plan(quick("evaluate.profile=sera-1-any", "generate.profile=sera-1"))
+    with pytest.raises(ConfigError, match="harness profile nothing"):
+        make_plan(quick("evaluate.profile=nothing"))
+
+
 def test_pairs_are_read_back_to_the_same_values() -> None:
     table = {
         "learning_rate": 5e-4,

@@ -13,12 +13,12 @@ from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.written import WrittenTeacher
 
 TOOLS = list(load_profile().tools)
-CALL = ToolCall(id="call_1_0", name="bash", arguments='{"command": "ls"}')
+CALL = ToolCall(id="call_0", name="bash", arguments='{"command": "ls"}')
 HISTORY = (
     Message(role="system", content="You work on code."),
     Message(role="user", content="Mend it."),
     Message(role="assistant", content="I look.", reasoning="First look.", tool_calls=(CALL,)),
-    Message(role="tool", content="a.py", tool_call_id="call_1_0"),
+    Message(role="tool", content="a.py", tool_call_id="call_0"),
 )
 
 

@@ -4,10 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from training_support import SHAPE, make_data, tiny_config
+from training_support import SHAPE, make_data, tiny_config, write_tokenizer
 
 from sera.training import Request
 
@@ -31,18 +28,6 @@ def student_folder(bare_student: Path) -> Path:
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(bare_student)
     return bare_student
-
-
-def write_tokenizer(folder: Path) -> None:
-    letters = [*sorted(ByteLevel.alphabet()), "th"]
-    tokenizer = Tokenizer(BPE({letter: number for number, letter in enumerate(letters)}, [("t", "h")]))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    marks = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
-    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": "{{ messages }}"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 @pytest.fixture(scope="session")

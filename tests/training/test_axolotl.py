@@ -12,6 +12,7 @@ import pytest
 from training_support import Told, changed, make_data
 
 from sera.errors import Halted, TrainError
+from sera.leases import own_lease
 from sera.settings import load_config
 from sera.training import Request, TrainConfig, plan_training, train_student
 from sera.training.axolotl.folder import launch_command, write_folder
@@ -132,6 +133,15 @@ def test_structured_calls_are_refused(asked: Request, bare_student: Path, tmp_pa
 def test_an_environment_without_axolotl(asked: Request) -> None:
     with pytest.raises(TrainError, match="pip install axolotl"):
         validate_with(asked, Path(sys.executable))
+
+
+def test_what_a_question_leaves_behind_can_be_found(asked: Request, tmp_path: Path) -> None:
+    """The folder bears the lease of this process, by which `sera gc` judges it."""
+    for name in ("python", "axolotl"):
+        (tmp_path / name).write_text("#!/bin/sh\npwd >&2\nexit 3\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(TrainError, match=rf"sera-axolotl-{own_lease()}-"):
+        validate_with(msgspec.structs.replace(asked, trainer="axolotl"), tmp_path / "python")
 
 
 def test_an_axolotl_that_fails(asked: Request, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer
 
 import sera
 from sera.errors import ModelError
-from sera.models.gguf import build_tokenizer
+from sera.models.gguf import build_tokenizer, read_metadata_of, tensor_names
 
 CACHE = Path(__file__).parents[2] / ".cache"
 TRICKY = "x = 3.14159  # naïve – 字 \U0001f600\n\n\n\tdef f_1(a2b):\r\n    return '100%' if a2b>=12 else \"it's\"   \n"
@@ -46,6 +47,32 @@ def test_the_tokens_are_those_of_the_published_one(folder: str, splitting: str) 
             rebuilt.encode(text, add_special_tokens=False).ids
             == published.encode(text, add_special_tokens=False).ids
         )
+
+
+TEXT, LIST = 8, 9
+HEAD = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
+KEY = struct.pack("<Q", 1) + b"a"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04",
+        HEAD + KEY[:5],
+        HEAD + struct.pack("<Q", 2**40),
+        HEAD + struct.pack("<Q", 2**63 + 5),
+        HEAD + KEY + struct.pack("<I", 99),
+        HEAD + KEY + struct.pack("<I", LIST) + struct.pack("<IQ", LIST, 1) * 5000,
+        HEAD + KEY + struct.pack("<IQ", TEXT, 1) + b"\xff",
+    ],
+    ids=["other file", "torn", "long text", "longer text", "unknown kind", "nested", "no text"],
+)
+def test_damage_is_a_sentence_with_the_file_in_it(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "weights.gguf"
+    file.write_bytes(content)
+    for read in (read_metadata_of, tensor_names):
+        with pytest.raises(ModelError, match=f"{file} is no whole GGUF file, fetch it"):
+            read(file)
 
 
 def test_a_splitting_that_is_not_known() -> None:

@@ -20,6 +20,7 @@ from sera.training.forecast import (
 from sera.training.recipes import find_recipe, recipe_folder, recipe_names
 from sera.training.rows import gather
 from sera.training.student import Shape
+from sera.training.trl.trainer import TrlTrainer
 
 QWEN3_8B = Shape(
     architecture="qwen3", layers=36, hidden=4096, width=12_288, heads=32, kv_heads=8, head_dim=128,
@@ -41,21 +42,54 @@ def test_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "cost", "measured"),
+    ("tokens", "given", "measured"),
     [
-        ({}, Bytes(weight=4, gradient=4, optimizer=8, activation=4), 5.1),
-        ({"lora.rank": 16}, Bytes(weight=2, gradient=4, optimizer=8, activation=2), 3.6),
+        (1024, {}, 3.9),
+        (1024, {"gradient_checkpointing": False}, 5.1),
+        (1024, {"lora.rank": 16}, 2.6),
+        (1024, {"lora.rank": 16, "gradient_checkpointing": False}, 3.6),
+        (1806, {"lora.rank": 16, "gradient_checkpointing": False}, 6.7),
+        (3070, {"lora.rank": 16, "gradient_checkpointing": False}, 9.7),
+        (3072, {"lora.rank": 16, "micro_batch": 2}, 8.2),
     ],
 )
-def test_memory_on_a_processor(given: dict[str, object], cost: Bytes, measured: float) -> None:
-    """Measured with rows of 1,024 tokens, in GB."""
-    config = load_config(TrainConfig, given={"gradient_checkpointing": False, **given})
-    needs = memory(SMOLLM2, config, Device("cpu", 24, 1e11, 1), cost, 1024)
+def test_memory_on_a_processor(tokens: int, given: dict[str, object], measured: float) -> None:
+    """Peaks of processes in GB: `benchmarks/training.py --device cpu --shape smollm2-135m --side sera`, and
+    trainings of `make demo-loop` and of an experiment."""
+    config = load_config(TrainConfig, given={"device.gpu": "cpu", **given})
+    needs = memory(SMOLLM2, config, Device("cpu", 24, 1e11, 1), TrlTrainer().bytes_of(config), tokens)
     assert needs.needs_gb == pytest.approx(measured, rel=0.25)
 
 
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({}, False),
+        ({"trl.optimizer": "adamw_8bit"}, False),
+        ({"trl.optimizer": "adamw_8bit", "trl.weights": "bf16"}, True),
+        ({"trl.optimizer": "adamw_8bit", "trl.weights": "bf16", "trl.keep_attention": True}, False),
+        (
+            {
+                "trl.optimizer": "adamw_8bit",
+                "trl.weights": "bf16",
+                "trl.keep_attention": True,
+                "activation_offload": True,
+            },
+            True,
+        ),
+        ({"lora.rank": 32}, True),
+    ],
+)
+def test_what_lets_one_gpu_train_eight_billion(given: dict[str, object], fits: bool) -> None:
+    """What docs/training.md says of Qwen3-8B at 32,768 tokens on 80 GB. Not measured: it follows from the shapes."""
+    config = load_config(TrainConfig, given={"device.gpu": "h100", **given})
+    needs = memory(QWEN3_8B, config, find_device(config), TrlTrainer().bytes_of(config), 32_768)
+    assert (needs.needs_gb <= needs.has_gb) is fits
+
+
 def test_checkpointing_and_offload_save_activations() -> None:
-    cost, device = Bytes(weight=2, gradient=4, optimizer=1.5, activation=2), Device("h100", 80, 989e12, 8)
+    device = Device("h100", 80, 989e12, 8)
+    cost = Bytes(weight=2, gradient=4, optimizer=1.5, activation=2, stream=2, tile=(2048, 151_936), logit=8)
     kept = [
         memory(QWEN3_8B, load_config(TrainConfig, given=given), device, cost, 32_768).parts["activations"]
         for given in (
@@ -64,7 +98,7 @@ def test_checkpointing_and_offload_save_activations() -> None:
             {"activation_offload": True},
         )
     ]
-    assert kept[0] > 10 * kept[1] > 10 * kept[2] > 50
+    assert kept[0] > 10 * kept[1] > kept[2] == 0
 
 
 def test_hours_of_the_papers_training() -> None:

@@ -16,6 +16,7 @@ from sera.settings import load_config
 from sera.training import Request, TrainConfig, plan_training
 from sera.training.checks import refuse_full_disk, refuse_unfit
 from sera.training.folder import asked_of, opened
+from sera.training.recipes import find_recipe
 
 Row = dict[str, Any]
 
@@ -71,6 +72,15 @@ def train_nothing(row: Row) -> None:
         message["train"] = False
 
 
+def train_user(row: Row) -> None:
+    next(message for message in row["messages"] if message["role"] == "user")["train"] = True
+
+
+def no_rows(bench: Bench) -> None:
+    (bench.data / "train.jsonl").write_text("")
+    bench.manifest(rows=0, files={"train.jsonl": sha256(bench.data / "train.jsonl")})
+
+
 def drop_call(row: Row) -> None:
     turn = next(message for message in row["messages"] if "<tool_call>" in message["content"])
     turn["content"] = turn["content"].partition("<tool_call>")[0].strip()
@@ -119,6 +129,8 @@ WAYS = {
     "another template than the dataset's": Way("and this is .*mine.jinja", other_template),
     "a dataset for an unknown template": Way("neither chatml nor", lambda b: b.manifest(template="0" * 64)),
     "a row with no token in the loss": Way("nothing_trained", lambda b: b.rows(train_nothing)),
+    "a row with the user in the loss": Way("of the user is marked", lambda b: b.rows(train_user)),
+    "a dataset without rows": Way("no row", no_rows),
     "a call that was dropped": Way("does not pass its proofs", lambda b: b.rows(drop_call)),
     "no padding token": Way("no_pad", lambda b: b.tokenizer(pad_token=None)),
     "padding is the end of a turn": Way("pad_is_end", lambda b: b.tokenizer(pad_token="<|im_end|>")),
@@ -126,15 +138,23 @@ WAYS = {
     "a dataset of another tokenizer": Way("other_tokenizer", other_tokenizer),
     "rows changed afterwards": Way("checksum", lambda b: (b.data / "train.jsonl").open("a").write("\n")),
     "rows that are gone": Way("train.jsonl", lambda b: (b.data / "train.jsonl").unlink()),
-    "a folder that is no dataset": Way("no dataset of sera's", lambda b: (b.data / "manifest.json").unlink()),
+    "a folder that is no dataset": Way(
+        "is no dataset: there is no manifest.json", lambda b: (b.data / "manifest.json").unlink()
+    ),
     "no such student": Way("there are no weights", lambda b: b.ask(student="nobody")),
     "no such name on the hub": Way("nobody/nothing", lambda b: b.ask(student="nobody/nothing")),
     "a student without a tokenizer": Way(
         "needs its own tokenizer.json", lambda b: (b.student / "tokenizer.json").unlink()
     ),
+    "a manifest that ends early": Way(
+        "build the dataset again", lambda b: (b.data / "manifest.json").write_text('{"kind"')
+    ),
     "a student without a shape": Way("hidden_size", lambda b: b.config(hidden_size=None)),
+    "a mixture of experts": Way(
+        "mixture of experts, which is not covered", lambda b: b.config(num_experts=8)
+    ),
     "a GGUF of an unknown architecture": Way("mamba9", bad_gguf),
-    "a GGUF that ends early": Way("damaged", torn_gguf),
+    "a GGUF that ends early": Way("no whole GGUF file", torn_gguf),
     "rows longer than the student reads": Way(
         "build the dataset with --max-tokens 512", lambda b: b.config(max_position_embeddings=512)
     ),
@@ -148,6 +168,16 @@ WAYS = {
         "take --trainer axolotl", lambda b: b.settings(device={"gpu": "h100", "gpus": 2})
     ),
     "a GPU that nobody knows": Way("no facts about the GPU", lambda b: b.settings(device={"gpu": "x9"})),
+    "four bits on a processor": Way(
+        "lora.quantized needs a GPU", lambda b: b.settings(lora={"quantized": True})
+    ),
+    "offload on a processor": Way(
+        "activation_offload needs a GPU", lambda b: b.settings(activation_offload=True)
+    ),
+    "kernels of a GPU on a processor": Way(
+        "trl.attention, trl.liger needs a GPU",
+        lambda b: b.settings(trl={"attention": "cudnn", "liger": True}),
+    ),
     "nothing held out": Way("holds no task", lambda b: b.settings(held_out=1e-9)),
     "everything held out": Way("none is left", lambda b: b.settings(held_out=0.999999)),
     "no such trainer": Way("choose trl", lambda b: b.ask(trainer="magic")),
@@ -167,14 +197,24 @@ NONSENSE = {
     "learning_rate=-1": ">= 0", "learning_rate=3": "destroys any model", "epochs=0": "> 0", "epochs=-2": "> 0",
     "batch=0": ">= 1", "beta1=1.0": "< 1.0", "lora.rank=0": ">= 1", "lora.targets=[]": "name the layers",
     "precision='int2'": "int2", "speed=9": "unknown field", "activation_offload=true": "needs gradient_checkpointing",
+    "trl.keep_attention=true": "needs gradient_checkpointing", "trl.weights='bf16'": "needs trl.optimizer=adamw_8bit",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("pair", "said"), NONSENSE.items())
 def test_settings_without_sense(pair: str, said: str) -> None:
-    pairs = [pair, "gradient_checkpointing=false"] if "offload" in pair else [pair]
+    pairs = [pair, "gradient_checkpointing=false"] if "gradient_checkpointing" in said else [pair]
     with pytest.raises(ConfigError, match=said):
         load_config(TrainConfig, pairs=pairs)
+
+
+def test_a_recipe_with_an_unknown_key(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("epochs = 2\nwarmup_ratio = 0.1\n")
+    with pytest.raises(ConfigError, match=r"mine.toml.*warmup_ratio"):
+        load_config(TrainConfig, find_recipe(str(tmp_path / "mine.toml")))
+    (tmp_path / "mine.toml").write_text("epochs = two\n")
+    with pytest.raises(ConfigError, match=r"mine.toml"):
+        load_config(TrainConfig, find_recipe(str(tmp_path / "mine.toml")))
 
 
 def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path, bare_student: Path) -> None:
@@ -195,6 +235,28 @@ def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path
         refuse_full_disk(tmp_path / "out", msgspec.structs.replace(plan, disk_gb=1e9))
 
 
+def test_what_a_gpu_cannot_hold_and_what_helps(asked: Request, tmp_path: Path, bare_student: Path) -> None:
+    """Qwen3-8B with all weights on one GPU of 80 GB: not by default, and with fewer bits."""
+    eight = Path(shutil.copytree(bare_student, tmp_path / "eight"))
+    shape = {
+        "hidden_size": 4096,
+        "intermediate_size": 12_288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 151_936,
+        "tie_word_embeddings": False,
+    }
+    (eight / "config.json").write_text(json.dumps(json.loads((eight / "config.json").read_text()) | shape))
+    request = msgspec.structs.replace(changed(asked, device={"gpu": "h100"}), student=str(eight))
+    with pytest.raises(
+        SeraError, match=r"most of it for optimizer .*trl.optimizer=adamw_8bit and trl.weights=bf16"
+    ):
+        refuse_unfit(plan_training(request).plan)
+    fewer = changed(request, trl={"optimizer": "adamw_8bit", "weights": "bf16"})
+    refuse_unfit(plan_training(fewer).plan)
+
+
 def test_a_folder_of_something_else(bench: Bench) -> None:
     bench.request.out.mkdir()
     (bench.request.out / "thesis.tex").touch()
@@ -211,6 +273,10 @@ def test_a_folder_of_other_settings_or_of_another_process(bench: Bench) -> None:
         ):
             pass
     plan_training(changed(bench.request, save_every=7))  # does not change what is trained
+    written = json.loads((bench.request.out / "train.json").read_text())
+    del written["settings"]["trl"]  # of before there was such a setting
+    (bench.request.out / "train.json").write_text(json.dumps(written))
+    plan_training(bench.request)
     with pytest.raises(SeraError, match=r"epochs: 2.0 → 3.0"):
         plan_training(changed(bench.request, epochs=3.0))
 
@@ -222,6 +288,22 @@ def test_another_dataset_in_the_same_folder(bench: Bench, tmp_path: Path) -> Non
     bench.ask(dataset=make_data(tmp_path / "more", bench.student, rows=13))
     with pytest.raises(SeraError, match="dataset: "):
         plan_training(bench.request)
+
+
+def test_a_folder_whose_record_is_damaged(bench: Bench) -> None:
+    bench.request.out.mkdir()
+    (bench.request.out / "train.json").write_text('{"kind": "sera-tr')
+    with pytest.raises(SeraError, match=r"train.json cannot be read"):
+        plan_training(bench.request)
+
+
+def test_a_harness_that_is_none(bench: Bench, tmp_path: Path) -> None:
+    bench.manifest(profile="feed" * 4)
+    for text, said in (("{", "harness profile"), ("{}", "harness profile")):
+        (tmp_path / "harness.json").write_text(text)
+        bench.ask(harness=tmp_path / "harness.json")
+        with pytest.raises(SeraError, match=said):
+            plan_training(bench.request)
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -5,8 +5,9 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from sera.training.folder import read_metrics
 from sera.training.gguf_export import export_gguf
 from sera.training.names import repair_names, weight_names
 
+torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 
@@ -105,6 +107,46 @@ def test_the_same_command_goes_on(whole: tuple[Request, Told], tmp_path: Path, h
     assert losses == pytest.approx(expected.losses, abs=1e-4)
 
 
+def test_a_damaged_state_is_passed_over(whole: tuple[Request, Told], tmp_path: Path) -> None:
+    """What a lost machine leaves: files that are there, and shorter than they were written."""
+    undisturbed, expected = whole
+    request = msgspec.structs.replace(undisturbed, out=tmp_path / "out")
+    with pytest.raises(Halted):
+        train_student(request, Breaking(3, "interrupted"))
+    newest = request.out / "state" / "checkpoint-4"
+    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:1000])
+    told = Told()
+    train_student(request, told)
+    assert told.done == 2
+    losses = [step.loss for step in read_metrics(request.out) if step.loss is not None]
+    assert losses == pytest.approx(expected.losses, abs=1e-4)
+
+
+def test_damaged_rows_and_states_beyond_use(request_: Request) -> None:
+    with pytest.raises((Killed, Halted)):
+        train_student(request_, Breaking(3, "killed"))
+    for state in (request_.out / "state").glob("checkpoint-*"):
+        (state / "trainer_state.json").write_text("{")
+    rows = request_.out / "tokens" / "train.arrow"
+    rows.write_bytes(rows.read_bytes()[:100])
+    with pytest.raises(TrainError, match=r"train.arrow are damaged, remove .*tokens"):
+        train_student(request_, Told())
+    shutil.rmtree(rows.parent)
+    told = Told()
+    train_student(request_, told)
+    assert told.done == 0
+
+
+def test_kept_attention_changes_nothing_but_the_memory(request_: Request, tmp_path: Path) -> None:
+    losses = []
+    for kept in (False, True):
+        told = Told()
+        request = msgspec.structs.replace(request_, out=tmp_path / str(kept))
+        train_student(changed(request, max_steps=3, trl={"keep_attention": kept}), told)
+        losses.append(told.losses)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
 def test_an_adapter_is_merged_and_runs_in_llama(request_: Request) -> None:
     request = changed(request_, lora={"rank": 4, "alpha": 8})
     told = Told()
@@ -143,14 +185,33 @@ def test_layers_that_are_not_there(request_: Request) -> None:
         train_student(request, Told())
 
 
-def test_four_bits_need_a_gpu(request_: Request) -> None:
-    with pytest.raises(TrainError, match="needs a GPU"):
-        train_student(changed(request_, lora={"quantized": True}), Told())
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(request_: Request) -> None:
+    with pytest.raises(TrainError, match=r"device.gpu is h100, and torch sees no GPU here"):
+        train_student(changed(request_, device={"gpu": "h100"}), Told())
+    assert not (request_.out / "tokens").exists()
 
 
-def test_weights_that_are_no_weights(request_: Request, tmp_path: Path) -> None:
+@pytest.mark.skipif(find_spec("torchao") is not None, reason="torchao is here")
+def test_a_library_that_is_not_there(request_: Request) -> None:
+    with pytest.raises(SeraError, match=r"trl.optimizer=adamw_8bit needs a library: pip install torchao"):
+        train_student(changed(request_, trl={"optimizer": "adamw_8bit"}), Told())
+
+
+@pytest.mark.parametrize("damage", [lambda whole: b"nothing", lambda whole: whole[:-1000], lambda whole: b""])
+def test_weights_that_are_no_weights(
+    request_: Request, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     broken = Path(shutil.copytree(request_.student, tmp_path / "broken"))
-    (broken / "model.safetensors").write_bytes(b"nothing")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(damage(weights.read_bytes()))
+    with pytest.raises(SeraError, match="the weights of broken cannot be loaded"):
+        train_student(msgspec.structs.replace(request_, student=str(broken)), Told())
+
+
+def test_a_folder_without_weights(request_: Request, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(request_.student, tmp_path / "broken"))
+    (broken / "model.safetensors").unlink()
     with pytest.raises(SeraError, match="the weights of broken cannot be loaded"):
         train_student(msgspec.structs.replace(request_, student=str(broken)), Told())
 

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tokenizers import AddedToken, Tokenizer, decoders
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
 from sera.datasets import DatasetConfig, Sample, Source, build_dataset
 from sera.harness import load_profile
@@ -25,6 +28,19 @@ SHAPE: dict[str, Any] = {
 }
 PROFILE = load_profile()
 SOURCE = Source(repository="example/shop", commit="c0ffee", run="run-1")
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of bytes, with the marks of ChatML."""
+    letters = [*sorted(ByteLevel.alphabet()), "th"]
+    tokenizer = Tokenizer(BPE({letter: number for number, letter in enumerate(letters)}, [("t", "h")]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    marks = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": "{{ messages }}"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def tiny_config(**changes: object) -> TrainConfig:

@@ -3,6 +3,7 @@
 from sera.analysis.basis import THRESHOLDS, Basis, Spent, Use
 from sera.analysis.interval import Interval
 from sera.records import Record, Usage
+from sera.runs.ledger import Balance
 from sera.teachers import Price
 
 _NANO = 1_000_000_000
@@ -52,6 +53,8 @@ class Forecast(Record, frozen=True):
     price: Price | None
     figures: tuple[Figure, ...]
     yields: tuple[Yield, ...]
+    billed: Balance | None = None
+    """What the run that was measured has spent by its ledger, at its own price."""
 
     def figure(self, name: str) -> Figure | None:
         """The quantity of that name, None if it could not be forecast."""

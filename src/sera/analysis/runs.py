@@ -1,18 +1,19 @@
-"""Runs as statistics: what each task that has ended took and yielded, from the run's records alone.
+"""Runs as statistics: what each task that has ended took and yielded, from the run's records and its ledger.
 
 Only records that count are read: of a rollout that broke and was gone on with, the whole one; of a task
-that was put back, the present turn. Requests that brought no answer, and so may have been billed without
-a record, are in the run's ledger, not here. The time of a rollout that was interrupted is that of
-its last process.
+that was put back, the present turn. What the ledger has beyond them, such as repeats and what was put
+back, is spread over the tasks that have ended, each by what it took. Requests of which nobody can say whether
+they were billed are in no task. The time of a rollout that was interrupted is that of its last process.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from sera.analysis.basis import Measured, Spent
 from sera.records import Pair, PullRequest, Rollout, Stage, State, Task, Usage, Verdict
-from sera.runs import Run
+from sera.runs import LEDGER, Run, read_ledger
+from sera.runs.rollouts import usage_under_way
 
 _OPEN = (State.FAILED, State.REQUEUED)
 
@@ -23,7 +24,7 @@ def measure(run: Run, planned: Collection[str] = ()) -> Measured:
     Raises `UsageError` if fewer than two have ended.
     """
     ended = [(task, pair) for task, pair in run.task_pairs() if pair and pair.state not in _OPEN]
-    spent = [spent_on(run, task, pair) for task, pair in ended]
+    spent = _as_billed(run, [spent_on(run, task, pair) for task, pair in ended])
     written, on_disk = sum(one.run_bytes for one in spent), _size(run)
     scale = on_disk / written if written else 1.0
     planned = set(planned)
@@ -51,6 +52,25 @@ def spent_on(run: Run, task: Task, pair: Pair) -> Spent:
         run_bytes=sum(len(msgspec.json.encode(record)) for record in (*rollouts, *answers)),
         row_bytes=len(msgspec.json.encode(row.messages)) if row else 0,
     )
+
+
+def _as_billed(run: Run, spent: Sequence[Spent]) -> list[Spent]:
+    """The tasks that have ended with their shares of the bill; as they are where nothing was metered."""
+    whole, waiting = read_ledger(run.path / LEDGER).usage, usage_under_way(run.path)
+    for task in run.owed():
+        waiting += sum((record.usage for record in (*_rollouts(run, task), *_answers(run, task))), Usage())
+    billed = {
+        "calls": whole.calls - waiting.calls,
+        "cached": whole.cached - waiting.cached,
+        "fresh": (whole.prompt - whole.cached) - (waiting.prompt - waiting.cached),
+        "output": whole.completion - waiting.completion,
+    }
+    recorded = {name: sum(getattr(one, name) for one in spent) for name in billed}
+    factors = {name: max(billed[name] / recorded[name], 1.0) if recorded[name] else 1.0 for name in billed}
+    return [
+        msgspec.structs.replace(one, **{name: getattr(one, name) * factors[name] for name in billed})
+        for one in spent
+    ]
 
 
 def _rollouts(run: Run, task: Task) -> Iterator[Rollout]:

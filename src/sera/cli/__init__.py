@@ -31,6 +31,7 @@ COMMANDS = {
     "dataset": "Build a training set from runs, and look at it.",
     "evaluate": "How many tasks of a repository a model resolves, and how sure that is.",
     "train": "Train a student on a dataset, and finish its checkpoint.",
+    "loss": "How well a student foretells conversations that it was not trained on.",
     "specialize": "All of it in one command: from a repository to a trained student, and the evidence.",
     "teacher": "Serve a model yourself: the launch command, and a check of the endpoint.",
     "model": "Weights on this machine: what can be had, fetch them, serve them.",

@@ -1,5 +1,6 @@
 """What all commands share: exit codes, the console, JSON output, option helpers."""
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sera.visible import visible
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderHook
     from rich.table import Table
+
+    from sera.runs.ledger import Balance
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -24,22 +29,54 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def complain(sentence: str) -> None:
     """One line on stderr, in the form of all other errors."""
-    click.echo(f"sera: {sentence}", err=True)
+    tell(f"sera: {sentence}")
+
+
+def tell(line: str) -> None:
+    """A line on stderr."""
+    click.echo(visible(line), err=True)
 
 
 def print_json(value: object) -> None:
-    """Print a record or plain data as indented JSON."""
+    """Print a record or plain data as indented JSON, with escapes for all letters beyond ASCII where one of
+    them would not be seen."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode()
+    click.echo(text if visible(text) == text else json.dumps(json.loads(text), indent=2))
 
 
-def console() -> "Console":
-    """The console for what a person reads: colours and boxes on a terminal, plain text elsewhere."""
+def console(stderr: bool = False) -> "Console":
+    """The console for what a person reads: colours and boxes on a terminal, plain text elsewhere. Text is
+    shown as it stands: nothing in it is markup, and what would steer the terminal is made visible."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _PLAIN_WIDTH)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    made = Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not terminal,
+        width=None if terminal else _PLAIN_WIDTH,
+    )  # fmt: skip
+    made.push_render_hook(_shown_plainly())
+    return made
+
+
+def _shown_plainly() -> "RenderHook":
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+    from rich.segment import Segment
+
+    class Plain:
+        def __init__(self, within: ConsoleRenderable) -> None:
+            self._within = within
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for segment in console.render(self._within, options):
+                yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    class Plainly(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [Plain(one) for one in renderables]
+
+    return Plainly()
 
 
 def table(
@@ -57,8 +94,21 @@ def table(
     for column in columns:
         result.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        result.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
     return result
+
+
+def bill(spent: "Balance") -> str:
+    """What a run has spent, in a sentence."""
+    return (
+        f"spent: ${spent.settled.usd:.2f} as billed, and at most ${spent.uncertain.usd:.2f} more for "
+        "requests that were broken off"
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -27,6 +27,8 @@ _EXTRAS = {
     "parquet": ("pyarrow",),
     "plots": ("matplotlib",),
     "hub": ("huggingface_hub",),
+    "local": ("xllamacpp",),
+    "train": ("torch", "transformers", "peft", "trl", "gguf"),
 }
 _DISK_BYTES = 5 << 30
 """Room for a few snapshots and environments."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, console, duration, json_option, print_json, table
+from sera.cli.common import FILE, PATH, bill, console, duration, json_option, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,9 +101,12 @@ def forecast_job(
     seconds_per_call: float | None = None,
 ) -> "Forecast":
     """The forecast for the first `tasks` tasks of a job, measured on `run` if there is one."""
+    import msgspec
+
     from sera.analysis import Plan, forecast, measure, published
     from sera.errors import UsageError
     from sera.repositories import index_functions
+    from sera.runs import LEDGER, read_ledger
 
     index = index_functions(job.snapshot.tree, job.config.index)
     plan = Plan(functions=len(index.sampleable), tasks=tasks)
@@ -112,7 +115,8 @@ def forecast_job(
             f"{run.path} is a run of {run.manifest.source['name']}, and its tasks say nothing about {job.snapshot.name}"
         )
     basis = measure(run, {task.id for task in job.tasks}) if run else published()
-    return forecast(basis, plan, price, job.config.concurrency, seconds_per_call)
+    made = forecast(basis, plan, price, job.config.concurrency, seconds_per_call)
+    return msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER)) if run else made
 
 
 def _price(
@@ -168,7 +172,7 @@ def print_forecast(out: "Console", made: "Forecast") -> None:
         rows.append((figure.name, done, *bounds, f"[{note}]"))
     title = f"{made.tasks} tasks, {made.done} of them done, {made.concurrency} at once"
     columns = ["", "already", "low", "likely", "high", "from"]
-    out.print(table(title, columns, rows, columns[1:5]), markup=False)
+    out.print(table(title, columns, rows, columns[1:5]))
     rows = []
     for found in made.yields:
         note = notes.setdefault(found.source, len(notes) + 1)
@@ -178,11 +182,11 @@ def print_forecast(out: "Console", made: "Forecast") -> None:
             (f"r ≥ {found.recall:g}", *pairs, " – ".join(part for part in share if part != "?"), f"[{note}]")
         )
     columns = ["T2 with", "low", "likely", "high", "of all tasks", "from"]
-    out.print(
-        table("Yield, before the filters of sera dataset build", columns, rows, columns[1:5]), markup=False
-    )
+    out.print(table("Yield, before the filters of sera dataset build", columns, rows, columns[1:5]))
     for source, note in notes.items():
-        out.print(f"[{note}] {source}", markup=False)
+        out.print(f"[{note}] {source}")
+    if made.billed and made.billed.total.tokens:
+        out.print(bill(made.billed))
 
 
 def _amount(unit: str, value: float | None) -> str:

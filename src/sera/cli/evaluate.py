@@ -15,6 +15,7 @@ from sera.cli.common import (
     PATH,
     complain,
     console,
+    counted,
     json_option,
     print_json,
     table,
@@ -22,7 +23,6 @@ from sera.cli.common import (
 from sera.cli.interrupts import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
-    from sera.cli.progress import Finished
     from sera.evaluation.behaviour import Behaviour
     from sera.evaluation.folder import Evaluation
     from sera.evaluation.plan import Plan
@@ -144,21 +144,17 @@ class _Rate:
 
 def _work(plan: "Plan", evaluation: "Evaluation") -> str:
     """Check the tasks, then work off the trials; why it was ended early, or nothing."""
+    try:
+        return asyncio.run(_evaluate(plan, evaluation))
+    except asyncio.CancelledError:
+        return INTERRUPTED
+
+
+async def _evaluate(plan: "Plan", evaluation: "Evaluation") -> str:
     from sera.cli.progress import progress
-    from sera.evaluation.trials import owed
-
-    total, left = len(plan.trials), len(owed(plan, evaluation))
-    with progress(f"evaluating {plan.model}", total, total - left, _Rate(evaluation)) as finished:
-        try:
-            return asyncio.run(_evaluate(plan, evaluation, finished))
-        except asyncio.CancelledError:
-            return INTERRUPTED
-
-
-async def _evaluate(plan: "Plan", evaluation: "Evaluation", finished: "Finished[Outcome]") -> str:
     from sera.evaluation.asking import teacher_config
     from sera.evaluation.models import SCRIPTED
-    from sera.evaluation.trials import Trials
+    from sera.evaluation.trials import Trials, owed, sound
     from sera.runs import LEDGER, SpendingLimits, open_ledger
     from sera.teachers import RemoteConfig, make_teacher, price_of
 
@@ -167,12 +163,16 @@ async def _evaluate(plan: "Plan", evaluation: "Evaluation", finished: "Finished[
     with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted)) as ledger:
         asked = plan.predictions is None
         teacher = make_teacher(wanted, ledger if metered else None) if asked else None
-        trials = Trials(plan, evaluation, teacher, finished)
+        trials = Trials(plan, evaluation, teacher)
         with interruptible(trials):
             if plan.config.check and plan.config.predictions not in SCRIPTED:
+                if waiting := trials.unchecked():
+                    complain(f"checking {counted(len(waiting), 'task')}, each by its own patch and by none")
                 await trials.check()
-            async with teacher or nullcontext():
-                await trials.work()
+            total, left = len(sound(plan, evaluation)) * plan.config.seeds, len(owed(plan, evaluation))
+            with progress(f"evaluating {plan.model}", total, total - left, _Rate(evaluation)) as finished:
+                async with teacher or nullcontext():
+                    await trials.work(finished)
     return trials.halted
 
 
@@ -181,11 +181,11 @@ async def _evaluate(plan: "Plan", evaluation: "Evaluation", finished: "Finished[
 
 def _print(results: "Results") -> None:
     out = console()
-    out.print(f"{results.model}: {results.tasks} tasks, {results.seeds} seeds")
+    out.print(f"{results.model}: {counted(results.tasks, 'task')}, {counted(results.seeds, 'seed')}")
     if results.rate:
         spread = f" ± {results.rate.deviation:.1f}" if results.rate.deviation is not None else ""
         out.print(f"resolved: {results.rate.mean:.1f} %{spread}, {_between(results.rate.interval)} of "
-                  f"{results.rate.tasks} tasks")  # fmt: skip
+                  f"{counted(results.rate.tasks, 'task')}")  # fmt: skip
     out.print(
         table("", ["rollouts", "became"], [(n, state) for state, n in results.states.items()], ["rollouts"])
     )

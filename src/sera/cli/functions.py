@@ -47,7 +47,7 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
     out.print(f"{snapshot.name}: {len(index.sampleable)} of {len(index.functions)} functions can be sampled, "
               f"from {len(modules)} modules" + (f": {listed}" if len(index.languages) > 1 else ""))  # fmt: skip
     if index.notice:
-        out.print(index.notice, markup=False)
+        out.print(index.notice)
     out.print(table("", ["functions", "module"], [(n, path) for path, n in largest[:_SHOWN]], ["functions"]))
     if len(largest) > _SHOWN:
         out.print(f"… and {len(largest) - _SHOWN} further modules; --json lists every function")

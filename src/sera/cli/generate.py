@@ -75,6 +75,7 @@ def command(
     from sera.generation.job import GenerateConfig, plan_job
     from sera.repositories.held_out import read_held_out
     from sera.runs import open_run
+    from sera.runs.run import planned
     from sera.sandboxes.protections import require
     from sera.settings import load_config
 
@@ -89,9 +90,16 @@ def command(
     require(config.sandbox)
     wanted = config.functions
     job = plan_job(repo, out, msgspec.structs.replace(config, functions=min(pilot or wanted, wanted)))
-    _say_environment(job, repo)
+    before = planned(out)
+    if not before:
+        _say_environment(job, repo)
     if job.notice:
         complain(job.notice)
+    if len(job.tasks) < before:
+        complain(
+            f"the plan of {out} had {before} tasks and has {len(job.tasks)} from now on; nothing that was done is "
+            f"lost, and --functions {before} brings the others back"
+        )
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         halted = _work(job, run)
         owed = len(run.owed())

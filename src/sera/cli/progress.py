@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-import click
-
-from sera.cli.common import duration
+from sera.cli.common import console, counted, duration, tell
 
 _EVERY = 10.0
 """Seconds between two plain lines."""
@@ -47,15 +45,14 @@ def progress(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterat
 
 @contextmanager
 def _bar(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[Finished[E]]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     states: Counter[str] = Counter()
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[states]}"), TextColumn("{task.fields[outlook]}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         line = bar.add_task(title, total=total, completed=before, states="", outlook=str(outlook))
 
         def finished(ended: E) -> None:
@@ -70,7 +67,7 @@ def _bar(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[F
 def _lines(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator[Finished[E]]:
     states: Counter[str] = Counter()
     started = last = time.monotonic()
-    click.echo(f"{title}: {total} tasks" + f", {before} of them done before" * bool(before), err=True)
+    tell(f"{title}: {counted(total, 'task')}" + f", {before} of them done before" * bool(before))
 
     def finished(ended: E) -> None:
         nonlocal last
@@ -81,7 +78,7 @@ def _lines(title: str, total: int, before: int, outlook: Outlook[E]) -> Iterator
             last = now
             left = (now - started) / states.total() * (total - done)
             rest = f", about {duration(left)} left" * (done < total)
-            click.echo(f"{done}/{total}: {_describe(states)}{rest}; {outlook}", err=True)
+            tell(f"{done}/{total}: {_describe(states)}{rest}; {outlook}")
 
     yield finished
 

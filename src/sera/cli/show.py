@@ -85,7 +85,7 @@ def _show(run: "Run", task: "Task", pair: "Pair | None", lines: int | None) -> N
         _show_rollout(out, t1, lines)
     if request := run.pull_requests.get(pair.t1):
         out.rule(f"pull request, in the style of {request.demonstration}", align="left")
-        out.print(request.text, markup=False)
+        out.print(request.text)
     if t2:
         _show_rollout(out, t2, lines)
     if t1 and t2 and pair.agreement:
@@ -99,9 +99,7 @@ def _show_rollout(out: "Console", rollout: "Rollout", lines: int | None) -> None
     out.rule(f"{rollout.stage}, attempt {rollout.attempt + 1}{about}: {rollout.end} after "
              f"{rollout.usage.calls} calls in {rollout.seconds:.1f} s", align="left")  # fmt: skip
     for finding in rollout.findings:
-        out.print(
-            f"{finding.severity}: {finding.kind}, {finding.times} times: {finding.evidence}", markup=False
-        )
+        out.print(f"{finding.severity}: {finding.kind}, {finding.times} times: {finding.evidence}")
     for message in rollout.messages:
         out.print(message_text(message, lines))
     out.rule(f"patch of {rollout.stage}", align="left")

@@ -136,7 +136,7 @@ def _show(request: "Request") -> None:
     page.print(table(f"The plan for {request.repo}", ["stage", "why", "how much", "where", "state"], rows))
     for one in standing:
         if not one.state.startswith("left out") and one.state != "done":
-            page.print(f"{one.stage.name}: {one.stage.line}", markup=False)
+            page.print(f"{one.stage.name}: {one.stage.line}")
             if one.stage.name == "generate":
                 _forecast(request, page, going_on=one.state.startswith("goes on"))
     sys.stdout.flush()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, console, duration, json_option, print_json, table
+from sera.cli.common import PATH, bill, console, duration, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sera.runs.summary import Summary
@@ -61,12 +61,8 @@ def _print(run: Path, summary: "Summary") -> None:
         f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
         f"({usage.cached:,} cached), {usage.completion:,} completion tokens"
     )
-    spent = summary.spent
-    if spent.total.tokens:
-        out.print(
-            f"spent: ${spent.settled.usd:.2f} as billed, and at most ${spent.uncertain.usd:.2f} more for "
-            "requests that were broken off"
-        )
+    if summary.spent.total.tokens:
+        out.print(bill(summary.spent))
     if summary.damaged:
         out.print(f"{summary.damaged} lines of the journals cannot be read; what they held is owed again")
 

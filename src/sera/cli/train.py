@@ -169,4 +169,4 @@ def print_plan(plan: "Plan") -> None:
     ]
     page.print(table(f"Training {plan.student} with {plan.trainer}", ["what", "forecast"], rows))
     for assumption in plan.assumptions:
-        page.print(f"assumed: {assumption}", markup=False)
+        page.print(f"assumed: {assumption}")

@@ -71,7 +71,9 @@ def build_dataset(
     names = StudentNames(student=config.student, tokenizer=config.tokenizer, template=config.template)
     student = names.load()
     template = student.template.sha256
-    key = content_id(config.deciding(), _lists(config), student.tokenizer_sha256, template, sources, _code())
+    kinds = [msgspec.structs.replace(part, count=None) for part in parts]
+    student_id = student.tokenizer_sha256, template
+    key = content_id(config.deciding(), kinds, _lists(config), student_id, sources, _code())
     with boundary(DatasetError, f"dataset {out}"), open_workspace(out, key) as workspace:
         intake = _Intake(workspace, sources)
         decisions = intake.decide(samples, config, parts)

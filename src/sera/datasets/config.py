@@ -95,9 +95,10 @@ class DatasetConfig(Config, frozen=True):
         return settings
 
     def deciding(self) -> dict[str, Any]:
-        """The settings by which a sample is judged, rendered and counted on its own."""
+        """The settings by which a sample is judged, rendered and counted on its own, those of the recipe's
+        parts left out."""
         settings = self.recorded()
-        for key in ("allow_short", "balance", "near", "seed"):
+        for key in ("recipe", "allow_short", "balance", "near", "seed"):
             if key != "seed" or self.truncation != "random":
                 del settings[key]
         return settings | {"signed": self.near.signed, "known": content_id(*known(self.safety))}

@@ -11,6 +11,7 @@ import msgspec
 
 from sera.datasets.safety.canaries import Canary
 from sera.datasets.sample import Source
+from sera.errors import DatasetError, boundary
 from sera.records import Record
 
 KIND = "sera-dataset"
@@ -101,6 +102,29 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write it readable for people."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a dataset says of itself; `DatasetError` if the folder is none, or the file is damaged."""
+    file = _there(folder, MANIFEST)
+    with boundary(
+        DatasetError, f"{file} cannot be read, build the dataset again", OSError, msgspec.DecodeError
+    ):
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+
+
+def rows_of(folder: Path) -> Path:
+    """The file of a dataset's rows; `DatasetError` if the folder has none."""
+    return _there(folder, ROWS)
+
+
+def _there(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise DatasetError(
+            f"{folder} is no dataset: there is no {name} in it. `sera dataset build RUN --out {folder}` "
+            "makes one"
+        )
+    return folder / name
 
 
 def is_ours(folder: Path) -> bool:

@@ -106,6 +106,7 @@ class _Check:
     async def _probe(self, runner: str) -> tuple[list[str], dict[str, str]]:
         plan, most = self._environment.plan, str(self._config.tests)
         if runner == "unittest":
+            await put_probe(self._box, "sera_discovery.py")
             probe = await put_probe(self._box, "unittest_run.py")
             return ["python", probe, _ANSWER, most, plan.suite.paths[0] if plan.suite.paths else "."], {}
         await put_probe(self._box, "sera_pytest_probe.py")

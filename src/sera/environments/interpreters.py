@@ -72,6 +72,8 @@ def find_interpreters() -> tuple[Interpreter, ...]:
     for path in real:
         if (found := inspect(path)) and found.release >= _OLDEST:
             known.setdefault(found.version, found)
+    if not known:
+        raise PrepareError("no Python 3.7 or newer was found, on PATH or elsewhere: install one")
     first, *rest = known.values()
     return (first, *sorted(rest, key=lambda one: one.release, reverse=True))
 

@@ -9,6 +9,7 @@ can be used where it lies, whichever backend built it, and is never copied.
 import io
 import posixpath
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from email.parser import HeaderParser
@@ -21,6 +22,8 @@ from sera.records import Record
 
 _MOST_BYTES = 2 << 30
 _NOT_MADE = (".pyc", ".pyo")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError)
+"""What a damaged archive comes to; `RuntimeError`: it is encrypted, or packed in a way that is not known."""
 
 
 class Built(Record, frozen=True):
@@ -60,7 +63,7 @@ def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
                     f"the project's build made more than {_MOST_BYTES >> 30} GiB: set environment.build=false"
                 )
             return _read(wheel, members, tree)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise PrepareError(f"the project's build made a wheel that cannot be read: {error}") from error
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sera.environments.versions import translated
+from sera.environments.written import strings
 
-_INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
+_INCLUDE = re.compile(r"(?:-r[\s=]*|--requirement[\s=]+)(\S+)")
+_CONSTRAINT = re.compile(r"(?:-c[\s=]*|--constraint[\s=]+)\S+")
+"""What constrains versions is a choice of the project's own developers, and is passed over."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*(\(?[<>=!~][^;@]*\)?)?\s*(;.*)?")
 _DEPTH = 5
 _CONDA_ITSELF = frozenset(
@@ -48,10 +51,10 @@ def read_file(tree: Path, path: str, refused: list[str], depth: int = _DEPTH) ->
         line = re.sub(r"\s--hash=\S+", "", line).strip()
         if included := _INCLUDE.fullmatch(line):
             beside = (Path(path).parent / included[1]).as_posix()
-            found += read_file(tree, beside, refused, depth - 1) if line[1] not in "c-" else []
+            found += read_file(tree, beside, refused, depth - 1)
         elif is_plain(line):
             found.append(line)
-        elif line:
+        elif line and not _CONSTRAINT.fullmatch(line):
             refused.append(f"{path}: {line}")
     return found
 
@@ -78,14 +81,15 @@ def poetry(table: object) -> Iterator[str]:
             isinstance(facts, Mapping) and {"git", "path", "url"} & facts.keys()
         ):
             continue
-        extras = ",".join(facts.get("extras", ())) if isinstance(facts, Mapping) else ""
+        extras = ",".join(strings(facts.get("extras"))) if isinstance(facts, Mapping) else ""
         yield f"{name}[{extras}]{translated(version)}" if extras else f"{name}{translated(version)}"
 
 
 def group(groups: Mapping[str, Any], name: str, depth: int = _DEPTH) -> list[object]:
     """The lines of a PEP 735 dependency group, the groups it includes among them."""
     lines: list[object] = []
-    for entry in groups.get(name, ()) if depth else ():
+    entries = groups.get(name)
+    for entry in entries if depth and isinstance(entries, list) else ():
         if isinstance(entry, Mapping) and isinstance(entry.get("include-group"), str):
             lines += group(groups, entry["include-group"], depth - 1)
         else:

@@ -19,7 +19,7 @@ def saved_with(config: EvaluateConfig) -> Checkpoint | None:
     own = read_checkpoint(model) if model and model not in known_weights() else None
     named = read_checkpoint(config.profile) if config.profile != AUTO else None
     if own and config.profile != AUTO:
-        given = named.profile if named else load_profile(config.profile)
+        given = words_of(config.profile)
         if given.hash != own.profile.hash:
             raise ConfigError(
                 f"{model} was trained with the harness profile {own.profile.hash}, and "
@@ -27,6 +27,12 @@ def saved_with(config: EvaluateConfig) -> Checkpoint | None:
                 "less than it can"
             )
     return own or named
+
+
+def words_of(profile: str) -> Profile:
+    """The harness profile that the setting `profile` names; not for `auto`."""
+    named = read_checkpoint(profile)
+    return named.profile if named else load_profile(profile)
 
 
 def asked_as(config: EvaluateConfig, checkpoint: Checkpoint | None) -> EvaluateConfig:
@@ -59,10 +65,22 @@ def profile_of(
             "`sera train` wrote as --set profile=CHECKPOINT, or go without --require-profile"
         )
     if config.profile != AUTO:
-        return load_profile(config.profile), ()
+        return load_profile(config.profile), _assumed(config.teacher)
     python = sum(one.path.endswith(".py") for one in tasks)
     name = profile_for({"python": python, "other": len(tasks) - python})
-    return load_profile(name), (f"no harness profile is saved with the model: it is asked with {name}",)
+    told = f"no harness profile is saved with the model: it is asked with {name}"
+    return load_profile(name), (told, *_assumed(config.teacher))
+
+
+def _assumed(teacher: TeacherConfig) -> tuple[str, ...]:
+    """What is taken for granted of how calls are written, where neither checkpoint nor settings say it."""
+    if isinstance(teacher, RehearsalConfig) or teacher.format or teacher.model in known_weights():
+        return ()
+    where = "its own template has" if isinstance(teacher, LocalConfig) else "its server has"
+    return (
+        f"nothing says in which format the model was trained to write calls: they are taken as {where} them. "
+        "For a student, --set profile=CHECKPOINT or --set teacher.format=hermes says it",
+    )
 
 
 def teacher_config(config: EvaluateConfig) -> TeacherConfig:

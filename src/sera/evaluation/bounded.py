@@ -4,30 +4,17 @@ The server's own count of each request decides: an answer with which the convers
 is not given, as a server with that limit would have had no room for it.
 """
 
-from typing import Any
-
 from sera.errors import ContextOverflow
 from sera.teachers import ChatRequest, Reply, Teacher
+from sera.teachers.around import TeacherAround
 
 
-class BoundedTeacher:
+class BoundedTeacher(TeacherAround):
     """Any teacher, which refuses conversations beyond `context` tokens with `ContextOverflow`."""
 
     def __init__(self, teacher: Teacher, context: int) -> None:
-        self._teacher = teacher
+        super().__init__(teacher)
         self._context = context
-
-    async def __aenter__(self) -> "BoundedTeacher":
-        await self._teacher.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._teacher.__aexit__(*exc)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Those of the teacher."""
-        return self._teacher.settings
 
     async def complete(self, request: ChatRequest) -> Reply:
         """As the teacher does."""

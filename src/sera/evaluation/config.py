@@ -19,7 +19,8 @@ class EvaluateConfig(Config, frozen=True):
     """Everything `sera evaluate` can be told."""
 
     seeds: Count = 3
-    """Rollouts of each task, each with a seed of its own. The spread between them is the noise."""
+    """Rollouts of each task, each with a seed of its own. The spread between them is the noise. Predictions
+    are judged once."""
     context: Count = 32_768
     """Tokens that a conversation may have, by the server's own count; longer ones end. 32,768 and 65,536
     are the paper's."""

@@ -22,17 +22,13 @@ import msgspec
 from sera.errors import RunError, boundary
 from sera.evaluation.record import Checked, Outcome, State, trial_id
 from sera.harness import Profile
-from sera.records import End, Record, Rollout
+from sera.records import Record
 from sera.runs import Manifest, Trail
 from sera.runs.folder import check_manifest, locked, read_manifest, replace, write_manifest
-from sera.runs.journal import Journal
+from sera.runs.journal import Journal, writable
+from sera.runs.rollouts import rollouts_of, trail_of
 
 EVALUATION, HARNESS = "evaluation.json", "harness.json"
-
-
-class _RolloutHeading(Record, frozen=True):
-    id: str
-    end: End
 
 
 class _OutcomeHeading(Record, frozen=True):
@@ -52,12 +48,7 @@ class Evaluation:
         self.path = path
         self.manifest = manifest
         self.checks = Journal(path / "checks.jsonl", Checked, _CheckedHeading, lambda c: c.task)
-        self.rollouts = Journal(
-            path / "rollouts.jsonl",
-            Rollout,
-            _RolloutHeading,
-            lambda r: r.id if r.end is not End.FAILED else None,
-        )
+        self.rollouts = rollouts_of(path)
         self.outcomes = Journal(
             path / "outcomes.jsonl", Outcome, _OutcomeHeading, lambda o: trial_id(o.task, o.seed)
         )
@@ -74,7 +65,7 @@ class Evaluation:
 
     def trail(self, rollout: str) -> Trail:
         """The steps so far of a rollout under way, by its id."""
-        return Trail(self.path / "steps" / f"{rollout}.jsonl")
+        return trail_of(self.path, rollout)
 
 
 @contextmanager
@@ -92,13 +83,8 @@ def open_evaluation(path: Path, manifest: Manifest, profile: Profile | None) -> 
             replace(path / HARNESS, msgspec.json.format(msgspec.json.encode(profile)))
         write_manifest(path / EVALUATION, manifest)
         evaluation = Evaluation(path, manifest)
-        try:
-            for journal in evaluation.journals:
-                journal.open_for_writing()
+        with writable(*evaluation.journals):
             yield evaluation
-        finally:
-            for journal in evaluation.journals:
-                journal.close()
 
 
 def read_evaluation(path: Path) -> Evaluation:

@@ -7,6 +7,8 @@ model ─► settings, saved harness ──┴─► Plan ─► trials (task ×
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from sera.datasets.exchange.predictions import read_predictions
 from sera.environments import Environment
 from sera.errors import TasksError, UsageError
@@ -83,6 +85,8 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
         checkpoint = saved_with(config)
         config = asked_as(config, checkpoint)
         profile, told = profile_of(config, checkpoint, tasks)
+    else:
+        config = msgspec.structs.replace(config, seeds=1)
     project = {name for one in environments.values() for name in import_names(one.tree, one.name)}
     model, settings = _model(config)
     identity = {

@@ -19,6 +19,8 @@ from sera.runs.folder import replace
 from sera.runs.ledger import Balance
 
 RESULTS = "results.json"
+Rows = dict[str, list[bool]]
+"""Task → resolved, by seed."""
 _ALIKE = {
     "tasks": "another set of tasks",
     "profile": "another harness profile",
@@ -78,9 +80,12 @@ def write_results(
     plan: Plan, evaluation: Evaluation, baseline: Path | None = None, differences: tuple[str, ...] = ()
 ) -> Results:
     """Work out the figures from the records, and write them and SWE-bench's files."""
-    results = _results(plan, evaluation)
+    counting = {one.instance_id for one in sound(plan, evaluation)}
+    ended = _by_task(evaluation, plan.config.seeds)
+    rows = {name: row for name, row in ended.items() if name in counting}
+    results = _results(plan, evaluation, counting, rows)
     if baseline:
-        results = _compared(results, evaluation, baseline, differences)
+        results = _compared(results, rows, baseline, differences)
     patches = _patches(plan, evaluation)
     names = [one.instance_id for one in plan.tasks]
     for seed in range(plan.config.seeds):
@@ -94,10 +99,8 @@ def write_results(
     return results
 
 
-def _results(plan: Plan, evaluation: Evaluation) -> Results:
-    rows = _by_task(evaluation, plan.config.seeds)
-    counting = {one.instance_id for one in sound(plan, evaluation)}
-    rows = {name: row for name, row in rows.items() if name in counting}
+def _results(plan: Plan, evaluation: Evaluation, counting: set[str], rows: Rows) -> Results:
+    """`counting` are the tasks that count, `rows` those of them that ended with every seed."""
     ends = [one for one in evaluation.outcomes if one.task in counting]
     return Results(
         model=plan.model,
@@ -113,23 +116,21 @@ def _results(plan: Plan, evaluation: Evaluation) -> Results:
     )
 
 
-def _compared(
-    results: Results, evaluation: Evaluation, baseline: Path, differences: tuple[str, ...]
-) -> Results:
-    earlier, now = _by_task(read_evaluation(baseline)), _by_task(evaluation, results.seeds)
-    if not earlier.keys() & now.keys():
+def _compared(results: Results, rows: Rows, baseline: Path, differences: tuple[str, ...]) -> Results:
+    earlier = _by_task(read_evaluation(baseline))
+    if not earlier.keys() & rows.keys():
         return results
-    comparison = compare(earlier, now)
+    comparison = compare(earlier, rows)
     return msgspec.structs.replace(
         results,
         baseline=str(baseline),
         differences=differences,
         comparison=comparison,
-        sentence=comparison.sentence,
+        sentence=comparison.sentence(),
     )
 
 
-def _by_task(evaluation: Evaluation, seeds: int = 0) -> dict[str, list[bool]]:
+def _by_task(evaluation: Evaluation, seeds: int = 0) -> Rows:
     """Task → resolved, by seed, of the tasks that ended with every one of so many seeds; 0: as many as any
     task has."""
     ended = list(evaluation.ended().values())

@@ -9,6 +9,8 @@ them look narrower:
   since seeds of one task are not independent of each other;
 - a *comparison* is paired: only tasks that both models were asked, resampled together;
 - McNemar's exact test counts the tasks that only one of them resolved (by the majority of the seeds);
+- a difference is *beyond noise* if its interval is clear of 0 and McNemar's p is below 0.05: of a few tasks
+  that all change one way every draw says the same, and the interval is clear of 0 for that reason alone;
 - the *signal-to-noise ratio* is the difference over the standard deviation between seeds, as in the paper.
 
 Draws are seeded: the same outcomes give the same figures.
@@ -23,6 +25,7 @@ from sera.records import Record
 
 DRAWS = 10_000
 _LEVEL = 0.95
+_MOST_P = 0.05
 _SMALL = 3.0
 """Points under which an effect deserves doubt whatever the interval says, as the paper has it."""
 
@@ -63,21 +66,18 @@ class Comparison(Record, frozen=True):
     signal_to_noise: float | None
     """Absolute difference over the standard deviation between seeds; None where that is unknown or 0."""
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, second: str = "The second") -> str:
         """What may be said of it, in words."""
-        amount = f"{abs(self.difference):.1f} points"
-        if self.interval.low <= 0 <= self.interval.high:
-            return (
-                f"The difference of {self.difference:+.1f} points is within noise: {_range(self.interval)}."
-            )
-        direction = "better" if self.difference > 0 else "worse"
+        low, high = self.interval.low, self.interval.high
+        draws = f"95 % of the draws lie between {low:+.1f} and {high:+.1f}"
+        counts = f"{self.won} won, {self.lost} lost, McNemar's p {self.p_value:.3f}"
+        if low <= 0 <= high:
+            return f"The difference of {self.difference:+.1f} points is within noise: {draws}; {counts}."
+        told = f"{second} is {abs(self.difference):.1f} points {'better' if self.difference > 0 else 'worse'}"
+        if self.p_value >= _MOST_P:
+            return f"{told} and {draws}, clear of 0, but too few tasks changed to tell: {counts}."
         doubt = " So small an effect deserves doubt all the same." if abs(self.difference) < _SMALL else ""
-        return f"The second is {amount} {direction}, beyond noise: {_range(self.interval)}.{doubt}"
-
-
-def _range(interval: Interval) -> str:
-    return f"95 % of the draws lie between {interval.low:+.1f} and {interval.high:+.1f}"
+        return f"{told}, beyond noise: {draws}; {counts}.{doubt}"
 
 
 def rate_of(outcomes: Outcomes, seed: int = 0) -> Rate:
@@ -89,7 +89,7 @@ def rate_of(outcomes: Outcomes, seed: int = 0) -> Rate:
         seeds=len(by_seed),
         mean=fmean(by_seed),
         deviation=_deviation(outcomes),
-        interval=_bootstrap([100 * fmean(row) for row in rows], seed),
+        interval=bootstrap([100 * fmean(row) for row in rows], seed),
     )
 
 
@@ -108,7 +108,7 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     return Comparison(
         tasks=len(tasks),
         difference=fmean(differences),
-        interval=_bootstrap(differences, seed),
+        interval=bootstrap(differences, seed),
         won=won,
         lost=lost,
         p_value=mcnemar(won, lost),
@@ -140,7 +140,7 @@ def _majority(row: Sequence[bool]) -> bool:
     return 2 * sum(row) > len(row)
 
 
-def _bootstrap(values: Sequence[float], seed: int) -> Interval:
+def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     """The middle 95 % of the means of resampled values."""
     dice = random.Random(seed)
     means = sorted(fmean(dice.choices(values, k=len(values))) for _ in range(DRAWS))

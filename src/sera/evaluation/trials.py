@@ -30,12 +30,9 @@ Finished = Callable[[Outcome], None]
 class Trials:
     """One process's work on one evaluation; `teacher` None: predictions are judged."""
 
-    def __init__(
-        self, plan: Plan, evaluation: Evaluation, teacher: Teacher | None, finished: Finished
-    ) -> None:
+    def __init__(self, plan: Plan, evaluation: Evaluation, teacher: Teacher | None) -> None:
         self._plan = plan
         self._evaluation = evaluation
-        self._finished = finished
         self._pool = Pool(plan.config.workers)
         self._rollouts = self._rollouts_of(teacher) if teacher else None
 
@@ -48,15 +45,20 @@ class Trials:
         """Let the steps under way end, begin no others."""
         self._pool.halt(reason)
 
+    def unchecked(self) -> list[Instance]:
+        """The tasks that `check` will judge: not those found sound before, nor those left out."""
+        leave_out = self._plan.config.broken == "leave_out"
+        known = {one.task for one in self._evaluation.checks if leave_out or not one.problem}
+        return [one for one in self._plan.tasks if one.instance_id not in known]
+
     async def check(self) -> None:
-        """Judge the own patch of every task, and none, unless it was found sound before.
+        """Judge the own patch of every task that is unchecked, and none.
 
         Raises `TasksError` that names broken tasks, unless they are to be left out.
         """
-        checks, leave_out = self._evaluation.checks, self._plan.config.broken == "leave_out"
-        known = {one.task for one in checks if leave_out or not one.problem}
-        await self._pool.work([one for one in self._plan.tasks if one.instance_id not in known], self._check)
-        if self.halted or leave_out:
+        checks = self._evaluation.checks
+        await self._pool.work(self.unchecked(), self._check)
+        if self.halted or self._plan.config.broken == "leave_out":
             return
         if bad := [f"{one.task}: {one.problem}" for one in checks if one.problem]:
             raise TasksError(
@@ -64,17 +66,18 @@ class Trials:
                 f"{'; …' if len(bad) > 5 else ''}): build them anew, or --set broken=leave_out"
             )
 
-    async def work(self) -> None:
-        """Work off what is owed."""
-        await self._pool.work(owed(self._plan, self._evaluation), self._end)
+    async def work(self, finished: Finished) -> None:
+        """Work off what is owed; `finished` is called with every outcome."""
+
+        async def end(trial: Trial) -> None:
+            outcome = await self._bring_to_end(trial)
+            self._evaluation.outcomes.append(outcome)
+            finished(outcome)
+
+        await self._pool.work(owed(self._plan, self._evaluation), end)
 
     async def _check(self, instance: Instance) -> None:
         self._evaluation.checks.append(await check_task(self._plan, instance))
-
-    async def _end(self, trial: Trial) -> None:
-        outcome = await self._bring_to_end(trial)
-        self._evaluation.outcomes.append(outcome)
-        self._finished(outcome)
 
     async def _bring_to_end(self, trial: Trial) -> Outcome:
         """Never raises a `RolloutError`: that is the state `failed`."""

@@ -18,7 +18,16 @@ from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import AUTO, Profile, load_profile, profile_for
 from sera.records import Layer, Record, Task, content_id
 from sera.redaction import RedactionConfig, Redactor, make_redactor
-from sera.repositories import IndexRules, Snapshot, Weights, index_functions, open_snapshot, plan_tasks
+from sera.repositories import (
+    FunctionIndex,
+    IndexRules,
+    Snapshot,
+    Weights,
+    index_functions,
+    open_snapshot,
+    plan_tasks,
+)
+from sera.repositories.held_out import held_out_among
 from sera.repositories.names import import_names
 from sera.repositories.remotes import redacted
 from sera.runs import Manifest, SpendingLimits, read_run
@@ -125,7 +134,17 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
         redactor=redactor,
         project=import_names(snapshot.tree, snapshot.name),
         environment=environment,
-        notice=index.notice,
+        notice="; ".join(filter(None, (index.notice, _held_out_notice(index, config.index, snapshot.name)))),
+    )
+
+
+def _held_out_notice(index: FunctionIndex, rules: IndexRules, name: str) -> str:
+    """Said of a list that keeps nothing back, as one of another repository or of old paths does."""
+    if not rules.held_out or held_out_among(index.functions, rules.held_out):
+        return ""
+    return (
+        f"the held-out list names no function of {name}, so nothing is kept from this run: is it of another "
+        "repository or revision?"
     )
 
 

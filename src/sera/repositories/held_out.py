@@ -19,10 +19,10 @@ def read_held_out(file: Path) -> tuple[str, ...]:
     """The entries of a list; `ConfigError` if it cannot be read or has none."""
     with boundary(ConfigError, f"held-out list {file}", OSError, UnicodeDecodeError):
         text = file.read_text("utf-8")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = tuple(line for raw in text.splitlines() if (line := raw.strip()) and not line.startswith("#"))
     if not lines:
         raise ConfigError(f"held-out list {file} has no entry: write one `path` or `path:function` a line")
-    return tuple(lines)
+    return lines
 
 
 def held_out_among(functions: Iterable[Function], entries: Iterable[str]) -> set[str]:

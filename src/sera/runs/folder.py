@@ -103,7 +103,8 @@ def read_manifest(file: Path) -> Manifest:
 
 
 def _refuse_unlike(file: Path, before: Manifest, now: Manifest) -> None:
-    old, new = (msgspec.to_builtins(m.identity) for m in (before, now))
+    # As both are read from a file: lists for tuples.
+    old, new = (msgspec.json.decode(msgspec.json.encode(m.identity)) for m in (before, now))
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     if changed:
         listed = "; ".join(f"{key} was {old.get(key)!r} and is now {new.get(key)!r}" for key in changed)

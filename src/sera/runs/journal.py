@@ -8,9 +8,9 @@ later one counts.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import msgspec
 
@@ -140,3 +140,13 @@ class Journal(Generic[R]):
     def _at(self, file: IO[bytes], offset: int) -> R:
         file.seek(offset)
         return self._decoder.decode(file.readline())
+
+
+@contextmanager
+def writable(*journals: Journal[Any]) -> Iterator[None]:
+    """Journals that can be appended to meanwhile. The caller holds the lock of their folder."""
+    with ExitStack() as opened:
+        for journal in journals:
+            opened.callback(journal.close)
+            journal.open_for_writing()
+        yield

@@ -26,31 +26,16 @@ import msgspec
 
 from sera.errors import RunError, boundary
 from sera.harness import Profile
-from sera.records import (
-    End,
-    Pair,
-    PullRequest,
-    Record,
-    Rollout,
-    Stage,
-    State,
-    Task,
-    Verdict,
-    rollout_id,
-)
+from sera.records import Pair, PullRequest, Record, Stage, State, Task, Verdict, rollout_id
 from sera.runs.control import Verb
 from sera.runs.folder import Manifest, check_manifest, locked, read_manifest, replace, write_manifest
-from sera.runs.journal import Journal
+from sera.runs.journal import Journal, writable
+from sera.runs.rollouts import rollouts_of, trail_of
 from sera.runs.trail import Trail
 
 MANIFEST = "run.json"
 _OWED = frozenset({State.FAILED, State.REQUEUED})
 """States in which a task is not over."""
-
-
-class _RolloutHeading(Record, frozen=True):
-    id: str
-    end: End
 
 
 class _StepHeading(Record, frozen=True):
@@ -70,12 +55,7 @@ class Run:
         self.manifest = manifest
         self.profile = profile
         self.tasks = tasks
-        self.rollouts = Journal(
-            path / "rollouts.jsonl",
-            Rollout,
-            _RolloutHeading,
-            lambda r: r.id if r.end is not End.FAILED else None,
-        )
+        self.rollouts = rollouts_of(path)
         self.verdicts = Journal(path / "verdicts.jsonl", Verdict, _StepHeading, lambda v: v.rollout)
         self.pull_requests = Journal(
             path / "pull_requests.jsonl", PullRequest, _StepHeading, lambda p: p.rollout
@@ -106,7 +86,7 @@ class Run:
 
     def trail(self, rollout: str) -> Trail:
         """The steps so far of a rollout under way, by its id."""
-        return Trail(self.path / "steps" / f"{rollout}.jsonl")
+        return trail_of(self.path, rollout)
 
     def task_pairs(self) -> list[tuple[Task, Pair | None]]:
         """Every task of the plan with its end, if it has one, in order."""
@@ -126,13 +106,8 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
     with locked(path):
         _settle(path, manifest, profile, tasks)
         run = Run(path, manifest, profile, tasks)
-        try:
-            for journal in run.journals:
-                journal.open_for_writing()
+        with writable(*run.journals):
             yield run
-        finally:
-            for journal in run.journals:
-                journal.close()
 
 
 def read_run(path: Path) -> Run:
@@ -144,6 +119,12 @@ def read_run(path: Path) -> Run:
     manifest = read_manifest(path / MANIFEST)
     tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
     return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
+
+
+def planned(path: Path) -> int:
+    """Tasks of the plan that a run was last given; 0 for a new one."""
+    file = path / "tasks.jsonl"
+    return file.read_bytes().count(b"\n") if file.is_file() else 0
 
 
 def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:

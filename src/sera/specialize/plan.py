@@ -9,14 +9,16 @@ It is made anew before each stage, since some command lines name what earlier st
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from sera.errors import ModelError, RunError, UsageError, boundary
+from sera.evaluation.asking import words_of
 from sera.evaluation.models import SCRIPTED
+from sera.harness import AUTO, load_profile
 from sera.models import find_weights
 from sera.models.weights import cached_file, known_weights
 from sera.records import Record
@@ -129,6 +131,7 @@ class _Planner:
         self.config = request.config
         self.settled: Settled = settle(request.config)
         self.at = Places(request.out)
+        self._refuse_other_words()
         self.snapshot = open_snapshot(request.repo, revision=self.settled.generate.revision or None).tree_hash
 
     def fetch(self) -> list[Stage]:
@@ -156,7 +159,7 @@ class _Planner:
             name="prepare",
             why="build the repository's environment, and try it out",
             amount="",
-            argv=("prepare", self.request.repo, "--out", str(file), *_sets(self.config.prepare)),
+            argv=("prepare", self.request.repo, "--out", str(file), *sets(self.config.prepare)),
             out=file,
             results=(file, *_environments(file)),
             fixed={"the repository": self.snapshot},
@@ -168,12 +171,12 @@ class _Planner:
             name="tasks",
             why="make tasks for the evaluation, and say what must not be trained on",
             amount=f"{wanted.mutants} bugs, {wanted.history} commits",
-            argv=("tasks", "build", self.request.repo, "--out", str(out), *_sets(self.config.tasks)),
+            argv=("tasks", "build", self.request.repo, "--out", str(out), *sets(self.config.tasks)),
             out=out,
             results=(out / "manifest.json", self.at.held_out),
             fixed={
                 "the repository": self.snapshot,
-                "the environment": _environment_mark(self.at.environment),
+                "the environment": environment_mark(self.at.environment),
             },
             grows=("mutants=", "history=", "commits=", "workers="),
             needs=("prepare",),
@@ -187,14 +190,14 @@ class _Planner:
             amount=f"{wanted.functions:,} functions",
             argv=(
                 "generate", self.request.repo, "--out", str(out), *self._held_out(),
-                *_sets(self.config.generate),
+                *sets(self.config.generate),
             ),
             out=out,
             results=(out / "run.json", out / "pairs.jsonl"),
             fixed={
                 "the repository": self.snapshot,
-                "the environment": _environment_mark(self.at.environment),
-                "what is held out": _mark(self.at.held_out),
+                "the environment": environment_mark(self.at.environment),
+                "what is held out": mark(self.at.held_out),
             },
             grows=("functions=", "concurrency=", "limits."),
         )  # fmt: skip
@@ -202,20 +205,20 @@ class _Planner:
     def dataset(self) -> Stage:
         out, settings = self.at.dataset, self.settled.dataset
         own = self.config.dataset
-        student = [] if own.keys() & {"student", "tokenizer"} else self._student_names()
+        student = [] if own.keys() & {"student", "tokenizer"} else student_options(self.config.student)
         return Stage(
             name="dataset",
             why="make a training set of what it did, proven for the student",
             amount=settings.recipe or f"rows of at most {settings.max_tokens:,} tokens",
             argv=(
                 "dataset", "build", str(self.at.run), "--out", str(out), *student, *self._held_out(),
-                *_sets(own),
+                *sets(own),
             ),
             out=out,
             results=(out / "manifest.json",),
             fresh={
-                "the run": _mark(self.at.run / "pairs.jsonl"),
-                "what is held out": _mark(self.at.held_out),
+                "the run": mark(self.at.run / "pairs.jsonl"),
+                "what is held out": mark(self.at.held_out),
             },
             needs=("generate",),
         )  # fmt: skip
@@ -231,11 +234,11 @@ class _Planner:
             amount=f"at most {wanted.max_steps} steps" if wanted.max_steps else f"{wanted.epochs:g} epochs",
             argv=(
                 "train", str(self.at.dataset), "--student", config.student, "--out", str(out), *recipe, *gguf,
-                *_sets(config.train),
+                *sets(config.train),
             ),
             out=out,
             results=(self.at.checkpoint / "sera.json", *((out / "student.gguf",) if gguf else ())),
-            fixed={"the dataset": _mark(self.at.dataset / "manifest.json")},
+            fixed={"the dataset": mark(self.at.dataset / "manifest.json")},
             grows=("--gguf", "f16", "q8_0", "device.", "report=", "save_every="),
             needs=("dataset",),
         )  # fmt: skip
@@ -249,18 +252,15 @@ class _Planner:
     def after(self) -> Stage:
         own = self.at.student / "student.gguf" if self.config.gguf else self.at.checkpoint
         model = self.config.trained or str(own)
-        asked = (
-            ()
-            if model in (*SCRIPTED, REHEARSAL, str(self.at.checkpoint))
-            else _sets({"profile": str(self.at.checkpoint)})
-        )
-        stage = self._evaluation("after", "see what it resolves trained, and compare", model, asked)
+        tells = model in (*SCRIPTED, REHEARSAL, str(self.at.checkpoint))
+        given = {} if tells else {"profile": str(self.at.checkpoint)}
+        stage = self._evaluation("after", "see what it resolves trained, and compare", model, given)
         against = ("--baseline", str(self.at.before)) if (self.at.before / "results.json").exists() else ()
         return msgspec.structs.replace(
             stage,
             argv=(*stage.argv, *against),
-            fixed={**stage.fixed, "the student": _mark(self.at.checkpoint / "sera.json")},
-            fresh={"the evaluation before": _mark(self.at.before / "results.json")},
+            fixed={**stage.fixed, "the student": mark(self.at.checkpoint / "sera.json")},
+            fresh={"the evaluation before": mark(self.at.before / "results.json")},
             grows=(*stage.grows, "--baseline", str(self.at.before)),
             needs=(*stage.needs, *(() if self.config.trained else ("train",))),
         )
@@ -275,28 +275,29 @@ class _Planner:
             results=(self.at.report,),
         )
 
-    def _evaluation(self, name: str, why: str, model: str, asked: Sequence[str]) -> Stage:
+    def _evaluation(self, name: str, why: str, model: str, given: Mapping[str, object]) -> Stage:
+        """`given` counts before the table's own settings."""
         out, wanted = self.at.out / name, self.settled.evaluate
+        own = {key: value for key, value in self.config.evaluate.items() if key not in given}
         seeds = f"{wanted.seeds} {'seed' if wanted.seeds == 1 else 'seeds'}"
         return Stage(
             name=name,
             why=why,
             amount=f"each task with {seeds}, {wanted.context:,} tokens",
             argv=(
-                "evaluate", str(self.at.tasks), "--model", model, "--out", str(out), *asked,
-                *_sets(self.config.evaluate),
+                "evaluate", str(self.at.tasks), "--model", model, "--out", str(out), *sets(given), *sets(own),
             ),
             out=out,
             results=(out / "results.json",),
-            fixed={"the tasks": _mark(self.at.tasks / "tasks.jsonl")},
+            fixed={"the tasks": mark(self.at.tasks / "tasks.jsonl")},
             grows=("seeds=", "concurrency=", "limits."),
             needs=("tasks",),
         )  # fmt: skip
 
-    def _harness(self, model: str) -> tuple[str, ...]:
+    def _harness(self, model: str) -> dict[str, object]:
         """The words and the form of calls that the trained student will be asked with."""
         if model in SCRIPTED:
-            return ()
+            return {}
         own = self.config.evaluate
         given: dict[str, object] = {}
         if "profile" not in own and (name := self._profile()):
@@ -304,31 +305,44 @@ class _Planner:
         form = self.settled.dataset.format
         if model != REHEARSAL and form != "raw" and "format" not in own.get("teacher", {}):
             given["teacher.format"] = form
-        return tuple(_sets(given))
+        return given
 
     def _profile(self) -> str:
         """The harness profile of the run, as `--set profile` takes it; empty while nobody knows."""
-        if (told := self.settled.generate.profile) != "auto":
+        if (told := self.settled.generate.profile) != AUTO:
             return told
         return read_run(self.at.run).profile.name if (self.at.run / "run.json").exists() else ""
+
+    def _refuse_other_words(self) -> None:
+        """The trained student is asked with the words of the run, and so must the untrained one be."""
+        told, used = self.settled.evaluate.profile, self._profile()
+        if told == AUTO:
+            return
+        wanted = words_of(told)
+        if used and wanted.hash != load_profile(used).hash:
+            raise UsageError(
+                f"the run has the harness profile {used}, and the table evaluate asks for {told}: leave its "
+                "profile out, or give the table generate the same one"
+            )
 
     def _held_out(self) -> tuple[str, ...]:
         """The list of the tasks, unless they are left out and there is none."""
         there = self.at.held_out.exists()
         return ("--held-out", str(self.at.held_out)) if there or "tasks" in self.request.wanted else ()
 
-    def _student_names(self) -> list[str]:
-        """The options by which a dataset is rendered for the student."""
-        name = self.config.student
-        if name in known_weights() and not _is_here(name):
-            return ["--tokenizer", f"(of {name}, once it is fetched)"]
-        if name not in known_weights() and not Path(name).exists():
-            return []
-        names = open_student(name).names()
-        return ["--student", names.student, "--tokenizer", names.tokenizer]
+
+def student_options(name: str) -> list[str]:
+    """The options of `sera dataset build` that render for a student; none for one that is on the hub."""
+    if name in known_weights() and not _is_here(name):
+        return ["--tokenizer", f"(of {name}, once it is fetched)"]
+    if name not in known_weights() and not Path(name).exists():
+        return []
+    names = open_student(name).names()
+    return ["--student", names.student, "--tokenizer", names.tokenizer]
 
 
-def _sets(table: Mapping[str, object]) -> list[str]:
+def sets(table: Mapping[str, object]) -> list[str]:
+    """A table of settings as options."""
     return [word for pair in pairs_of(table) for word in ("--set", pair)]
 
 
@@ -340,7 +354,7 @@ def _is_here(model: str) -> bool:
     return True
 
 
-def _mark(file: Path) -> str:
+def mark(file: Path) -> str:
     """SHA-256 of a file; empty if there is none."""
     if not file.is_file():
         return ""
@@ -370,6 +384,6 @@ def _environments(file: Path) -> tuple[Path, ...]:
     return tuple(one.path for one in _read_environments(file))
 
 
-def _environment_mark(file: Path) -> str:
+def environment_mark(file: Path) -> str:
     """Equal for equal environments."""
     return ",".join(one.digest for one in _read_environments(file))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +26,10 @@ from sera.specialize.stage import Done, Stage, State, differences, read_done, st
 Told = Callable[[str], None]
 _FOLDER_ASIDE = "earlier"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StageFailed(RunError):
+    """The command of a stage has ended with an error; the message says how to go on."""
 
 
 class Standing(Record, frozen=True):
@@ -94,19 +98,30 @@ def _do(
     if lacking := next((need for need in stage.needs if not stages[need].is_there), ""):
         told(f"{stage.name}: left out, since there is nothing of {lacking}")
         return
-    done = read_done(request.out, stage.name)
+    try:
+        carry_out(request.out, stage, told)
+    except StageFailed as failed:
+        raise StageFailed(f"{failed}, and `--skip {stage.name}` goes on with what is there") from None
+
+
+def carry_out(out: Path, stage: Stage, told: Told, log: Path | None = None) -> None:
+    """Do one stage, unless it is done; records are kept in `out`, and what the command says in `log`.
+
+    Raises `StageFailed` if its command does, and `Halted` after an interrupt.
+    """
+    done = read_done(out, stage.name)
     state = state_of(stage, done)
     if state is State.DONE:
         told(f"{stage.name}: done before, {stage.out}")
         return
     if done and state is State.ANEW:
-        kept = _set_aside(request.out, stage.out)
+        kept = _set_aside(out, stage.out)
         told(f"{stage.name}: begun anew ({'; '.join(differences(stage, done))}){kept}")
         done = None
     elif done and state is State.CHANGED:
         told(f"{stage.name}: goes on, changed ({'; '.join(differences(stage, done))})")
     told(f"{stage.name}: {stage.line}")
-    _run(request, stage, done)
+    _run(out, stage, done, log)
 
 
 def _set_aside(out: Path, made: Path) -> str:
@@ -123,7 +138,7 @@ def _set_aside(out: Path, made: Path) -> str:
     return f"; what was there is kept in {kept}"
 
 
-def _run(request: Request, stage: Stage, before: Done | None) -> None:
+def _run(out: Path, stage: Stage, before: Done | None, log: Path | None) -> None:
     started = time.time()
     done = Done(
         stage=stage.name,
@@ -135,29 +150,34 @@ def _run(request: Request, stage: Stage, before: Done | None) -> None:
         began=before.began if before else started,
         seconds=before.seconds if before else 0.0,
     )
-    write_done(request.out, done)
-    code, interrupted = _wait(stage)
+    write_done(out, done)
+    code, interrupted = _wait(stage, log)
     seconds = round(done.seconds + time.time() - started, 1)
-    write_done(request.out, msgspec.structs.replace(done, code=code, seconds=seconds))
+    write_done(out, msgspec.structs.replace(done, code=code, seconds=seconds))
     if interrupted:
         raise Halted(
             f"interrupted in the stage {stage.name}; everything so far is saved, the same command goes on"
         )
     if code:
-        raise RunError(
-            f"the stage {stage.name} has failed, with exit code {code}: what it said stands above. The same "
-            f"command goes on from there; by hand it is `{stage.line}`, and `--skip {stage.name}` goes on "
-            "with what is there"
+        said = f"stands in {log}" if log else "stands above"
+        raise StageFailed(
+            f"the stage {stage.name} has failed, with exit code {code}: what it said {said}. The same "
+            f"command goes on from there; by hand it is `{stage.line}`"
         )
 
 
-def _wait(stage: Stage) -> tuple[int, bool]:
+def _wait(stage: Stage, log: Path | None) -> tuple[int, bool]:
     """Run the command; its exit code, and whether it was interrupted."""
     heard: list[int] = []
-    with boundary(RunError, f"the stage {stage.name} cannot be started"):
+    with (
+        boundary(RunError, f"the stage {stage.name} cannot be started"),
+        log.open("ab") if log else nullcontext() as said,
+    ):
         process = subprocess.Popen(
             [sys.executable, "-m", "sera", *stage.argv],
             stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
             process_group=0,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )

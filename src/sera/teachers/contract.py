@@ -86,7 +86,8 @@ class Teacher(Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
     async def complete(self, request: ChatRequest) -> Reply:
-        """Continue a conversation; raises `TeacherError` and its kinds, nothing else."""
+        """Continue a conversation; raises `TeacherError` and its kinds, nothing else. No earlier call of the
+        conversation has the id of one of the answer's."""
         ...
 
     @property

@@ -1,34 +1,22 @@
 """Any teacher under a meter: each request counts as one attempt. For teachers that cost nothing, so that
 a limit can be tried out with them; the remote one meters its own attempts."""
 
-from typing import Any
-
 import msgspec
 
 from sera.records import Usage
+from sera.teachers.around import TeacherAround
 from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
 
 _ANSWER = 8192
 """Tokens an answer is taken to have at most."""
 
 
-class MeteredTeacher:
+class MeteredTeacher(TeacherAround):
     """Holds, asks, settles."""
 
     def __init__(self, teacher: Teacher, meter: Meter) -> None:
-        self._teacher, self._meter = teacher, meter
-
-    async def __aenter__(self) -> "MeteredTeacher":
-        await self._teacher.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._teacher.__aexit__(*exc)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Those of the teacher."""
-        return self._teacher.settings
+        super().__init__(teacher)
+        self._meter = meter
 
     async def complete(self, request: ChatRequest) -> Reply:
         """As the teacher does; a request it did not answer is uncertain."""

@@ -11,22 +11,18 @@ import msgspec
 
 from sera.formats import find_format
 from sera.records import Message
+from sera.teachers.around import TeacherAround
 from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.teachers.ids import with_unique_ids
 from sera.teachers.tolerant import read_text
 
 
-class WrittenTeacher:
+class WrittenTeacher(TeacherAround):
     """Writes requests in a format of `sera.formats`, for a teacher that takes them as plain turns."""
 
     def __init__(self, teacher: Teacher, style: str) -> None:
-        self._teacher, self._style = teacher, style
-
-    async def __aenter__(self) -> "WrittenTeacher":
-        await self._teacher.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._teacher.__aexit__(*exc)
+        super().__init__(teacher)
+        self._style = style
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -41,14 +37,6 @@ class WrittenTeacher:
         text = reply.message.content
         if reply.message.reasoning:
             text = f"<think>\n{reply.message.reasoning}\n</think>\n\n{text}"
-        message = _with_new_ids(read_text(text, request.tools), len(request.messages))
+        message = with_unique_ids(read_text(text, request.tools), request.messages)
         finish = "tool_calls" if message.tool_calls and reply.finish_reason == "stop" else reply.finish_reason
         return msgspec.structs.replace(reply, message=message, finish_reason=finish)
-
-
-def _with_new_ids(message: Message, turn: int) -> Message:
-    """Ids that no earlier call of the conversation has: a text holds none."""
-    calls = (
-        msgspec.structs.replace(call, id=f"call_{turn}_{n}") for n, call in enumerate(message.tool_calls)
-    )
-    return msgspec.structs.replace(message, tool_calls=tuple(calls))

@@ -13,6 +13,7 @@ from sera.errors import DatasetError, TrainError, UsageError, boundary
 from sera.harness.profile import Profile, load_profile
 from sera.training.config import TrainConfig
 from sera.training.contract import Plan, Trainer
+from sera.training.forecast import Device
 from sera.training.student import StudentModel
 
 _SHIPPED = ("sera-1", "sera-1-any")
@@ -71,6 +72,21 @@ def refuse_spread(trainer: Trainer, devices: int) -> None:
         )
 
 
+def refuse_without_gpu(config: TrainConfig, device: Device) -> None:
+    """Raises `TrainError` if a processor is asked for what only a GPU does."""
+    wanted = {
+        "lora.quantized": config.lora is not None and config.lora.quantized,
+        "activation_offload": config.activation_offload,
+        "trl.attention": config.trl.attention != "auto",
+        "trl.liger": config.trl.liger,
+    }
+    if device.is_cpu and (asked := [name for name, is_set in wanted.items() if is_set]):
+        raise TrainError(
+            f"{', '.join(asked)} needs a GPU, and this is a processor: leave it out, or name the GPU with "
+            f"device.gpu"
+        )
+
+
 def refuse_schedule(config: TrainConfig, steps: int) -> None:
     """Raises `UsageError` if the rate would never be reached."""
     if config.warmup_steps >= steps:
@@ -97,10 +113,11 @@ _CURES = {
     "libraries": "Free some memory",
     "weights": "Take more GPUs with zero=3 (Axolotl), or QLoRA: the recipe qlora",
     "gradients": "Train an adapter: the recipe lora",
-    "optimizer": "Train an adapter (the recipe lora), or spread it with zero=1 or 3 over more GPUs (Axolotl)",
+    "optimizer": "Train an adapter (the recipe lora), hold it and the weights in fewer bits "
+    "(trl.optimizer=adamw_8bit and trl.weights=bf16), or spread it with zero=1 or 3 over more GPUs (Axolotl)",
     "activations": "Set gradient_checkpointing=true, activation_offload=true or micro_batch=1, or build a "
     "dataset of shorter rows",
-    "loss": "Set micro_batch=1",
+    "computing": "Set micro_batch=1, or build a dataset of shorter rows",
 }
 
 

@@ -57,6 +57,29 @@ class AxolotlConfig(Config, frozen=True):
     without it Liger's, which comes with Axolotl and computes the same."""
 
 
+class TrlConfig(Config, frozen=True):
+    """What only TRL is told: how a single GPU is made to hold more, and to work faster."""
+
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """What trained weights and their gradients are held in, if all are trained. `bf16` takes half the room
+    and learns worse. It is allowed with `adamw_8bit` alone, which rounds up or down at random: rounded to the
+    nearest, the small changes of a fine-tune would all be lost."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """AdamW with its two averages in 32 bits, or in 8, which takes 2 bytes a parameter instead of 8 and needs
+    torchao."""
+    attention: Literal["auto", "cudnn", "flash_attention_2"] = "auto"
+    """Who computes attention on a GPU. `auto`: PyTorch, with the kernel that it prefers. `cudnn`: PyTorch,
+    with cuDNN's kernel first, made for Hopper and later. `flash_attention_2`: flash-attn, which packed rows
+    take in any case."""
+    keep_attention: bool = False
+    """Whether gradient checkpointing keeps what attention gives, and computes only the rest a second time.
+    Attention is most of the work on long rows; keeping it takes about as much memory again as the inputs of
+    the layers."""
+    liger: bool = False
+    """Whether norms, rotary positions and MLPs are computed by Liger's kernels. Needs a GPU and
+    liger-kernel."""
+
+
 class TrainConfig(Config, frozen=True):
     """How a student is trained."""
 
@@ -85,9 +108,9 @@ class TrainConfig(Config, frozen=True):
     packing: bool = False
     """Whether short rows share a sequence, without seeing each other. The paper trains without."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """What is computed in. Trained weights are held in 32 bits all the same, since training them in 16 learns
-    worse; with `fp32` on a GPU everything is. A processor trains all weights in 32 bits, and an adapter in
-    16."""
+    """What is computed in. Trained weights are held in 32 bits all the same (`trl.weights`), since training
+    them in 16 learns worse; with `fp32` on a GPU everything is. A processor trains all weights in what they
+    are held in, and an adapter in 16."""
     gradient_checkpointing: bool = True
     """Whether activations are computed a second time instead of being kept."""
     activation_offload: bool = False
@@ -108,6 +131,7 @@ class TrainConfig(Config, frozen=True):
     report: Literal["none", "tensorboard", "trackio"] = "none"
     """Where figures go besides `metrics.jsonl`."""
     device: DeviceConfig = msgspec.field(default_factory=DeviceConfig)
+    trl: TrlConfig = msgspec.field(default_factory=TrlConfig)
     axolotl: AxolotlConfig = msgspec.field(default_factory=AxolotlConfig)
 
     def __post_init__(self) -> None:
@@ -119,6 +143,15 @@ class TrainConfig(Config, frozen=True):
             raise ValueError("lora.targets is empty: name the layers that get an adapter, e.g. q_proj")
         if self.activation_offload and not self.gradient_checkpointing:
             raise ValueError("activation_offload needs gradient_checkpointing")
+        if self.trl.keep_attention and not self.gradient_checkpointing:
+            raise ValueError("trl.keep_attention needs gradient_checkpointing, without which all is kept")
+        if self.trl.weights == "bf16" and self.trl.optimizer != "adamw_8bit":
+            raise ValueError("trl.weights=bf16 needs trl.optimizer=adamw_8bit, or small changes are lost")
+
+    @property
+    def in_sixteen(self) -> bool:
+        """Whether TRL holds the student's weights in 16 bits: the frozen ones of an adapter, or all."""
+        return self.precision == "bf16" if self.lora else self.trl.weights == "bf16"
 
     @property
     def rate(self) -> float:

@@ -83,7 +83,15 @@ class Bytes(Record, frozen=True, kw_only=True):
     """Of each trained parameter, as `optimizer`."""
     optimizer: float
     activation: float
-    """Of each number that is kept for the backward pass."""
+    """Of each number that a layer keeps for the backward pass."""
+    stream: float
+    """Of each number that goes from layer to layer: what embeddings are held in, whatever is computed in."""
+    copy: float = 0.0
+    """Of each parameter, while a forward pass computes with it in fewer bits than it is held in."""
+    tile: tuple[int, int]
+    """Positions, and entries of the vocabulary, whose logits are there at once."""
+    logit: float
+    """Of each of these, with all that is made of it."""
     layers_gathered: int = 0
     """Layers whose weights are brought together on one device, where they are spread over several."""
 
@@ -121,7 +129,7 @@ class Trainer(Protocol):
     most_devices: int
     """That it can train on at once."""
 
-    def bytes_of(self, job: Job) -> Bytes:
+    def bytes_of(self, config: TrainConfig) -> Bytes:
         """What a parameter costs."""
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:

@@ -21,6 +21,7 @@ from sera.datasets.manifest import MANIFEST, sha256
 from sera.errors import TrainError, UsageError, boundary
 from sera.records import Record
 from sera.settings import to_tree
+from sera.training.config import TrainConfig
 from sera.training.contract import Job, Step
 
 KIND = "sera-training"
@@ -50,16 +51,20 @@ class Asked(Record, frozen=True, kw_only=True):
 
 def asked_of(job: Job, trainer: str) -> Asked:
     """The record of a job."""
-    # As it will be read again: lists for tuples.
-    settings = msgspec.json.decode(msgspec.json.encode(to_tree(job.config)), type=dict[str, Any])
     return Asked(
         trainer=trainer,
         dataset=sha256(job.dataset.path / MANIFEST),
         student=job.student.name,
         tokenizer=job.reading.tokenizer_sha256,
         template=job.reading.template.sha256,
-        settings={key: value for key, value in settings.items() if key not in _FREE},
+        settings=_fixed(job.config),
     )
+
+
+def _fixed(config: TrainConfig) -> dict[str, Any]:
+    """The settings that may not differ, as they will be read again: lists for tuples."""
+    settings = msgspec.json.decode(msgspec.json.encode(to_tree(config)), type=dict[str, Any])
+    return {key: value for key, value in settings.items() if key not in _FREE}
 
 
 def refuse_foreign(out: Path, asked: Asked) -> None:
@@ -70,6 +75,10 @@ def refuse_foreign(out: Path, asked: Asked) -> None:
         raise UsageError(f"{out} holds something other than a training: choose another folder")
     with boundary(TrainError, f"{out / ASKED} cannot be read", OSError, msgspec.DecodeError):
         before = msgspec.json.decode((out / ASKED).read_bytes(), type=Asked)
+        # Settings that are newer than the folder have the defaults that they had then.
+        before = msgspec.structs.replace(
+            before, settings=_fixed(msgspec.convert(before.settings, TrainConfig))
+        )
     if before != asked:
         raise UsageError(
             f"{out} holds a training of other settings ({'; '.join(_differences(before, asked))}): "

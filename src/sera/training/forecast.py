@@ -1,18 +1,20 @@
 """What a training will take: memory on each device, hours and dollars, from shapes alone.
 
     memory       weights + gradients + optimizer, as many bytes a parameter as the trainer says,
-                 + activations   with checkpointing: the input of each layer, and one layer computed again;
-                                 without: all of all layers
-                 + loss          the logits of one tile of positions, in three forms
+                 + activations   with checkpointing: what comes in to each layer; without: all of all layers
+                 + computing     the most of: the copy of the weights that they are computed with, one layer
+                                 with its gradients, and the loss, which are never there together
     arithmetic   6 · parameters of the layers and the head for each token (4 for an adapter: frozen weights
                  need no gradient), and for attention 6 · layers · heads · head size · length, the mean over
                  a row with a causal mask
     hours        arithmetic / (peak of the GPUs · utilisation)
 
-Inside a layer, the numbers kept for each token are 6 of the hidden size, 2 of all heads and kv heads, and 4
-of the MLP's width; half as many again are alive while gradients are computed. These are what the usual
-kernels keep. Utilisation is an assumption, named in every plan. A processor is reckoned at 0.05 TFLOP/s a
-core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
+A layer keeps for each token, as transformers' own modules do: of both norms what comes in, in 32 bits, what
+is normed and what goes out; queries, keys and values, and attention's result twice; four times the width of
+the MLP. Half as much again is alive while gradients are computed. Fused kernels keep less. The loss holds a
+tile of logits, in place on a GPU; a processor makes eight tiles in 32 bits of it, which is most of its
+memory on rows of some thousand tokens. Utilisation is an assumption, named in every plan. A processor is
+reckoned at 0.05 TFLOP/s a core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
 """
 
 import os
@@ -27,9 +29,6 @@ from sera.training.contract import Bytes, Memory
 from sera.training.student import Shape
 
 _GB = 1e9
-_TILE = 8_192
-"""Positions whose logits are there at once."""
-_LOGIT_BYTES = 12.0
 _LIBRARIES = 1.0e9
 """What the libraries themselves take, on a processor as on a GPU."""
 _ALIVE = 1.5
@@ -116,29 +115,51 @@ def memory(shape: Shape, config: TrainConfig, device: Device, cost: Bytes, longe
     """What one device holds when it works on its longest rows."""
     trained = adapter_parameters(shape, config) if config.lora else shape.parameters
     tokens = config.micro_batch * longest if not config.packing else config.micro_batch * config.sequence
-    inner = 6 * shape.hidden + 2 * (shape.heads + shape.kv_heads) * shape.head_dim + 4 * shape.width
-    if config.lora:
-        # An adapter computes in 32 bits, and keeps each layer's input in them.
-        inner += 2 * (5 * shape.hidden + shape.heads * shape.head_dim + shape.width)
+    layer, loss = tokens * _layer(shape, config, cost), _loss(shape, config, cost, tokens)
+    copies = shape.parameters * cost.copy
+    weights = shape.parameters * cost.weight + (trained * 4.0 if config.lora else 0)
+    weights += cost.layers_gathered * 2.0 * shape.linear / shape.layers
+    # A processor's memory is not given back between the two, a GPU's is used again.
+    computing = layer * _ALIVE + loss if device.is_cpu else max(layer * _ALIVE, loss)
     if config.gradient_checkpointing:
-        kept = 0 if config.activation_offload else shape.layers * tokens * shape.hidden
-        activations = (kept + tokens * inner * _ALIVE) * cost.activation
+        kept = 0.0 if config.activation_offload else tokens * shape.hidden * cost.stream
+        kept += tokens * shape.heads * shape.head_dim * cost.activation if config.trl.keep_attention else 0.0
+        computing = max(copies, computing)
     else:
-        activations = (shape.layers + _ALIVE) * tokens * inner * cost.activation
-    gathered = cost.layers_gathered * 2.0 * shape.linear / shape.layers
+        kept, weights = layer, weights + copies
     parts = {
         "libraries": _LIBRARIES,
-        "weights": shape.parameters * cost.weight + gathered + (trained * 4.0 if config.lora else 0),
+        "weights": weights,
         "gradients": trained * cost.gradient,
         "optimizer": trained * cost.optimizer,
-        "activations": activations,
-        "loss": min(tokens, _TILE) * shape.vocabulary * _LOGIT_BYTES,
+        "activations": shape.layers * kept,
+        "computing": computing,
     }
     return Memory(
         device=device.name,
         has_gb=device.memory_gb * (1.0 if device.is_cpu else config.device.memory_share),
         parts={name: value / _GB for name, value in parts.items()},
     )
+
+
+def _layer(shape: Shape, config: TrainConfig, cost: Bytes) -> float:
+    """Bytes that a layer keeps for each token."""
+    one, queries, keys = cost.activation, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    norms = 2 * shape.hidden * (4.0 + cost.stream + one)
+    if shape.architecture == "qwen3":
+        norms += (queries + keys) * (4.0 + 2 * one)
+    attention, mlp = (3 * queries + 2 * keys) * one, 4 * shape.width * one
+    # An adapter computes in 32 bits, and keeps what comes in to each of its layers in them.
+    adapter = 4.0 * (5 * shape.hidden + queries + shape.width) if config.lora else 0.0
+    return norms + attention + mlp + adapter
+
+
+def _loss(shape: Shape, config: TrainConfig, cost: Bytes, tokens: int) -> float:
+    """Bytes while the loss is computed: a tile of logits, and the gradients, first in 32 bits, of what comes
+    in and of the head, if it is trained."""
+    tile = min(tokens, cost.tile[0]) * min(shape.vocabulary, cost.tile[1]) * cost.logit
+    head = 0 if config.lora else shape.vocabulary * shape.hidden * (4.0 + cost.gradient)
+    return tile + tokens * shape.hidden * (4.0 + cost.activation) + head
 
 
 def arithmetic(shape: Shape, lengths: Sequence[int], adapter: bool) -> float:

@@ -53,6 +53,8 @@ def split(job: Job) -> tuple[list[int], list[int]]:
     config, train, kept = job.config, list[int](), list[int]()
     for row in job.dataset.rows():
         (kept if is_held_out(row["task"], config) else train).append(int(row["tokens"]))
+    if not train and not kept:
+        raise UsageError(f"there is no row in {job.dataset.path}: build it from a run that has some")
     if config.held_out and not kept:
         raise UsageError(
             f"a share of {config.held_out:g} holds no task of this dataset out: take a larger one, or none"

@@ -50,6 +50,7 @@ def plan_training(request: Request) -> Planned:
     config, trainer = request.config, find_trainer(request.trainer)
     device = forecast.find_device(config)
     checks.refuse_spread(trainer, device.number)
+    checks.refuse_without_gpu(config, device)
     forecast.accumulation(config, device.number)
     student = open_student(request.student, request.tokenizer)
     manifest = open_dataset(request.dataset).manifest
@@ -97,7 +98,7 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
     epoch, steps = forecast.steps_of(sequences, config, device.number)
     checks.refuse_schedule(config, steps)
     adapter = forecast.adapter_parameters(shape, config) if config.lora else 0
-    memory = forecast.memory(shape, config, device, find_trainer(trainer).bytes_of(job), longest)
+    memory = forecast.memory(shape, config, device, find_trainer(trainer).bytes_of(config), longest)
     work = forecast.arithmetic(shape, lengths, bool(adapter)) * steps / epoch
     rate = device.flops * device.number * (1.0 if device.is_cpu else config.device.utilisation)
     seconds = work / rate

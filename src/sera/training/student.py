@@ -148,12 +148,16 @@ class _Config(msgspec.Struct, frozen=True):
     num_key_value_heads: int | None = None
     head_dim: int | None = None
     tie_word_embeddings: bool = False
+    num_experts: int | None = None
+    num_local_experts: int | None = None
 
 
 def _shape_of_folder(folder: Path) -> Shape:
     file = folder / "config.json"
     with boundary(ModelError, f"student {folder}", OSError, msgspec.DecodeError):
         config = msgspec.json.decode(file.read_bytes(), type=_Config)
+    if config.num_experts or config.num_local_experts:
+        raise ModelError(f"student {folder} is a mixture of experts, which is not covered: take a dense one")
     return Shape(
         architecture=config.model_type,
         layers=config.num_hidden_layers,

@@ -15,9 +15,9 @@ from sera.datasets.look.find import find_row
 from sera.datasets.look.sample_page import sample_page
 from sera.datasets.look.terminal import view_text
 from sera.datasets.look.view import make_view
-from sera.datasets.look.visible import shortened, visible
 from sera.datasets.rendering import Student, load_student, render_row
 from sera.errors import DatasetError, SeraError, UsageError
+from sera.visible import shortened, visible
 
 HOSTILE = "</script></pre><img src=x onerror=alert(1)> \x1b[31m\x1b]0;title\x07 \u202eback\u2066 \x00\x9b\r <!-- & \u200b"
 VISIBLE = "␛[31m␛]0;title␇ ⟨U+202E⟩back⟨U+2066⟩ ␀⟨U+009B⟩␍"

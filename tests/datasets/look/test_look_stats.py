@@ -15,8 +15,9 @@ from made_datasets import make_dataset, rows, talks
 from made_samples import agreement, call, sample, talk
 
 from sera.cli.dataset.stats import command
-from sera.datasets.look.statistics import Survey, bins, called, read_manifest, spread, survey
+from sera.datasets.look.statistics import Survey, bins, called, spread, survey
 from sera.datasets.look.stats_page import PAGE, write_plots
+from sera.datasets.manifest import read_manifest
 from sera.datasets.rendering import load_student, render_row
 from sera.errors import DatasetError
 
@@ -129,7 +130,9 @@ def test_no_rows_at_all_and_one(plain: Path, tmp_path: Path) -> None:
 def test_wrong_places_are_one_sentence(plain: Path, tmp_path: Path) -> None:
     result = stats(tmp_path)
     assert isinstance(result.exception, DatasetError)
-    assert "is no dataset of sera's" in str(result.exception)
+    assert "is no dataset: there is no manifest.json in it. `sera dataset build RUN --out" in str(
+        result.exception
+    )
     (tmp_path / "file").write_text("", "utf-8")
     result = stats(plain, "--plots", tmp_path / "file")
     assert isinstance(result.exception, DatasetError)

@@ -371,3 +371,23 @@ def test_a_dataset_that_fails_is_not_written_unless_forced(tmp_path: Path, smoll
     manifest: Manifest = build_dataset(talks(), tmp_path / "d", config, [SOURCE], force=True)
     assert manifest.faults["call_lost"] > 0
     assert json.loads((tmp_path / "d" / "manifest.json").read_text())["faults"] == manifest.faults
+
+
+def test_a_template_that_thinks_nothing_is_refused_with_the_command_that_helps(
+    tmp_path: Path, qwen_folder: str
+) -> None:
+    """Qwen3's own writes an empty block into a last turn without reasoning."""
+    settings = {"student": qwen_folder, "workers": 1, "max_tool_tokens": 10_000, "min_recall": 0}
+    with pytest.raises(DatasetError, match=r"adds an empty <think> block .* --template chatml"):
+        build_dataset(talks(), tmp_path / "d", DatasetConfig(**settings), [SOURCE])
+    build_dataset(talks(), tmp_path / "d", DatasetConfig(**settings, template="chatml"), [SOURCE])
+    assert check(tmp_path / "d", student=qwen_folder, template="chatml").ok
+
+
+def test_a_row_that_thinks_nothing_by_itself(broken: Callable[[str], Path], qwen_tokenizer: str) -> None:
+    folder = broken("hermes")
+    read = rows(folder / "train.jsonl")
+    empty_thoughts(read[0])
+    rewrite(folder, read)
+    told = [fault.message for fault in check(folder, tokenizer=qwen_tokenizer).faults]
+    assert any("the row's own text has an empty <think> block" in message for message in told)

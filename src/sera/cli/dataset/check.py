@@ -52,10 +52,7 @@ def _print(dataset: Path, report: "Report") -> None:
     from sera.datasets.proof.proofs import promises
 
     page = console()
-    page.print(
-        f"{dataset}: {report.format} rows for {report.student} with the template {report.template}",
-        markup=False,
-    )
+    page.print(f"{dataset}: {report.format} rows for {report.student} with the template {report.template}")
     proofs = [
         (f"{report.passed[name]:,}", f"{report.rows - report.passed[name]:,}", name, promise)
         for name, promise in promises()
@@ -77,7 +74,7 @@ def _print(dataset: Path, report: "Report") -> None:
 def _print_fault(page: "Console", fault: "Fault") -> None:
     turn = f", message {fault.turn}" if fault.turn is not None else ""
     page.print(f"first fault: {fault.kind}" + (f" in sample {fault.sample}{turn}" if fault.sample else ""))
-    page.print(fault.message, markup=False)
+    page.print(fault.message)
     if fault.tokens:
         page.print("tokens, those in the loss in [brackets], the place behind an arrow:")
         page.print(_tokens(fault))
@@ -86,11 +83,9 @@ def _print_fault(page: "Console", fault: "Fault") -> None:
 def _tokens(fault: "Fault") -> "Text":
     from rich.text import Text
 
-    from sera.datasets.look.visible import visible
-
     shown = Text()
     for token in fault.tokens:
-        text = visible(token.text).replace("\n", "⏎")
+        text = token.text.replace("\n", "⏎")
         style = "reverse" if token.here else "green" if token.loss else "dim"
         shown.append(" → " if token.here else "")
         shown.append(f"[{text}]" if token.loss else text, style)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, complain, console, table
+from sera.cli.common import PATH, complain, console, print_json, table
 
 if TYPE_CHECKING:
     from sera.datasets.look.find import Numbered
@@ -53,7 +53,8 @@ def command(
     shown = _range(turns)
     rows = [find_row(dataset, sample)] if sample else list(first_rows(dataset, first))
     if raw:
-        _print_raw(rows)
+        for found in rows:
+            print_json(found.row)
     elif not sample and page is None:
         _list(rows)
     else:
@@ -97,29 +98,16 @@ def _student(**given: str) -> "Student | None":
 
 
 def _list(rows: "list[Numbered]") -> None:
-    from sera.datasets.look.visible import visible
-
     columns = ["row", "id", "stage", "r", "ratio", "tokens", "category", "function"]
     cells = []
     for number, row in rows:
         place = f"{row.get('path', '')}:{row.get('function', '')}"
         figures = (f"{row.get(key, 0):.2f}" for key in ("recall", "ratio"))
-        named = (visible(str(value)) for value in (row.get("category", ""), place))
+        named = (row.get("category", ""), place)
         cells.append(
             (number, row.get("id", ""), row.get("stage", ""), *figures, row.get("tokens", ""), *named)
         )
     console().print(table("", columns, cells, ["row", "r", "ratio", "tokens"]))
-
-
-def _print_raw(rows: "list[Numbered]") -> None:
-    """As JSON, with escapes for all letters beyond ASCII where one of them would not be seen."""
-    import json
-
-    from sera.datasets.look.visible import visible
-
-    for _, row in rows:
-        text = json.dumps(row, indent=2, ensure_ascii=False)
-        click.echo(text if visible(text) == text else json.dumps(row, indent=2))
 
 
 def _print(view: "View", tokens: bool, turns: tuple[int, int] | None) -> None:

@@ -36,7 +36,8 @@ Examples:
 def command(dataset: Path, plots: Path | None, as_json: bool, **student: str) -> None:
     """Print the figures of the dataset in DIR: lengths, ratios, r, steps, tools, categories, modules, what
     is in the loss, licences, and what the scan found."""
-    from sera.datasets.look.statistics import read_manifest, survey
+    from sera.datasets.look.statistics import survey
+    from sera.datasets.manifest import read_manifest
     from sera.errors import DatasetError, boundary
 
     manifest = read_manifest(dataset)
@@ -82,13 +83,8 @@ def _print(statistics: "Statistics", manifest: "Manifest") -> None:
 
 
 def _print_table(found: "Table") -> None:
-    from sera.datasets.look.visible import visible
-
     head = [*found.head, *([" "] if found.shares else [])]
-    rows = [
-        [*map(visible, row), *([_bar(found.shares[n])] if found.shares else [])]
-        for n, row in enumerate(found.rows)
-    ]
+    rows = [[*row, *([_bar(found.shares[n])] if found.shares else [])] for n, row in enumerate(found.rows)]
     console().print(table(found.title, head, rows, [found.head[n] for n in found.numbers]))
 
 

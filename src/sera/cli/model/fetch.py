@@ -20,4 +20,4 @@ def command(name: str) -> None:
     from sera.models import fetch_weights
 
     path = fetch_weights(name, told=lambda done, total: complain(f"{name}: piece {done} of {total}"))
-    console().print(f"{name} is here: {path}", markup=False)
+    console().print(f"{name} is here: {path}")

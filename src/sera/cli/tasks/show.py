@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, console, json_option, print_json, table
+from sera.cli.common import PATH, console, counted, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sera.evaluation.tasks.record import Instance
@@ -51,7 +51,7 @@ def _print_list(found: "list[Instance]") -> None:
 
 
 def _print_one(one: "Instance") -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     screen = console()
     screen.print(f"{one.instance_id}  {one.kind.value} {one.operator}  {one.path}:{one.function}")
@@ -60,8 +60,8 @@ def _print_one(one: "Instance") -> None:
         ("Gold patch", one.patch),
         ("Test patch", one.test_patch),
         ("FAIL_TO_PASS", "\n".join(one.failing)),
-        ("PASS_TO_PASS", f"{len(one.passing)} tests"),
+        ("PASS_TO_PASS", counted(len(one.passing), "test")),
         ("Tests are run with", one.test_command),
     )
     for title, text in parts:
-        screen.print(f"\n[bold]{title}[/bold]\n{escape(text.rstrip())}")
+        screen.print(Text.assemble("\n", (title, "bold"), "\n", text.rstrip()))

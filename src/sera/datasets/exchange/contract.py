@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.datasets.exchange.licences import Licence
-from sera.datasets.manifest import CARD, MANIFEST, ROWS, Manifest
+from sera.datasets.manifest import CARD, MANIFEST, ROWS, Manifest, read_manifest
 from sera.errors import DatasetError, boundary
 
 Row = dict[str, Any]
@@ -61,9 +61,7 @@ class BuiltDataset:
 
 def open_dataset(path: Path) -> BuiltDataset:
     """Read a dataset's manifest; `DatasetError` if the folder is no dataset."""
-    with boundary(DatasetError, f"{path} is no dataset of sera's", OSError, msgspec.DecodeError):
-        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
-    return BuiltDataset(path, manifest)
+    return BuiltDataset(path, read_manifest(path))
 
 
 class Options(NamedTuple):

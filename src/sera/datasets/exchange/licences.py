@@ -6,10 +6,9 @@ along either way, since most licences ask for exactly that.
 """
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
+from sera.environments.written import table, toml
 from sera.errors import UsageError, boundary
 from sera.records import Record
 
@@ -35,6 +34,7 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("BSD-2-Clause", r"redistribution and use in source and binary forms"),
 )
 """Licence → what stands near its beginning and in no other; the first that is found counts."""
+_IDENTIFIER = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 _HEAD = 4_000
 """Characters read of a notice to recognise it: later sections name other licences too."""
 
@@ -79,10 +79,6 @@ def _is_notice(path: Path) -> bool:
 
 def _declared(file: Path) -> str:
     """What `pyproject.toml` names, if it is short enough to be an identifier."""
-    try:
-        project: dict[str, Any] = tomllib.loads(file.read_text("utf-8")).get("project", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return ""
-    licence = project.get("license", "")
+    licence = table(toml(file), "project").get("license", "")
     named = licence.get("text", "") if isinstance(licence, dict) else licence
-    return named if re.fullmatch(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*", named) else ""
+    return named if isinstance(named, str) and _IDENTIFIER.fullmatch(named) else ""

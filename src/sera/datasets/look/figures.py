@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sera.datasets.look.plotting import ACCENT, INK, new_figure
 from sera.datasets.look.statistics import Series, Statistics
-from sera.datasets.look.visible import shortened, visible
+from sera.visible import shortened, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

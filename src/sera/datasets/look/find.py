@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sera.datasets.manifest import ROWS
+from sera.datasets.manifest import ROWS, rows_of
 from sera.errors import DatasetError, UsageError, boundary
 
 _ID_DIGITS = 4
@@ -60,8 +60,6 @@ def decode(line: bytes, folder: Path, number: int) -> dict[str, Any]:
 
 def lines(folder: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of the rows with their numbers, from 1."""
-    with (
-        boundary(DatasetError, f"{folder} is no dataset, it cannot be read"),
-        (folder / ROWS).open("rb") as file,
-    ):
+    rows = rows_of(folder)
+    with boundary(DatasetError, f"cannot read {rows}"), rows.open("rb") as file:
         yield from enumerate(file, 1)

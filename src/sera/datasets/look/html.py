@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from sera.datasets.look.visible import visible
+from sera.visible import visible
 
 _PAGE = """\
 <!doctype html>

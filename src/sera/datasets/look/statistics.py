@@ -11,12 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from sera.datasets.look.find import decode, lines
 from sera.datasets.look.view import message_text
-from sera.datasets.manifest import MANIFEST, Manifest
-from sera.errors import DatasetError, boundary
 from sera.records import Record
 
 if TYPE_CHECKING:
@@ -169,12 +165,6 @@ def survey(folder: Path, student: "Student | None" = None) -> Survey:
             for rendered in render_rows(batch, student):
                 found.add_tokens(len(rendered.ids), sum(rendered.mask))
     return found
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """What a dataset says of itself; `DatasetError` if the folder is none."""
-    with boundary(DatasetError, f"{folder} is no dataset of sera's", OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
 
 
 def called(message: Row) -> list[str]:

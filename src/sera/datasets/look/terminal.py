@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from sera.datasets.look.view import Piece, TurnView, View
-from sera.datasets.look.visible import shortened, visible
+from sera.visible import shortened, visible
 
 _LINE = 2_000
 """Characters of a line that are shown."""

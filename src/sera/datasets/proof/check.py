@@ -14,10 +14,10 @@ from time import perf_counter
 
 import msgspec
 
-from sera.datasets.manifest import ROWS, Manifest
+from sera.datasets.manifest import MANIFEST, Manifest, read_manifest, rows_of
 from sera.datasets.proof.case import Setting, guess_format
 from sera.datasets.proof.fault import Fault
-from sera.datasets.proof.folder import Together, files_are_whole, read_manifest, student_fits
+from sera.datasets.proof.folder import Together, files_are_whole, student_fits
 from sera.datasets.proof.proofs import promises
 from sera.datasets.proof.rows import Checked, Proving
 from sera.datasets.rendering.student import Student, StudentNames
@@ -62,7 +62,8 @@ def check_dataset(folder: Path, names: StudentNames, workers: int = 0, files: bo
     Raises `DatasetError` if there are no rows to check; what is wrong with rows is in the report.
     """
     begun = perf_counter()
-    manifest, student, source = read_manifest(folder), names.load(), folder / ROWS
+    source, student = rows_of(folder), names.load()
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None  # rows of somebody else's
     setting = _setting(manifest, student, source)
     faults = [
         *(files_are_whole(folder, manifest) if manifest and files else ()),

@@ -4,21 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
-from sera.datasets.manifest import MANIFEST, Manifest, sha256
+from sera.datasets.manifest import Manifest, sha256
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.student import Student
-from sera.errors import DatasetError, boundary
-
-
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest, or None where there is none: rows of somebody else's."""
-    file = folder / MANIFEST
-    if not file.is_file():
-        return None
-    with boundary(DatasetError, f"manifest {file}", OSError, msgspec.DecodeError, msgspec.ValidationError):
-        return msgspec.json.decode(file.read_bytes(), type=Manifest)
 
 
 def files_are_whole(folder: Path, manifest: Manifest) -> Iterator[Fault]:

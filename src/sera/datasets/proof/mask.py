@@ -20,6 +20,9 @@ def mask_is_exact(case: Case) -> Iterator[Fault]:
     found = case.rendered
     if not any(found.mask):
         yield case.fault(Kind.NOTHING_TRAINED, "no token is in the loss: leave the row out")
+    for message in case.messages:
+        if message.get("train") and message["role"] != "assistant":
+            yield case.fault(Kind.MASK, f"a message of the {message['role']} is marked to be in the loss")
     edges = [0, *(edge for span in found.turns for edge in (span.first, span.stop)), len(found.ids)]
     outside = [case.student.decode(found.ids[a:b]) for a, b in list(pairwise(edges))[::2]]
     others = _others(case)

@@ -104,6 +104,6 @@ def _cure(case: Case, shown: str, trained: str) -> str:
     if shown.count("<think>") != trained.count("<think>"):
         return (
             f"The template {case.student.template.name} strips earlier reasoning in one of the two: train "
-            f"and serve with the template chatml (or one that keeps it), or build with --think text"
+            f"and serve with the template chatml (or one that keeps it), or build with --think drop"
         )
     return "Build the dataset again, and train and serve with one template"

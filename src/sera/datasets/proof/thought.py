@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
@@ -18,12 +19,7 @@ def reasoning_is_kept(case: Case) -> Iterator[Fault]:
                 str(message.get("content") or "").partition("<think>")[2].partition("</think>")[0].strip()
             )
         if _EMPTY.search(said) and not recorded:
-            yield case.fault(
-                Kind.EMPTY_REASONING,
-                f"the student is taught to think nothing: the template {case.student.template.name} or the "
-                f"row has an empty <think> block; use the template chatml, which writes none",
-                span,
-            )
+            yield case.fault(Kind.EMPTY_REASONING, _thinks_nothing(case, message), span)
         elif recorded and recorded not in said:
             yield case.fault(
                 Kind.REASONING_LOST,
@@ -31,3 +27,17 @@ def reasoning_is_kept(case: Case) -> Iterator[Fault]:
                 f"{case.student.hint} Use the template chatml, or a text format, in training and serving",
                 span,
             )
+
+
+def _thinks_nothing(case: Case, message: dict[str, Any]) -> str:
+    """Who has written the block, and what helps against it."""
+    if _EMPTY.search(str(message.get("content") or "")):
+        return (
+            "the student is taught to think nothing: the row's own text has an empty <think> block. Take it "
+            "out of what the dataset was made from, or leave the sample out, and build the dataset again"
+        )
+    return (
+        f"the student is taught to think nothing: the template {case.student.template.name} adds an empty "
+        f"<think> block to a turn without reasoning. Run the same sera dataset build again with --template "
+        f"chatml, which adds none: sera train, the checkpoint and its servers then use that template"
+    )

@@ -6,9 +6,10 @@ usage: unittest_run.py ANSWER MOST START
 import sys
 import unittest
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any
 
 from counts import Counts, sample  # type: ignore[import-not-found]
+from sera_discovery import discover  # type: ignore[import-not-found]
 
 counts = Counts(sys.argv[1])
 most, start = int(sys.argv[2]), Path(sys.argv[3]).resolve()
@@ -46,28 +47,12 @@ class Counting(unittest.TestResult):
         counts.count("failed")
 
 
-def flat(suite: Any) -> Iterator[Any]:
-    for test in suite:
-        if isinstance(test, unittest.TestSuite):
-            yield from flat(test)
-        else:
-            yield test
-
-
-def top_of(folder: Path) -> Path:
-    """The directory from which the tests are imported: above the packages that they lie in."""
-    while (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
-
-
-found = list(flat(unittest.TestLoader().discover(str(start), "*test*.py", str(top_of(start)))))
 tests = []
-for test in found:
-    if type(test).__name__ == "_FailedTest":
-        counts.tell("broken", str(test), str(getattr(test, "_exception", "")))
-    else:
+for test, broken in discover(start):
+    if broken is None:
         tests.append(test)
+    else:
+        counts.tell("broken", str(test), broken)
 counts.facts["collected"] = len(tests)
 counts.save()
 unittest.TestSuite(sample(tests, most)).run(Counting())

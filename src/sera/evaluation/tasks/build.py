@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ from sera.evaluation.tasks.trees import find_environment, write_archive
 from sera.records import Function, Record, content_id
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
 from sera.repositories.sampling import order_functions
-from sera.runs.journal import Journal
+from sera.runs.journal import Journal, writable
 from sera.settings import to_tree
 
 Told = Callable[[str], None]
@@ -58,6 +58,31 @@ class _Commit(Record, frozen=True):
     commit: str
 
 
+class _Clock:
+    """Seconds of work on a set, those of earlier processes included. What one has worked since it last noted
+    them is lost if it is killed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._before = float(file.read_text("utf-8")) if file.exists() else 0.0
+        self._started = time.monotonic()
+
+    def note(self) -> float:
+        """Keep them; the sum so far."""
+        total = round(self._before + time.monotonic() - self._started, 1)
+        replace(self._file, str(total).encode())
+        return total
+
+    def noting(self, told: Told) -> Told:
+        """`told`, with the seconds noted at each step."""
+
+        def step(sentence: str) -> None:
+            self.note()
+            told(sentence)
+
+        return step
+
+
 class _Found(NamedTuple):
     tasks: list[Instance]
     rejected: Counter[str]
@@ -70,11 +95,12 @@ async def build(
 
     Raises `TasksError` if there is no environment, no test, or no task came of it.
     """
-    started = time.monotonic()
     check_operators(config.operators)
     snapshot = open_snapshot(source, cache, config.revision or None)
     environment = _environment(snapshot, config)
     with _working(out, snapshot, environment, config) as work:
+        clock = _Clock(work / "seconds")
+        told = clock.noting(told)
         baseline = await _baseline(work, environment, config, told)
         functions = _functions(snapshot, baseline, config)
         split = deal(functions, config.split, config.seed)
@@ -99,8 +125,7 @@ async def build(
             flaky=baseline.flaky,
             failing=baseline.failing,
             tests=len(baseline.seconds),
-            seconds=round(time.monotonic() - started, 1),
-            checked={"gold": 1.0, "empty": 0.0},
+            seconds=clock.note(),
         )
         return _write(out, facts, mutants.tasks + history.tasks, environment, cache)
 
@@ -153,7 +178,7 @@ def _working(out: Path, snapshot: Snapshot, environment: Environment, config: Ta
             raise TasksError(
                 f"{out} was begun with other files, settings or another environment: choose another --out"
             )
-        file.write_text(identity, "utf-8")
+        replace(file, identity.encode())
         yield work
     finally:
         os.close(lock)
@@ -223,8 +248,7 @@ async def _mutants(
     known = {one.slot: one for one in journal}
     slots = order_slots(functions, config.per_function)
     mutants = Mutants(environment, baseline, config, template, split.unit, cache)
-    journal.open_for_writing()
-    with closing(journal):
+    with writable(journal):
         async with task_backend(environment, environment.layer, config.sandbox) as backend:
             filling = in_order(mutants, backend, slots, known, config.workers or os.cpu_count() or 1)
             async for filled, is_new in filling:
@@ -256,8 +280,7 @@ async def _history(
     if not config.history or local is None:
         return found, split
     journal = Journal(work / "history.jsonl", Judged, _Commit, lambda heading: heading.commit)
-    journal.open_for_writing()
-    with closing(journal):
+    with writable(journal):
         for number, commit in enumerate(list_commits(local, config.revision, config.commits), 1):
             judged = journal.get(commit.hash)
             if judged is None:

@@ -131,9 +131,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     tests: int = 0
     """Tests that passed twice."""
     seconds: float = 0.0
-    """That the last process took."""
-    checked: dict[str, float] = msgspec.field(default_factory=dict)
-    """`gold` and `empty`: share of tasks that the gold patch and the empty patch resolve."""
+    """Of work, that of processes which were interrupted or killed included."""
     sha256: str = ""
     """Of `tasks.jsonl`."""
     schema: int = SCHEMA

@@ -20,7 +20,13 @@ PLACE = "/tmp/sera-tasks"
 RUNNERS = ("pytest", "unittest")
 """Runners whose tests can be told apart one by one."""
 _ANSWER, _WANTED = f"{PLACE}/answer.jsonl", f"{PLACE}/wanted.json"
-_PROBES = ("sera_tasks_recorder.py", "sera_tasks_pytest.py", "sera_tasks_unittest.py")
+_PROBES = (
+    ("sera.evaluation.tasks", "sera_tasks_recorder.py"),
+    ("sera.evaluation.tasks", "sera_tasks_pytest.py"),
+    ("sera.evaluation.tasks", "sera_tasks_unittest.py"),
+    ("sera.environments", "sera_discovery.py"),
+)
+"""Programs that run inside, by the part that has them."""
 _QUICK = 60.0
 _USAGE_ERROR = 4
 _UNSTEADY = ("randomly", "random_order", "rerunfailures", "sugar", "cacheprovider")
@@ -82,8 +88,8 @@ async def run_tests(
             f"the tests of {environment.name} are run by {runner!r}, and tasks need {' or '.join(RUNNERS)}: "
             "prepare it with environment.runner=pytest if that can run them"
         )
-    for name in _PROBES:
-        content = (resources.files("sera.evaluation.tasks") / "probes" / name).read_bytes()
+    for part, name in _PROBES:
+        content = (resources.files(part) / "probes" / name).read_bytes()
         await box.write(f"{PLACE}/{name}", content)
     await box.execute(["rm", "-f", _ANSWER], _QUICK)
     variables = {"SERA_TASKS_ANSWER": _ANSWER, "SERA_TASKS_EACH": str(each), "PYTHONPATH": PLACE}

@@ -27,7 +27,8 @@ from typing import Any
 
 import msgspec
 
-from sera.records import Function, content_id
+from sera.records import Function
+from sera.repositories.languages.made import make_function
 from sera.repositories.languages.mentions import find_mentions
 from sera.repositories.languages.parsing import Parsed, TooSlow
 from sera.repositories.languages.scan import Found, Syntax, scan
@@ -116,7 +117,7 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True):
         tests = {raw for path, raw in places if raw.is_test or self.test_path.search(path)}
         callers = find_mentions(places, tests)
         for path, raw in places:
-            function = _record(self.name, path, raw, raw in tests, callers.get(raw, ()))
+            function = make_function(path, raw, raw in tests, callers.get(raw, ()), self.name)
             yield function, "test" if function.is_test else raw.refusal
 
     def _parse(self, path: str, content: bytes) -> File | str:
@@ -128,21 +129,3 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True):
             return File(path, scan(content, parsed, self.syntax))
         except TooSlow:
             return "too slow to parse"
-
-
-def _record(language: str, path: str, raw: Found, is_test: bool, callers: tuple[str, ...]) -> Function:
-    return Function(
-        id=content_id(path, raw.qualname, raw.line),
-        name=raw.qualname,
-        path=path,
-        line=raw.line,
-        end_line=raw.end_line,
-        kind=raw.kind,
-        is_async=raw.is_async,
-        is_test=is_test,
-        docstring=raw.docstring,
-        decorators=raw.decorators,
-        statements=raw.statements,
-        callers=callers,
-        language=language,
-    )

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from sera.records import Function, content_id
+from sera.records import Function
 from sera.repositories.callers import find_callers
+from sera.repositories.languages.made import make_function
 from sera.repositories.modules import Module, RawFunction, read_module, skip_by_name
 
 _TEST_DIRECTORIES = frozenset({"tests", "testing"})
@@ -40,28 +41,11 @@ class Python:
         for module in modules:
             for raw in module.functions:
                 found = callers.get((module.path, raw.qualname), ())
-                function = _record(module.path, raw, raw in tests, found)
+                function = make_function(module.path, raw, raw in tests, found, self.name)
                 yield function, _refusal(raw, function)
 
 
 PYTHON = Python()
-
-
-def _record(path: str, raw: RawFunction, is_test: bool, callers: tuple[str, ...]) -> Function:
-    return Function(
-        id=content_id(path, raw.qualname, raw.line),
-        name=raw.qualname,
-        path=path,
-        line=raw.line,
-        end_line=raw.end_line,
-        kind=raw.kind,
-        is_async=raw.is_async,
-        is_test=is_test,
-        docstring=raw.docstring,
-        decorators=raw.decorators,
-        statements=max(raw.statements, 0),
-        callers=callers,
-    )
 
 
 def _refusal(raw: RawFunction, function: Function) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from sera.datasets.exchange.predictions import read_predictions
-from sera.datasets.look.statistics import read_manifest as read_dataset
 from sera.datasets.manifest import Manifest as Dataset
+from sera.datasets.manifest import read_manifest as read_dataset
 from sera.errors import RunError, boundary
 from sera.evaluation.folder import EVALUATION, read_evaluation
 from sera.evaluation.record import Outcome

@@ -37,9 +37,7 @@ def headline(found: Findings) -> str:
     comparison = found.after.results.comparison if found.after else None
     if comparison is None:
         return f"{told} There is no comparison: only one side of the training is evaluated."
-    sentence = comparison.sentence.replace("The second is", "The trained student is", 1)
-    counts = f"{comparison.won} won, {comparison.lost} lost, McNemar’s p {comparison.p_value:.3f}"
-    return f"{told} {sentence} ({counts}.)"
+    return f"{told} {comparison.sentence('The trained student')}"
 
 
 def facts(found: Findings) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ import msgspec
 from sera.models import find_weights
 from sera.models.weights import Kind
 from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.teachers.ids import with_unique_ids
 from sera.teachers.local.config import LocalConfig
 from sera.teachers.local.llama import llama_teacher
 from sera.teachers.tolerant import with_calls
@@ -63,6 +64,7 @@ class LocalTeacher:
         message = with_calls(reply.message, request.tools)
         if message is reply.message:
             return reply
+        message = with_unique_ids(message, request.messages)
         finish = reply.finish_reason if reply.finish_reason == "length" else "tool_calls"
         return msgspec.structs.replace(
             reply, message=message, finish_reason=finish if message.tool_calls else reply.finish_reason

@@ -5,11 +5,14 @@ many times quicker where there is one. The conversation is laid out by the folde
 was computed for the last conversations is kept, one for each `parallel`, so that a rollout's next step reads
 only what is new.
 
-Equal requests with equal seeds get equal answers on one machine.
+Equal requests with equal seeds get equal answers as long as equal parts of them were kept: what is computed
+in other pieces differs in the last bits.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,15 +33,16 @@ Json = dict[str, Any]
 async def transformers_teacher(weights: Weights, config: LocalConfig) -> AsyncIterator[Teacher]:
     """The model in memory for as long as the block. Raises `ModelError` if it cannot be loaded."""
     model = await asyncio.to_thread(_Model, weights, config)
-    yield _TransformersTeacher(model)
+    with ThreadPoolExecutor(1, "sera-model") as thread:
+        yield _TransformersTeacher(model, thread)
 
 
 class _TransformersTeacher:
-    """Requests in the order in which they come, one at a time."""
+    """Requests in the order in which they come, one at a time: the thread is the only one."""
 
-    def __init__(self, model: "_Model") -> None:
+    def __init__(self, model: "_Model", thread: ThreadPoolExecutor) -> None:
         self._model = model
-        self._turn = asyncio.Lock()
+        self._thread = thread
 
     async def __aenter__(self) -> "_TransformersTeacher":
         return self
@@ -52,9 +56,13 @@ class _TransformersTeacher:
         return {}
 
     async def complete(self, request: ChatRequest) -> Reply:
-        """One answer. A cancelled request is computed to its end all the same, before the next begins."""
-        async with self._turn:
-            return await asyncio.shield(asyncio.to_thread(self._model.answer, request))
+        """One answer. A cancelled request ends with the token under way, before the next begins."""
+        given_up = threading.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._model.answer, request, given_up)
+        finally:
+            given_up.set()
 
 
 class _Conversation(msgspec.Struct):
@@ -86,14 +94,14 @@ class _Model:
         self._limit = min(config.context, self._model.config.max_position_embeddings)
         self._kept: list[_Conversation] = []
 
-    def answer(self, request: ChatRequest) -> Reply:
-        """Continue the conversation."""
+    def answer(self, request: ChatRequest, given_up: threading.Event) -> Reply:
+        """Continue the conversation; what has come of it so far, if nobody waits for it any more."""
         prompt = self._prompt(request)
         room = min(self._config.max_tokens, self._limit - len(prompt))
         if room <= 0:
             raise ContextOverflow(f"the conversation has {len(prompt)} tokens, the model reads {self._limit}")
         kept, shared = self._kept_for(prompt)
-        written = self._generate(prompt, kept, room, request.seed)
+        written = self._generate(prompt, kept, room, request.seed, given_up)
         self._keep(kept)
         ended = written[-1:] and written[-1] in self._ends()
         text = self._tokenizer.decode(written[:-1] if ended else written, skip_special_tokens=False)
@@ -127,8 +135,16 @@ class _Model:
             kept.cache.crop(-surplus)
         return kept, shared
 
-    def _generate(self, prompt: list[int], kept: _Conversation, room: int, seed: int) -> list[int]:
+    def _generate(
+        self, prompt: list[int], kept: _Conversation, room: int, seed: int, given_up: threading.Event
+    ) -> list[int]:
+        from transformers import StoppingCriteriaList
+
         torch, hot = self._torch, self._config.temperature > 0
+
+        def enough(tokens: Any, _: Any, **__: Any) -> Any:
+            return torch.full((len(tokens),), given_up.is_set(), device=tokens.device)
+
         torch.manual_seed(seed)
         with torch.inference_mode():
             whole = self._model.generate(
@@ -142,6 +158,7 @@ class _Model:
                 top_k=None,
                 eos_token_id=sorted(self._ends()),
                 pad_token_id=min(self._ends()),
+                stopping_criteria=StoppingCriteriaList([enough]),
             )
         tokens: list[int] = whole[0].tolist()
         kept.tokens = tokens[: kept.cache.get_seq_length()]

@@ -6,15 +6,15 @@ money whoever gave the meter. See `docs/teachers.md`.
 """
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 
 from sera.errors import TeacherRefused, TeacherUnusable, boundary
-from sera.records import Message, ToolCall, Usage
+from sera.records import Message, Usage
 from sera.teachers.contract import ChatRequest, Meter, Reply, Unmetered
+from sera.teachers.ids import with_unique_ids
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.config import RemoteConfig
 from sera.teachers.remote.endpoint import Line
@@ -63,8 +63,7 @@ class RemoteTeacher:
         }
 
     async def complete(self, request: ChatRequest) -> Reply:
-        """One answer, after as many repetitions as the settings allow. Its tool calls have ids that no
-        earlier call of the conversation has."""
+        """One answer, after as many repetitions as the settings allow."""
         with boundary(TeacherRefused, "the conversation cannot be encoded", UnicodeEncodeError):
             asked = self._encode(request)
         reply = await self._retries.answer(asked)
@@ -88,20 +87,6 @@ def worst_prompt(size: int, messages: int) -> int:
     quotes and escapes on top. What it does not hold are the template's own words, e.g. how to call a tool.
     """
     return size + _TEMPLATE + _PER_MESSAGE * messages
-
-
-def with_unique_ids(message: Message, before: Iterable[Message]) -> Message:
-    """The message with ids of its calls that are new: some servers number each answer's calls from 0."""
-    taken = {call.id for one in before for call in one.tool_calls}
-    calls: list[ToolCall] = []
-    for call in message.tool_calls:
-        identity, n = call.id, 1
-        while identity in taken:
-            n += 1
-            identity = f"{call.id}_{n}"
-        taken.add(identity)
-        calls.append(call if identity == call.id else msgspec.structs.replace(call, id=identity))
-    return msgspec.structs.replace(message, tool_calls=tuple(calls))
 
 
 def _guess(asked: Asked, message: Message) -> Usage:

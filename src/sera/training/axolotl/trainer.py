@@ -10,17 +10,21 @@ import os
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from sera.errors import Halted, TrainError, boundary
 from sera.training.axolotl.folder import LAUNCH, WHOLE, write_folder
 from sera.training.axolotl.settings import OUTPUT
+from sera.training.config import TrainConfig
 from sera.training.contract import Bytes, Job, Plan, Progress, Step
 from sera.training.folder import Metrics
 
 _FOLDER = "axolotl"
 _LOG = "axolotl.log"
 _LINES = 3
+_TILE = (2048, 1 << 20)
+"""Positions, and entries of the vocabulary, whose logits Liger has at once: at most."""
 
 
 class AxolotlTrainer:
@@ -29,21 +33,20 @@ class AxolotlTrainer:
     name = "axolotl"
     most_devices = 4096
 
-    def bytes_of(self, job: Job) -> Bytes:
+    def bytes_of(self, config: TrainConfig) -> Bytes:
         """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage
-        says."""
-        config, devices = job.config, job.config.device.gpus * job.config.device.nodes
+        says. Its losses look at a piece of the positions, and the whole vocabulary."""
+        devices = config.device.gpus * config.device.nodes
+        every = partial(Bytes, activation=2.0, stream=2.0, tile=_TILE, logit=8.0)
         if config.lora:
             held = 0.6 if config.lora.quantized else 2.0
-            return Bytes(weight=held, gradient=4.0, optimizer=8.0, activation=2.0)
+            return every(weight=held, gradient=4.0, optimizer=8.0)
         if config.zero == 3:
             spread = [part / devices for part in (2.0, 2.0, 12.0)]
-            return Bytes(
-                weight=spread[0], gradient=spread[1], optimizer=spread[2], activation=2.0, layers_gathered=2
-            )
+            return every(weight=spread[0], gradient=spread[1], optimizer=spread[2], layers_gathered=2)
         if config.zero == 1:
-            return Bytes(weight=2.0, gradient=4.0, optimizer=12.0 / devices, activation=2.0)
-        return Bytes(weight=4.0, gradient=4.0, optimizer=8.0, activation=2.0)
+            return every(weight=2.0, gradient=4.0, optimizer=12.0 / devices)
+        return every(weight=4.0, gradient=4.0, optimizer=8.0, stream=4.0, copy=2.0)
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
         """Write the folder, and run it if there is something to run it with."""

@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sera.errors import TrainError, boundary
+from sera.leases import leased_folder
 from sera.records import Record
 from sera.training.axolotl import probe
 from sera.training.axolotl.folder import write_config, write_folder, write_rows
@@ -48,8 +48,7 @@ def validate_with(request: Request, python: Path) -> Validated:
     """Raises `TrainError` with what Axolotl does not know, refuses, or reads otherwise."""
     find_axolotl(python)
     job, plan = plan_training(request)
-    with TemporaryDirectory(prefix="sera-axolotl-") as name:
-        folder = Path(name)
+    with leased_folder("axolotl") as folder:
         write_folder(job, plan, folder)
         told = json.loads(_ask(python, folder, "check", CONFIG)[-1])
         _refuse(told)

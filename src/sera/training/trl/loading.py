@@ -1,28 +1,49 @@
 """The student's weights in memory, fit to be trained, and its tokenizer as the trainer wants it."""
 
+import os
+import warnings
 from typing import Any
 
 from sera.errors import ModelError, TrainError, UsageError, boundary
 from sera.models.weights import Kind
+from sera.training.config import TrainConfig
 from sera.training.contract import Job
 from sera.training.forecast import find_device
 from sera.training.student import StudentModel
 
+FLASH = "flash_attention_2"
+
+
+def quiet() -> None:
+    """No bars, no notes and no telemetry of libraries; what matters is told by `progress`."""
+    for name, value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("TRL_EXPERIMENTAL_SILENCE", "1")):
+        os.environ.setdefault(name, value)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module="torch|trl|peft|transformers")
+
 
 def load_model(job: Job) -> Any:
-    """The model, in 32 bits if all of it is trained. Raises `ModelError` if it cannot be loaded."""
+    """The model, on the device that trains it. Raises `ModelError` if it cannot be loaded."""
+    model = load_whole(job.student, **model_options(job.config))
+    model.config.use_cache = False
+    if find_device(job.config).is_cpu or getattr(model, "is_quantized", False):
+        return model
+    return model.to("cuda")
+
+
+def model_options(config: TrainConfig) -> dict[str, Any]:
+    """How weights are held and attention is computed, in transformers' words."""
     import torch
 
-    config = job.config
-    half = config.lora is not None and config.precision == "bf16"
-    options: dict[str, Any] = {"dtype": torch.bfloat16 if half else torch.float32}
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if config.in_sixteen else torch.float32}
     if config.lora and config.lora.quantized:
-        options["quantization_config"] = _four_bits(job)
-    if config.packing and not find_device(config).is_cpu:
-        options["attn_implementation"] = "flash_attention_2"
-    model = load_whole(job.student, **options)
-    model.config.use_cache = False
-    return model
+        options["quantization_config"] = _four_bits()
+    if config.trl.attention == FLASH or (config.packing and not find_device(config).is_cpu):
+        options["attn_implementation"] = FLASH
+    return options
 
 
 def load_whole(student: StudentModel, **options: Any) -> Any:
@@ -50,9 +71,9 @@ def tokenizer_for(job: Job) -> Any:
     )
 
 
-def peft_config(job: Job, model: Any) -> Any:
+def peft_config(config: TrainConfig, student: str, model: Any) -> Any:
     """The adapter, or None. Raises `TrainError` if a target is the name of no layer."""
-    lora = job.config.lora
+    lora = config.lora
     if lora is None:
         return None
     with boundary(UsageError, 'adapters need a library: pip install "sera[train]"', ImportError):
@@ -61,8 +82,7 @@ def peft_config(job: Job, model: Any) -> Any:
     if missing := [target for target in lora.targets if target not in layers]:
         linear = sorted(name for name in layers if name.endswith("_proj"))
         raise TrainError(
-            f"lora.targets names {', '.join(missing)}, which {job.student.name} has not: it has "
-            f"{', '.join(linear)}"
+            f"lora.targets names {', '.join(missing)}, which {student} has not: it has {', '.join(linear)}"
         )
     return LoraConfig(
         r=lora.rank,
@@ -80,13 +100,7 @@ def _from_gguf(file: str) -> dict[str, Any]:
     return {"gguf_file": file, "quantization_config": GgufConfig(dequantize=True)}
 
 
-def _four_bits(job: Job) -> Any:
-    if find_device(job.config).is_cpu:
-        raise TrainError(
-            "lora.quantized needs a GPU: set it to false, a processor holds the weights in 16 bits"
-        )
-    with boundary(UsageError, "lora.quantized needs a library: pip install bitsandbytes", ImportError):
-        import bitsandbytes  # noqa: F401
+def _four_bits() -> Any:
     import torch
     from transformers import BitsAndBytesConfig
 

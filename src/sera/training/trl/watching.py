@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from sera.errors import Halted, TrainError
 from sera.training.contract import Progress, Step
 from sera.training.folder import Metrics
+from sera.training.trl.states import mark_whole
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without types
@@ -75,7 +76,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """The state is whole now."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "whole").touch()
+        mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def refuse_unfinished(self, steps: int) -> None:
         """Raises `Halted` if it was stopped before its end."""

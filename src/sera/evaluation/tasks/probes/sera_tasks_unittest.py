@@ -8,8 +8,9 @@ import sys
 import traceback
 import unittest
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any
 
+from sera_discovery import discover  # type: ignore[import-not-found]
 from sera_tasks_recorder import ROOT, Recorder  # type: ignore[import-not-found]
 
 start = Path(sys.argv[1]).resolve()
@@ -67,30 +68,15 @@ def name_of(test: Any) -> str:
     return "::".join([place, *test.id()[len(type(test).__module__) + 1 :].split(".")])
 
 
-def flat(suite: Any) -> Iterator[Any]:
-    for test in suite:
-        if isinstance(test, unittest.TestSuite):
-            yield from flat(test)
-        else:
-            yield test
-
-
-def top_of(folder: Path) -> Path:
-    """The directory from which the tests are imported: above the packages that they lie in."""
-    while (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
-
-
 def is_own(test: Any) -> bool:
     """Whether a test stands in a test file; examples in docstrings stand in what a task is about."""
     return file_of(test).startswith(ROOT) and not isinstance(test, doctest.DocTestCase)
 
 
 tests = []
-for one in flat(unittest.TestLoader().discover(str(start), "*test*.py", str(top_of(start)))):
-    if type(one).__name__ == "_FailedTest":
-        RECORDER.broken(str(one), str(getattr(one, "_exception", "")))
+for one, broken in discover(start):
+    if broken is not None:
+        RECORDER.broken(str(one), broken)
     elif is_own(one) and RECORDER.wants(name_of(one)):
         tests.append(one)
 unittest.TestSuite(tests).run(Telling())

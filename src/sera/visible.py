@@ -1,7 +1,8 @@
 """Text of strangers made safe to look at: what would steer a terminal or turn the reading direction is shown.
 
-A row may hold anything a command printed. Line breaks and tabs stay; other control characters, marks that
-reorder text and characters without width become signs of their own (`␛`, `⟨U+202E⟩`).
+A model's words, and what a command printed, may hold anything; the command line shows all text so. Line
+breaks and tabs stay; other control characters, marks that reorder text and characters without width become
+signs of their own (`␛`, `⟨U+202E⟩`).
 """
 
 _PICTURES = 0x2400

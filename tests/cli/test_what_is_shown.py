@@ -1,0 +1,59 @@
+"""Text of strangers on a terminal: it is shown as it stands, and steers nothing."""
+
+import json
+
+import pytest
+from rich.text import Text
+
+from sera.cli.common import complain, console, print_json, table
+
+HOSTILE = "\x1b]0;title\x07 \x1b[2J\x9b31m \u202eback [bold]plain[/bold] [/nothing] :bug:"
+
+
+def harmless(text: str) -> bool:
+    return not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
+
+
+@pytest.mark.parametrize("kind", ["text", "styled", "cell", "title", "rule"])
+def test_what_a_person_reads(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = console()
+    match kind:
+        case "text":
+            page.print(HOSTILE)
+        case "styled":
+            page.print(Text(HOSTILE, "green"))
+        case "cell":
+            page.print(table("", ["said"], [(HOSTILE,)]))
+        case "title":
+            page.print(table(HOSTILE, ["said"], []))
+        case "rule":
+            page.rule(HOSTILE)
+    shown = capsys.readouterr().out
+    assert harmless(shown)
+    assert "␛]0;title" in shown
+    assert "[bold]plain[/bold] [/nothing] :bug:" in shown
+
+
+def test_what_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(HOSTILE)
+    console(stderr=True).print(HOSTILE)
+    shown = capsys.readouterr().err
+    assert harmless(shown)
+    assert shown.startswith("sera: ␛]0;title␇ ␛[2J⟨U+009B⟩31m")
+
+
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"said": HOSTILE})
+    shown = capsys.readouterr().out
+    assert harmless(shown)
+    assert json.loads(shown) == {"said": HOSTILE}
+    print_json({"said": "naïve 字"})
+    assert "naïve 字" in capsys.readouterr().out
+
+
+def test_styles_are_still_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console().print(Text(HOSTILE, "green"))
+    shown = capsys.readouterr().out
+    assert shown.startswith("\x1b[32m␛]0;title")
+    assert harmless(shown.replace("\x1b[32m", "").replace("\x1b[0m", ""))
