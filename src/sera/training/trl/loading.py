@@ -16,8 +16,8 @@ FLASH = "flash_attention_2"
 
 def quiet() -> None:
     """No bars, no notes and no telemetry of libraries; what matters is told by `progress`."""
-    for name, value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("TRL_EXPERIMENTAL_SILENCE", "1")):
-        os.environ.setdefault(name, value)
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "TRL_EXPERIMENTAL_SILENCE", "TQDM_DISABLE"):
+        os.environ.setdefault(name, "1")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
