@@ -217,38 +217,48 @@ def test_a_recipe_with_an_unknown_key(tmp_path: Path) -> None:
         load_config(TrainConfig, find_recipe(str(tmp_path / "mine.toml")))
 
 
-def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path, bare_student: Path) -> None:
-    large = Path(shutil.copytree(bare_student, tmp_path / "large"))
-    shape = {
-        "hidden_size": 8192,
-        "intermediate_size": 29568,
-        "num_hidden_layers": 80,
-        "num_attention_heads": 64,
-    }
-    config = json.loads((large / "config.json").read_text()) | shape
-    (large / "config.json").write_text(json.dumps(config))
-    request = changed(asked, device={"gpu": "h100"})
-    plan = plan_training(msgspec.structs.replace(request, student=str(large))).plan
+def shaped(asked: Request, student: Path, **shape: object) -> Request:
+    """The same request for a student of another shape, on one GPU."""
+    file = student / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | shape))
+    return msgspec.structs.replace(changed(asked, device={"gpu": "h100"}), student=str(student))
+
+
+@pytest.fixture
+def copied(tmp_path: Path, bare_student: Path) -> Path:
+    """A student whose files may be changed."""
+    return Path(shutil.copytree(bare_student, tmp_path / "copied"))
+
+
+def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path, copied: Path) -> None:
+    request = shaped(
+        asked,
+        copied,
+        hidden_size=8192,
+        intermediate_size=29_568,
+        num_hidden_layers=80,
+        num_attention_heads=64,
+    )
+    plan = plan_training(request).plan
     with pytest.raises(SeraError, match=r"are needed on each h100 .*the recipe lora"):
         refuse_unfit(plan)
     with pytest.raises(SeraError, match="larger disk"):
         refuse_full_disk(tmp_path / "out", msgspec.structs.replace(plan, disk_gb=1e9))
 
 
-def test_what_a_gpu_cannot_hold_and_what_helps(asked: Request, tmp_path: Path, bare_student: Path) -> None:
+def test_what_a_gpu_cannot_hold_and_what_helps(asked: Request, copied: Path) -> None:
     """Qwen3-8B with all weights on one GPU of 80 GB: not by default, and with fewer bits."""
-    eight = Path(shutil.copytree(bare_student, tmp_path / "eight"))
-    shape = {
-        "hidden_size": 4096,
-        "intermediate_size": 12_288,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "vocab_size": 151_936,
-        "tie_word_embeddings": False,
-    }
-    (eight / "config.json").write_text(json.dumps(json.loads((eight / "config.json").read_text()) | shape))
-    request = msgspec.structs.replace(changed(asked, device={"gpu": "h100"}), student=str(eight))
+    request = shaped(
+        asked,
+        copied,
+        hidden_size=4096,
+        intermediate_size=12_288,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        vocab_size=151_936,
+        tie_word_embeddings=False,
+    )
     with pytest.raises(
         SeraError, match=r"most of it for optimizer .*trl.optimizer=adamw_8bit and trl.weights=bf16"
     ):
