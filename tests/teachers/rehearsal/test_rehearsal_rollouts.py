@@ -150,6 +150,22 @@ def test_it_recovers_from_its_own_babble(layer: Layer) -> None:
     assert sum("nothing was done" in m.content or "none of them" in m.content for m in outcome.messages) > 0
 
 
+def test_some_rollouts_go_on_from_a_search_that_finds_nothing(
+    layer: Layer, played: dict[str, tuple[Played, Watched]]
+) -> None:
+    text = played["same"][0].text
+    by_words = 0
+    for seed in range(8):
+        outcome = roll_out(RehearsalTeacher(FAITHFUL["same"]), layer, text, seed)
+        assert outcome.end is End.SUBMITTED
+        assert outcome.patch == played["same"][0].first.patch
+        nothing = [n for n, m in enumerate(outcome.messages) if m.content.endswith("printed nothing.")]
+        if nothing and nothing[0] == 3:
+            by_words += 1
+            assert "(def|class)" in outcome.messages[4].tool_calls[0].arguments
+    assert 1 <= by_words <= 7
+
+
 def test_an_issue_in_free_words_is_worked_on_too(layer: Layer) -> None:
     text = "Calling `first_amount` with an empty list gives an IndexError, I would like something readable."
     outcome = roll_out(RehearsalTeacher(), layer, text, 3)

@@ -170,6 +170,9 @@ def test_every_text_tells_function_file_and_kind_in_every_style() -> None:
             place = read_clues(text).places[0]
             told = (place.name, place.path, place.kind)
             assert told == (finding.name, finding.path, finding.alteration.kind), text
+            wording = read_clues(text).wording
+            assert len(wording.split()) >= 2, wording
+            assert wording in text.lower()
 
 
 def test_texts_about_two_functions_tell_both() -> None:
@@ -199,6 +202,7 @@ def test_length_and_form_follow_the_demonstration() -> None:
 def test_an_issue_of_somebody_else_gives_names_and_paths() -> None:
     clues = read_clues("Since 2.1 `Parser.read_all()` hangs, see lib/parser.py. It calls find_token.")
     assert clues.places == ()
+    assert clues.wording == ""
     assert clues.names[0] == "read_all"
     assert "Parser" in clues.names
     assert "find_token" in clues.names

@@ -24,6 +24,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PATH = re.compile(rf"[\w./+-]+\.{SUFFIX}\b")
 _TICKED = re.compile(r"`([A-Za-z_][\w.]*)(?:\(.*?\))?`")
 _CODE_NAME = re.compile(r"\b([A-Za-z]\w*(?:\.\w+)+|\w+_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\(\)))")
+_WORDS = re.compile(r"[a-z ]+")
 _MOST_NAMES = 6
 
 
@@ -48,6 +49,8 @@ class Clues(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
     likely: tuple[str, ...]
     """Kinds, the likeliest first, for a place that names none."""
+    wording: str = ""
+    """How the text puts what is wrong, in the words that do not depend on the function; empty if unknown."""
 
 
 @lru_cache(maxsize=256)
@@ -55,11 +58,32 @@ def read_clues(text: str) -> Clues:
     """Read an issue text."""
     plain = plain_text(text)
     located = _located(plain)
-    places = tuple(
-        msgspec.structs.replace(located.get(name, Place(name)), kind=kind)
-        for name, kind in _symptoms(plain).items()
+    symptoms = _symptoms(plain)
+    return Clues(
+        places=tuple(
+            msgspec.structs.replace(located.get(name, Place(name)), kind=symptom.kind)
+            for name, symptom in symptoms.items()
+        ),
+        names=_names(text),
+        paths=tuple(dict.fromkeys(_PATH.findall(plain))),
+        likely=_likely(plain),
+        wording=next((symptom.wording for symptom in symptoms.values()), ""),
     )
-    return Clues(places, _names(text), tuple(dict.fromkeys(_PATH.findall(plain))), _likely(plain))
+
+
+class _Symptom(msgspec.Struct, frozen=True):
+    """What texts of this teacher say of a kind."""
+
+    kind: str
+    literal: str
+    """The longest part without a placeholder, in lower case: it is looked for before the pattern."""
+    pattern: re.Pattern[str]
+
+    @property
+    def wording(self) -> str:
+        """Words of it in a row."""
+        words: list[str] = _WORDS.findall(self.literal)
+        return max(words, key=len).strip()
 
 
 def _compiled(template: str) -> re.Pattern[str]:
@@ -69,10 +93,9 @@ def _compiled(template: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=1)
-def _symptom_patterns() -> list[tuple[str, str, re.Pattern[str]]]:
-    """(kind, longest literal part in lower case, pattern): the literal is looked for first."""
+def _symptom_patterns() -> list[_Symptom]:
     return [
-        (name, max(_PLACEHOLDER.split(symptom)[::2], key=len).lower(), _compiled(symptom))
+        _Symptom(name, max(_PLACEHOLDER.split(symptom)[::2], key=len).lower(), _compiled(symptom))
         for name, kind in every_kind().items()
         for symptom in kind.symptom
     ]
@@ -84,18 +107,18 @@ def _location_patterns() -> list[re.Pattern[str]]:
     return [_compiled(form) for form in [*phrases["location_with_line"], *phrases["location"]]]
 
 
-def _symptoms(plain: str) -> dict[str, str]:
-    """Function name → kind, in the order of the text."""
+def _symptoms(plain: str) -> dict[str, _Symptom]:
+    """Function name → what is wrong with it, in the order of the text."""
     lower = plain.lower()
     found = [
-        (match.start(), match["name"], kind)
-        for kind, literal, pattern in _symptom_patterns()
-        if literal in lower
-        for match in pattern.finditer(plain)
+        (match.start(), match["name"], symptom)
+        for symptom in _symptom_patterns()
+        if symptom.literal in lower
+        for match in symptom.pattern.finditer(plain)
     ]
-    names: dict[str, str] = {}
-    for _, name, kind in sorted(found):
-        names.setdefault(name, kind)
+    names: dict[str, _Symptom] = {}
+    for _, name, symptom in sorted(found, key=lambda one: (one[0], one[1], one[2].kind)):
+        names.setdefault(name, symptom)
     return names
 
 

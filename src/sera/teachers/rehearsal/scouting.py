@@ -93,6 +93,11 @@ def find_uses(scene: Scene, name: str, reasoning: str, like: str = "") -> Script
     return read_hits((yield bash(_search(scene, rf"\b{name}\(", like), reasoning)))
 
 
+def find_words(scene: Scene, words: str, reasoning: str, like: str = "") -> Script[list[Hit]]:
+    """Lines that hold these words, in files like `like`, sorted by path."""
+    return read_hits((yield bash(_search(scene, words, like), reasoning)))
+
+
 def _search(scene: Scene, pattern: str, like: str) -> str:
     included = " ".join(f"--include='{glob}'" for glob in globs(like))
     grep = f"grep -rnE {quote(pattern)} {included} ."

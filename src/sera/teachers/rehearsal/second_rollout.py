@@ -18,6 +18,7 @@ from sera.teachers.rehearsal.scouting import (
     Scene,
     find_definitions,
     find_uses,
+    find_words,
     is_test,
     outline_of,
     read_function,
@@ -27,6 +28,9 @@ from sera.teachers.rehearsal.source import Code, Hunk, Piece, parse_module
 from sera.teachers.rehearsal.steps import Script, bash, quote, submit
 from sera.teachers.rehearsal.voice import sentence
 
+_BY_WORDS = 0.4
+"""How often the text's own words are looked for first. They are hardly ever found, so that trajectories show
+how one goes on from a search that brought nothing."""
 _PLACES = 2
 _NEIGHBOURS = 4
 
@@ -88,7 +92,13 @@ def _locate(clues: Clues, scene: Scene) -> Script[tuple[list[_Spot], list[Place]
         return [], []
     like = next(iter([*(place.path for place in places if place.path), *clues.paths]), "")
     shown = " and ".join(f"`{name}`" for name in names[:_PLACES])
-    hits = yield from find_definitions(scene, names, scene.say("t2.begin", names=shown), like)
+    begin = "t2.begin"
+    if clues.wording and scene.dice.chance(_BY_WORDS, "by words"):
+        reasoning = scene.say("t2.words", words=clues.wording)
+        begin = (
+            "t2.begin" if (yield from find_words(scene, clues.wording, reasoning, like)) else "t2.no_words"
+        )
+    hits = yield from find_definitions(scene, names, scene.say(begin, names=shown), like)
     spots: list[_Spot] = []
     wanted: list[Place] = []
     outlines: dict[str, Outline] = {}
