@@ -124,7 +124,9 @@ def test_malformed_replies_are_explained_and_the_rollout_goes_on(
     assert observations(outcome)[0] == told
 
 
-@pytest.mark.parametrize("arguments", ['{"command": "ls"', '["ls"]', '"ls"', "", "{'command': 'ls'}"])
+@pytest.mark.parametrize(
+    "arguments", ['{"command": "ls"', '["ls"]', '"ls"', "", "{'command': 'ls'}", '{"command": ' + "[" * 9000]
+)
 def test_arguments_that_are_no_object_are_marked(in_sandbox: Any, arguments: str) -> None:
     outcome = roll_out(
         in_sandbox, Saying(calling(ToolCall(id="1", name="bash", arguments=arguments)), SUBMIT)

@@ -10,7 +10,7 @@ import sera
 ROOT = Path(sera.__file__).parent
 
 LAYERS = [
-    {"records", "errors", "leases", "visible"},
+    {"records", "errors", "leases", "visible", "untrusted"},
     {"settings", "harness"},
     {"models", "formats"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},

@@ -112,6 +112,17 @@ def test_other_directories_are_left_alone(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize("written", [("harness.json",), ("harness.json", "tasks.jsonl"), ("run.json.new",)])
+def test_a_start_that_was_killed_is_begun_anew(tmp_path: Path, written: tuple[str, ...]) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    for name in (".lock", *written):
+        (place / name).write_text("{")
+    with open_run(place, manifest(), PROFILE, [task(0)]) as run:
+        assert [owed.index for owed in run.owed()] == [0]
+    assert read_run(place).profile == PROFILE
+
+
 def test_newer_and_damaged_runs_are_named(path: Path) -> None:
     newer = json.loads((path / "run.json").read_text()) | {"schema": 99, "version": "9.9", "novel": True}
     (path / "run.json").write_text(json.dumps(newer))

@@ -7,6 +7,7 @@ import msgspec
 from sera.harness import Profile
 from sera.records import ToolCall
 from sera.teachers.contract import Reply
+from sera.untrusted import decode
 
 _KINDS = {"string": (str, "text"), "integer": (int, "a whole number"), "array": (list, "a list")}
 
@@ -53,7 +54,7 @@ def _check(call: ToolCall, cut_off: bool, profile: Profile) -> Call | Malformed:
 def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
     """(arguments, "") if `text` is a JSON object, else (None, what is wrong with it)."""
     try:
-        return msgspec.json.decode(text, type=dict[str, Any]), ""
+        return decode(text, dict[str, Any]), ""
     except msgspec.DecodeError as problem:
         return None, str(problem)
 

@@ -22,11 +22,9 @@ def command(p1: Path, p2: Path, as_json: bool) -> None:
     r is the share of P1's changed lines, taken as a multiset, that P2 changes in the same way.
     """
     from sera.cli.render import agreement_text, matches_text
-    from sera.errors import UsageError, boundary
     from sera.generation.recall import compare, explain
 
-    with boundary(UsageError, "a patch cannot be read", OSError, UnicodeDecodeError):
-        first, second = p1.read_text("utf-8"), p2.read_text("utf-8")
+    first, second = map(_patch, (p1, p2))
     agreement = compare(first, second)
     if as_json:
         print_json(agreement)
@@ -34,3 +32,11 @@ def command(p1: Path, p2: Path, as_json: bool) -> None:
     out = console()
     out.print(matches_text(explain(first, second)))
     out.print(agreement_text(agreement))
+
+
+def _patch(file: Path) -> str:
+    """Its text, byte for byte: line ends and other encodings count as they are."""
+    from sera.errors import UsageError, boundary
+
+    with boundary(UsageError, f"the patch {file} cannot be read"):
+        return file.read_bytes().decode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
 """The folder of an evaluation: a run's way of keeping things, with other records.
 
-evaluation.json     what was asked for, resolved, and of which tasks: written first
+evaluation.json     what was asked for, resolved, and of which tasks: there before any work is
 harness.json        every word that the model was told
 checks.jsonl        ┐
 rollouts.jsonl      │ what has been done: journals that only grow

@@ -19,6 +19,7 @@ import msgspec
 
 from sera.formats.servers import Tools
 from sera.records import Message, ToolCall
+from sera.untrusted import decode
 
 Arguments = dict[str, Any]
 
@@ -57,9 +58,10 @@ class Format(Protocol):
 def arguments_of(call: ToolCall) -> Arguments | None:
     """The arguments of a call, or None if their text is not a JSON object."""
     try:
-        return msgspec.json.decode(call.arguments, type=Arguments)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+        found: Arguments = decode(call.arguments, Arguments)
+    except msgspec.DecodeError:
         return None
+    return found
 
 
 def canonical(message: Message) -> Message:

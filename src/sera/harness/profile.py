@@ -84,6 +84,11 @@ def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
     Raises `ConfigError` if a file of it is missing or malformed.
     """
     folder = _folder(source)
+    if not folder.is_dir():
+        known = ", ".join(sorted(one.name for one in (files("sera.harness") / "profiles").iterdir()))
+        raise ConfigError(
+            f"there is no harness profile {source!r}: known are {known}, or name a folder of your own"
+        )
     with boundary(ConfigError, f"harness profile {source}", OSError, ValueError):
         base = _folder((folder / "base").read_text("utf-8").strip()) if (folder / "base").exists() else folder
 

@@ -6,6 +6,7 @@ import msgspec
 
 from sera.records import Message, ToolCall
 from sera.redaction.redactor import Redactor
+from sera.untrusted import decode
 
 
 def clean_message(message: Message, redactor: Redactor) -> Message:
@@ -32,7 +33,7 @@ def _clean_arguments(text: str, redactor: Redactor) -> str:
     """Escapes may hide a secret, so what has any is read first; only what held a secret is written anew."""
     if "\\" in text:
         try:
-            arguments = msgspec.json.decode(text)
+            arguments = decode(text)
         except msgspec.DecodeError:
             return redactor.clean(text)
         cleaned = _clean_value(arguments, redactor)

@@ -17,6 +17,9 @@ import msgspec
 from sera.errors import ConfigError, RunError, boundary
 from sera.records import SCHEMA, Record
 
+_BEFORE_THE_MANIFEST = (".lock", "harness.json", "tasks.jsonl")
+"""What is written before the manifest, whose presence says that the start is whole."""
+
 
 class Manifest(Record, frozen=True):
     """What was asked for."""
@@ -84,8 +87,13 @@ def check_manifest(file: Path, manifest: Manifest) -> None:
     """
     if file.exists():
         _refuse_unlike(file, read_manifest(file), manifest)
-    elif file.parent.is_dir() and any(child.name != ".lock" for child in file.parent.iterdir()):
+    elif file.parent.is_dir() and not all(_of_a_beginning(child, file) for child in file.parent.iterdir()):
         raise RunError(f"{file.parent} is not empty and has no {file.name}: choose another --out")
+
+
+def _of_a_beginning(child: Path, manifest: Path) -> bool:
+    """Whether it is what a start that was killed before its manifest may leave."""
+    return child.name.removesuffix(".new") in {*_BEFORE_THE_MANIFEST, manifest.name}
 
 
 def write_manifest(file: Path, manifest: Manifest) -> None:

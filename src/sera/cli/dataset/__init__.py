@@ -22,6 +22,7 @@ _MODULES = {"import": "import_"}
     package=__name__,
     members=_COMMANDS,
     modules=_MODULES,
+    for_paths="build",
     epilog="""\b
 Examples:
   sera dataset build run --out data --tokenizer tokenizer.json""",

@@ -13,6 +13,7 @@ import msgspec
 from sera.formats.contract import arguments_of
 from sera.formats.messages import decode_message
 from sera.records import End, Message, Stage
+from sera.untrusted import decode
 
 Json = dict[str, Any]
 _ROLES = {"developer": "system"}
@@ -159,7 +160,7 @@ def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
 def json_document(data: bytes, kind: type[Any]) -> Any:
     """A file's one JSON document as a struct of the reader's."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decode(data, kind)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as problem:

@@ -108,7 +108,7 @@ def _structured(call: dict[str, Any]) -> Call:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return function.get("name") or "", {"": arguments}
     return function.get("name") or "", arguments
 

@@ -78,7 +78,7 @@ def _as_object(call: dict[str, Any]) -> dict[str, Any]:
     arguments = function.get("arguments")
     try:
         arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
+    except (ValueError, RecursionError):
         return call
     return {**call, "function": {**function, "arguments": arguments}}
 

@@ -15,6 +15,7 @@ from sera.datasets.exchange.licences import UNKNOWN, recognise
 from sera.datasets.sample import Sample
 from sera.datasets.selection.patches import read_patch
 from sera.records import Message
+from sera.untrusted import decode
 
 _KEYS = ("path", "file_path", "file", "filename")
 _FILE = re.compile(r"[^\n]*[^\n/]\.\w{1,8}")
@@ -59,7 +60,7 @@ def _opened(messages: tuple[Message, ...]) -> Iterator[tuple[str, str]]:
 
 def _path(arguments: str) -> str:
     try:
-        given = msgspec.json.decode(arguments)
+        given = decode(arguments)
     except msgspec.DecodeError:
         return ""
     values = (given.get(key) for key in _KEYS) if isinstance(given, dict) else ()

@@ -22,7 +22,7 @@ def _vllm(text: str, tools: Tools) -> list[Call]:  # noqa: ARG001 - JSON needs n
 def _load(body: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise CannotRead(f"vLLM finds no JSON between the tags ({problem})") from problem
 
 
@@ -35,7 +35,7 @@ def _sglang(text: str, tools: Tools) -> list[Call]:  # noqa: ARG001
         start += len(text[start:]) - len(text[start:].lstrip(" \t\r\n"))
         try:
             value, end = _JSON.raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         calls += [_call(one) for one in (value if isinstance(value, list) else [value])]
         position = text.find(OPEN, end)

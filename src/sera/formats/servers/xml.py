@@ -74,7 +74,7 @@ def _typed(text: str, schema: dict[str, Any] | None, habits: _Habits) -> Any:
         if kind.startswith(_BROKEN):
             return _number(text, habits.whole_floats)
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text if kind.startswith(_WHOLE + _BROKEN) else _literal(text)
 
 
