@@ -252,8 +252,14 @@ def run(args: list[str], *, env: dict[str, str], cwd: Path, seconds: float = REA
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
-        raise GitFailed(command, err.decode(errors="replace"))
+        said = err.decode(errors="replace").strip(), _signal(process.returncode)
+        raise GitFailed(command, "; ".join(filter(None, said)))
     return out
+
+
+def _signal(code: int) -> str:
+    """The signal that ended a process, if one did: then it may have said nothing."""
+    return f"it was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else ""
 
 
 def _global_setting(key: str) -> str:

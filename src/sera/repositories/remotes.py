@@ -6,6 +6,7 @@ URL are used and go nowhere else: git gets them through its environment, not its
 stalls or outlives `FETCH_SECONDS` ends in a `SourceError` that says what to do.
 """
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -26,6 +27,10 @@ _NO_SUCH_REVISION = re.compile(
     r"couldn't find remote ref|not our ref|unadvertised object|invalid refspec", re.I
 )
 _CURES = [
+    (
+        r"no space left|quota exceeded|file too large|file size limit",
+        "the disk of the cache is full: set SERA_CACHE to a folder on a larger one",
+    ),
     (
         r"could not resolve host|name or service not known|temporary failure in name",
         "the host is unknown: check the address and the network",
@@ -59,13 +64,19 @@ def is_remote(source: str) -> bool:
 
 
 def redacted(source: str) -> str:
-    """The name without anything secret: no password, no user of a web address, no query."""
+    """The name without anything secret: no password, no user of a web address, no query. Always UTF-8."""
+    source = encodable(source)
     if not _URL.match(source):
         return re.sub(r"(^|/)[^/@\s]*:[^/@\s]*@", r"\1***@", source)
     parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
     return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
+
+
+def encodable(path: str) -> str:
+    """A path that can be stored and printed: a byte that is not UTF-8 is written `\\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:

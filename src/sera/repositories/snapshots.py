@@ -4,7 +4,7 @@ A source is
 
 - a directory under git, or a subdirectory of one: the working tree as it stands, that is tracked
   files and untracked ones that are not ignored; with `revision`, that commit instead;
-- a directory without git: everything but what `JUNK` names;
+- a directory without git: everything but what is no source by `not_source`;
 - a bare repository, a `file://` URL or a git bundle: its HEAD, or `revision`;
 - an archive (tar, compressed or not, or zip), a single top directory stripped;
 - a git URL: the remote's HEAD, or `revision`.
@@ -28,11 +28,12 @@ from pathlib import Path
 
 import msgspec
 
-from sera.errors import SourceError, boundary
+from sera.errors import SourceError, UsageError, boundary
 from sera.records import Layer
 from sera.repositories.git import GitFailed, run, writing
-from sera.repositories.sources import Origin, read_source
-from sera.repositories.staging import SourceLimits
+from sera.repositories.remotes import encodable
+from sera.repositories.sources import Origin, described, read_source
+from sera.repositories.staging import CannotWrite, SourceLimits
 from sera.settings import default_cache
 
 _ATTRIBUTES = "* -text !eol !crlf -filter -ident !working-tree-encoding !diff -export-ignore -export-subst\n"
@@ -88,19 +89,49 @@ def open_snapshot(
     """Take a snapshot of `source`, or find the cached one of the same content.
 
     Raises `SourceError` when the source cannot be read, `UsageError` for a revision where there
-    are none. Calling it twice on an unchanged source gives an equal result.
+    are none, or for a cache whose path is not UTF-8. Calling it twice on an unchanged source gives
+    an equal result.
     """
-    place = (cache or default_cache()).expanduser().absolute() / "snapshots"
-    with boundary(SourceError, f"no snapshot can be made in the cache {place}"):
+    cache = (cache or default_cache()).expanduser().absolute()
+    place = cache / "snapshots"
+    _refuse_unwritable_name(place)
+    with _naming(place):
         place.mkdir(parents=True, exist_ok=True)
         _sweep(place)
         with _building(place) as building:
-            origin = read_source(source, revision, building, limits)
+            with boundary(SourceError, f"{described(source)} cannot be read"):
+                origin = read_source(source, revision, building, limits, cache.resolve())
             if not origin.staging.finish():
-                raise SourceError(f"{origin.description} holds no files that a snapshot could take")
+                raise SourceError(
+                    f"{origin.description} holds no files that a snapshot could take: name the directory "
+                    "with the code; of a git repository, check out the files, or name a revision"
+                )
             commit, tree_hash = commit_tree(origin.staging.root)
             tree = _keep(building, place / tree_hash, commit)
     return _snapshot(origin, tree, commit, tree_hash)
+
+
+def _refuse_unwritable_name(place: Path) -> None:
+    """The path of a snapshot stands in records, which are UTF-8."""
+    try:
+        str(place).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the path of the cache, {encodable(str(place.parent))}, is not UTF-8: set SERA_CACHE to "
+            "another folder"
+        ) from None
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """What fails for want of room in the cache is a `SourceError` that names it."""
+    try:
+        yield
+    except (GitFailed, CannotWrite, OSError) as failure:
+        raise SourceError(
+            f"no snapshot can be made in the cache {place}: {failure}. If its disk is full or not yours to "
+            "write, set SERA_CACHE to a folder on a larger one"
+        ) from failure
 
 
 def _snapshot(origin: Origin, tree: Path, commit: str, tree_hash: str) -> Snapshot:
@@ -188,7 +219,8 @@ def _project_name(tree: Path) -> str:
         table = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return ""
-    for section in (table.get("project"), table.get("tool", {}).get("poetry")):
+    tool = table.get("tool")
+    for section in (table.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
         if isinstance(section, dict) and isinstance(section.get("name"), str):
             return str(section["name"])
     return ""

@@ -5,6 +5,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,33 +15,17 @@ import msgspec
 from sera.errors import SourceError, UsageError, boundary
 from sera.repositories.archives import is_archive, unpack
 from sera.repositories.git import GitFailed, Local
-from sera.repositories.remotes import fetch, is_remote, redacted
+from sera.repositories.not_source import (
+    JUNK,
+    JUNK_SUFFIXES,
+    OURS,
+    VERSION_CONTROL,
+    is_repository,
+    why_left_out,
+)
+from sera.repositories.remotes import encodable, fetch, is_remote, redacted
 from sera.repositories.staging import SourceLimits, Staging, read_regular
 
-JUNK = frozenset(
-    {
-        ".git",
-        ".hg",
-        ".svn",
-        ".bzr",
-        ".venv",
-        "venv",
-        "node_modules",
-        "__pycache__",
-        ".tox",
-        ".nox",
-        ".eggs",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".hypothesis",
-        ".ipynb_checkpoints",
-        ".DS_Store",
-        ".coverage",
-    }
-)
-"""Names left out of a directory without git, at any depth; so are virtual environments of any name."""
-_JUNK_SUFFIXES = (".pyc", ".pyo")
 _ENDINGS = re.compile(r"(\.git|\.bundle|\.whl|\.zip|\.tgz|\.tar(\.\w+)?)$")
 _VERSION = re.compile(r"-v?\d[\w.+!-]*$")
 
@@ -56,80 +41,103 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool = False
 
 
-def read_source(source: str, revision: str | None, building: Path, limits: SourceLimits) -> Origin:
-    """Read `source` into `building/tree`; anything else this needs it puts beside that."""
+def read_source(
+    source: str, revision: str | None, building: Path, limits: SourceLimits, store: Path
+) -> Origin:
+    """Read `source` into `building/tree`; anything else this needs it puts beside that.
+
+    `store`, the cache, is never part of a source, also where it lies in its directory.
+    """
     if revision is not None and (revision.startswith("-") or not revision.strip() or "\0" in revision):
         raise UsageError(f"{revision!r} is no revision: name a branch, a tag or a commit")
     if not source.strip():
         raise UsageError("no repository named: give a directory, an archive or a git URL")
     (building / "tree").mkdir()
-    with boundary(SourceError, "the repository's path or URL is malformed", ValueError, RuntimeError):
-        path = _local_path(source)
-    staging = Staging(building / "tree", limits, redacted(source))
+    path, description = _local_path(source), described(source)
+    staging = Staging(building / "tree", limits, description)
     if path is None:
-        return _read_remote(source, source, revision, building, staging)
+        return _read_remote(description, source, revision, building, staging)
     if path.is_dir():
-        return _read_directory(source, path, revision, staging)
+        return _read_directory(description, path.resolve(), revision, staging, store)
     if not path.is_file():
         kind = "is neither a file nor a directory" if path.exists() else "does not exist"
         raise SourceError(f"{redacted(str(path))} {kind}: name a directory, an archive or a git URL")
     if _is_bundle(path):
-        return _read_remote(source, str(path), revision, building, staging)
-    return _read_archive(path, revision, staging, limits)
+        return _read_remote(description, str(path), revision, building, staging)
+    return _read_archive(description, path, revision, staging, limits)
+
+
+def described(source: str) -> str:
+    """What a snapshot of `source` will say it was taken from, told without taking one: the absolute path,
+    or the URL without credentials. Equal for all ways to name one directory or file; always UTF-8."""
+    path = _local_path(source)
+    if path is None or source.startswith("file://"):
+        return redacted(source)
+    with _well_formed():
+        return encodable(str(path.resolve()))
 
 
 def _local_path(source: str) -> Path | None:
     """The path that `source` names on this machine; None for a remote."""
-    if source.startswith("file://"):
-        parts = urlsplit(source)
-        if parts.netloc not in ("", "localhost"):
-            raise SourceError(f"{redacted(source)} names a file on another host: mount it, or use ssh")
-        return Path(unquote(parts.path))
-    path = Path(source).expanduser()
-    if is_remote(source) and not path.exists():
-        urlsplit(source)
-        return None
-    return path.absolute()
+    with _well_formed():
+        if source.startswith("file://"):
+            parts = urlsplit(source)
+            if parts.netloc not in ("", "localhost"):
+                raise SourceError(f"{redacted(source)} names a file on another host: mount it, or use ssh")
+            return Path(unquote(parts.path))
+        path = Path(source).expanduser()
+        if is_remote(source) and not os.path.lexists(path):
+            urlsplit(source)
+            return None
+        return path.absolute()
 
 
-def _read_remote(source: str, address: str, revision: str | None, building: Path, staging: Staging) -> Origin:
+def _well_formed() -> AbstractContextManager[None]:
+    return boundary(SourceError, "the repository's path or URL is malformed", ValueError, RuntimeError)
+
+
+def _read_remote(
+    description: str, address: str, revision: str | None, building: Path, staging: Staging
+) -> Origin:
     local, commit = fetch(address, revision or "", building / "clone")
     _take_commit(local, commit, "", staging)
-    name = _plain_name(redacted(source).rstrip("/").replace(":", "/"))
-    return Origin(staging=staging, description=redacted(source), kind="git", name=name, commit=commit)
+    name = _plain_name(description.rstrip("/").replace(":", "/"))
+    return Origin(staging=staging, description=description, kind="git", name=name, commit=commit)
 
 
-def _read_archive(path: Path, revision: str | None, staging: Staging, limits: SourceLimits) -> Origin:
+def _read_archive(
+    description: str, path: Path, revision: str | None, staging: Staging, limits: SourceLimits
+) -> Origin:
     if revision is not None:
         raise UsageError(f"{path} is no git repository, so it has no revision {revision!r}")
     if not is_archive(path):
         raise SourceError(f"{path} is no archive that sera reads: .tar, .tar.gz, .tar.bz2, .tar.xz or .zip")
     top = unpack(path, staging, limits)
     name = _VERSION.sub("", top or _plain_name(str(path)))
-    return Origin(staging=staging, description=str(path), kind="archive", name=name)
+    return Origin(staging=staging, description=description, kind="archive", name=name)
 
 
-def _read_directory(source: str, path: Path, revision: str | None, staging: Staging) -> Origin:
-    path = path.resolve()
+def _read_directory(
+    description: str, path: Path, revision: str | None, staging: Staging, store: Path
+) -> Origin:
     local = find_repository(path)
     name = _plain_name(str(path))
-    is_url = source.startswith("file://")
-    whole = local is not None and (local.work_tree is None or is_url)
+    whole = local is not None and (local.work_tree is None or description.startswith("file://"))
     if local is not None and (whole or revision is not None):
         commit = _commit_of(local, revision or "HEAD", path)
         _take_commit(local, commit, _prefix(local, path), staging)
-        description = redacted(source) if is_url else str(path)
         return Origin(staging=staging, description=description, kind="git", name=name, commit=commit)
     if revision is not None:
         raise UsageError(f"{path} is not under git, so it has no revision {revision!r}")
-    names = _listed(local, path) if local is not None else []
-    if local is None or not names:
-        _take_plain(path, staging)
-        return Origin(staging=staging, description=str(path), kind="directory", name=name)
-    taken = _take_listed(path, names, staging)
+    tracked, others = _listed(local, path) if local is not None else ([], [])
+    if local is None or not (tracked or others):
+        _take_plain(path, staging, store)
+        return Origin(staging=staging, description=description, kind="directory", name=name)
+    others = _source_among(path, others, tracked, staging, store)
+    taken = _take_listed(path, [*others, *tracked], staging)
     commit = local.commit()
     dirty = not commit or _differs(local, commit, path, staging, taken)
-    return Origin(staging=staging, description=str(path), kind="git", name=name, commit=commit, dirty=dirty)
+    return Origin(staging=staging, description=description, kind="git", name=name, commit=commit, dirty=dirty)
 
 
 # ── a repository on this machine ──────────────────────────────────────────────────────────────────
@@ -137,7 +145,7 @@ def _read_directory(source: str, path: Path, revision: str | None, staging: Stag
 
 def find_repository(path: Path) -> Local | None:
     """The repository that `path` is, or that it lies in; None for a directory without git."""
-    if (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir():
+    if is_repository(path):
         return Local(path)
     for root in (path, *path.parents):
         if (root / ".git" / "HEAD").is_file() or (root / ".git").is_file():
@@ -187,14 +195,54 @@ def _take_commit(local: Local, commit: str, prefix: str, staging: Staging) -> No
                     staging.file(path, content, mode == "100755")
 
 
-def _listed(local: Local, path: Path) -> list[str]:
-    """Tracked files and untracked ones that are not ignored, relative to `path`."""
+def _listed(local: Local, path: Path) -> tuple[list[str], list[str]]:
+    """Tracked files, and untracked ones that are not ignored, relative to `path`."""
+
+    def listed(*which: str) -> list[str]:
+        out = local.run("ls-files", "-z", *which, cwd=path)
+        return [os.fsdecode(name) for name in dict.fromkeys(out.split(b"\0")) if name]
+
     try:
-        out = local.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=path)
+        return listed("--cached"), listed("--others", "--exclude-standard")
     except GitFailed as failure:
         raise SourceError(f"the git repository around {path} cannot be read: {failure.stderr}. "
                           "Repair it, or copy the files to a directory without .git") from None  # fmt: skip
-    return [os.fsdecode(name) for name in dict.fromkeys(out.split(b"\0")) if name]
+
+
+def _source_among(
+    root: Path, names: list[str], tracked: list[str], staging: Staging, store: Path
+) -> list[str]:
+    """Those of the untracked files that are source; directories that are none are counted.
+
+    A directory that holds something tracked is source, unless it has a name of version control.
+    """
+    holding = {directory for name in tracked for directory in _around(name)}
+
+    @cache
+    def why(directory: str) -> str:
+        path = root / directory
+        if path == store:
+            return OURS
+        return why_left_out(path) if directory not in holding or path.name in VERSION_CONTROL else ""
+
+    kept, left_out = [], set()
+    for name in names:
+        place = next((directory for directory in _around(name) if why(directory)), None)
+        if place is None:
+            kept.append(name)
+        else:
+            left_out.add(place)
+    for place in left_out:
+        staging.skip(why(place))
+    return kept
+
+
+def _around(name: str) -> Iterator[str]:
+    """The directories that a file lies in, the outermost first."""
+    end = name.find("/")
+    while end >= 0:
+        yield name[:end]
+        end = name.find("/", end + 1)
 
 
 def _differs(local: Local, commit: str, path: Path, staging: Staging, taken: set[str]) -> bool:
@@ -231,18 +279,30 @@ def _take_listed(root: Path, names: list[str], staging: Staging) -> set[str]:
     return taken
 
 
-def _take_plain(root: Path, staging: Staging) -> None:
+def _take_plain(root: Path, staging: Staging, store: Path) -> None:
     """Hand over a whole directory but for what is never source."""
     for directory, below, names in os.walk(root, onerror=lambda _: staging.skip("directory cannot be read")):
         relative = Path(directory).relative_to(root)
-        junk = {name for name in (*below, *names) if name in JUNK or name.endswith(_JUNK_SUFFIXES)}
-        junk |= {name for name in below if (Path(directory) / name / "pyvenv.cfg").is_file()}
+        junk = {name for name in (*below, *names) if name in JUNK or name.endswith(JUNK_SUFFIXES)}
+        junk |= {name for name in below if os.path.lexists(Path(directory, name, "pyvenv.cfg"))}
         if junk:
             staging.skip("not source (environments, caches, version control)", len(junk))
         links = [name for name in below if Path(directory, name).is_symlink()]
-        below[:] = sorted(set(below) - junk - set(links))
+        below[:] = [
+            name
+            for name in sorted(set(below) - junk - set(links))
+            if not _left_out(Path(directory, name), staging, store)
+        ]
         for name in sorted({*names, *links} - junk):
             _take_file(root, (relative / name).as_posix(), staging)
+
+
+def _left_out(directory: Path, staging: Staging, store: Path) -> bool:
+    """Whether a directory is no source by what it holds; counts it then."""
+    reason = OURS if directory == store else why_left_out(directory)
+    if reason:
+        staging.skip(reason)
+    return bool(reason)
 
 
 def _take_file(root: Path, name: str, staging: Staging) -> None:
@@ -272,4 +332,4 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _plain_name(path: str) -> str:
-    return _ENDINGS.sub("", posixpath.basename(path)) or "repository"
+    return _ENDINGS.sub("", posixpath.basename(encodable(path))) or "repository"

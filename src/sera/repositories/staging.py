@@ -8,10 +8,12 @@ Every kind of source hands its files to one `Staging`, which decides what may en
 - a symbolic link does if, followed through every other link, it stays inside the tree. Links are
   made last, so no file is ever written through one.
 
-Whatever stays out is counted by reason in `skipped`; none of it is fatal. Files get mode 0644 or
-0755, directories 0755, and everything one constant time, so that equal content makes equal trees.
+Whatever stays out is counted by reason in `skipped`; none of it is fatal. A disk that takes no more is:
+`CannotWrite`. Files get mode 0644 or 0755, directories 0755, and everything one constant time, so that
+equal content makes equal trees.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -25,7 +27,13 @@ from sera.errors import SourceError
 MODIFIED = 1_577_836_800
 """Time stamp of every file in a snapshot: 2020-01-01, UTC."""
 
+_IMPOSSIBLE = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL})
+"""Of a path that this file system cannot have: too long a name, a file and a directory of one name."""
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
+
+
+class CannotWrite(SourceError):
+    """The cache does not take a file, as when its disk is full."""
 
 
 class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +95,8 @@ class Staging:
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             target.write_bytes(content)
             target.chmod(0o755 if executable else 0o644)
-        except OSError:  # a name too long for this file system, or file and directory of one name
-            self.skip("path cannot be written")
+        except OSError as failure:
+            self._skip_impossible(path, failure)
             return
         self.links.pop(path, None)
         self.files[path] = "100755" if executable else "100644"
@@ -104,6 +112,7 @@ class Staging:
         if (
             lexical.startswith("/")
             or parts[0] == ".."
+            or "\0" in lexical
             or _is_git(parts)
             or path.lower().endswith(".gitmodules")
         ):
@@ -160,9 +169,15 @@ class Staging:
         try:
             place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             place.symlink_to(self.links[path])
-        except OSError:
-            self.skip("path cannot be written")
+        except OSError as failure:
+            self._skip_impossible(path, failure)
             self.links.pop(path)
+
+    def _skip_impossible(self, path: str, failure: OSError) -> None:
+        """Count a path that cannot be; `CannotWrite` for a failure that is not the path's."""
+        if failure.errno not in _IMPOSSIBLE:
+            raise CannotWrite(f"{path} of {self._source} cannot be written: {failure.strerror}") from failure
+        self.skip("path cannot be written")
 
     def _path(self, name: str | bytes) -> str | None:
         """The name as a clean path inside the tree, or None after counting why not."""
