@@ -31,7 +31,7 @@ from sera.teachers.prices import FREE, Price
 
 MODEL = "rehearsal"
 UNBILLED = ("429", "429-seconds", "429-date", "500", "502", "error-in-200")
-AMBIGUOUS = ("reset", "hang-up", "stall", "bad-json")
+AMBIGUOUS = ("reset", "hang-up", "stall", "bad-json", "408")
 """Billed, or perhaps, and the client cannot know."""
 TOLD = ("no-choices", "other-model", "cut-arguments", "same-ids")
 """Billed, and the answer tells its usage."""
@@ -39,6 +39,7 @@ FAULTS = (*UNBILLED, *AMBIGUOUS, *TOLD)
 _REASONS = {
     200: "OK",
     404: "Not Found",
+    408: "Request Timeout",
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -140,14 +141,14 @@ class FaultyServer:
             self.faults[fault] += 1
         if fault in UNBILLED:
             return await self._refuse(fault, writer)
-        if fault in ("reset", "stall") and dice.random() < 0.5:
+        if fault in ("reset", "stall", "408") and dice.random() < 0.5:
             return await self._vanish(fault, reader, writer)
         try:
             reply = await self._teacher.complete(decode_request(body))
         except TeacherError as problem:
             return await _send(writer, 500, msgspec.json.encode({"error": {"message": str(problem)}}))
         self._charge(reply.usage)
-        if fault in ("reset", "stall"):
+        if fault in ("reset", "stall", "408"):
             return await self._vanish(fault, reader, writer)
         whole = encode_reply(reply, body["model"], f"chatcmpl-{self.requests}", created=0)
         _spoil(whole, fault)
@@ -177,7 +178,9 @@ class FaultyServer:
         return await _send(writer, int(fault[:3]), msgspec.json.encode(error), more=wait.get(fault, ""))
 
     async def _vanish(self, fault: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Say nothing until the client leaves, or break the connection at once."""
+        """Say nothing until the client leaves, break the connection at once, or say that it took too long."""
+        if fault == "408":
+            return await _send(writer, 408, b"")
         if fault == "stall":
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reader.read(1), self._stall)

@@ -58,6 +58,7 @@ class Script(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def handle_error(self, *args: object) -> None:
         return None

@@ -49,6 +49,13 @@ def test_a_rollout() -> None:
     }  # fmt: skip
 
 
+def test_arguments_nested_too_deeply_are_wrapped() -> None:
+    deep = '{"x": ' + "[" * 5000 + "]" * 5000 + "}"
+    message = Message(role="assistant", tool_calls=(ToolCall(id="a", name="bash", arguments=deep),))
+    [turn] = encode_request(ChatRequest(messages=(message,)), "m")["messages"]
+    assert turn["content"][0]["input"] == {"malformed": deep}
+
+
 def test_without_a_system_prompt_the_tools_end_the_stable_prefix() -> None:
     body = encode_request(ChatRequest(messages=(Message(role="user", content="u"),), tools=[TOOL]), "m")
     assert "system" not in body

@@ -26,7 +26,8 @@ from checkup_servers import (
 
 from sera.errors import ConfigError
 from sera.teachers import Endpoint
-from sera.teachers.checkup import Checkup, Examined, Finding, check_endpoint
+from sera.teachers.checkup import Checkup, Examined, Finding, check_endpoint, judge
+from sera.teachers.checkup.probe import Answer
 from sera.teachers.rehearsal import RehearsalTeacher
 from sera.teachers.server import make_app
 
@@ -60,6 +61,20 @@ def rehearsing() -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.mark.parametrize("given", ["[" * 100_000, '{"x": ' + "[" * 5000 + "]" * 5000 + "}", '"\\ud83d"'])
+def test_arguments_that_nothing_can_read(given: str) -> None:
+    call = {"function": {"name": "bash", "arguments": given}}
+    answer = Answer(status=200, body={"choices": [{"message": {"tool_calls": [call]}}]})
+    assert judge.arguments(answer).state == "problem"
+    event = {"choices": [{"delta": {"tool_calls": [call]}}]}
+    assert judge.streaming(Answer(status=200, events=(event,))).state == "problem"
+
+
+def test_an_address_that_has_moved() -> None:
+    answer = Answer(status=301, text="<html>Moved</html>", html=True)
+    assert "https://" in judge.failed("reachable", answer, "KEY").cure
 
 
 def test_the_rehearsal_teacher_is_usable() -> None:

@@ -5,12 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from scripted_server import answer, serving
 
+from sera.cli.teacher import teacher
 from sera.errors import ConfigError, SeraError
 from sera.records import Message
 from sera.runs.ledger import SpendingLimits, open_ledger
-from sera.settings import to_tree
+from sera.settings import convert, to_tree
 from sera.teachers.contract import ChatRequest
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
 
@@ -20,17 +22,17 @@ HELLO = ChatRequest(messages=(Message(role="user", content="hello"),))
 
 def ask(config: RemoteConfig, path: Path) -> RemoteTeacher:
     with open_ledger(path, SpendingLimits(), None) as ledger:
-        teacher = RemoteTeacher(config, ledger)
+        remote = RemoteTeacher(config, ledger)
 
         async def main() -> None:
-            async with teacher:
-                await teacher.complete(HELLO)
+            async with remote:
+                await remote.complete(HELLO)
 
         try:
             asyncio.run(asyncio.wait_for(main(), 20))
         except SeraError as problem:
             (path.parent / "error.txt").write_text(f"{problem!r} {problem} {problem.__cause__!r}")
-        return teacher
+        return remote
 
 
 @pytest.mark.parametrize(
@@ -87,23 +89,42 @@ def test_it_turns_up_nowhere(
     monkeypatch.setenv("SERA_API_KEY", KEY)
     told = f'{{"error": {{"message": "Incorrect API key provided: {f"{KEY} " * 60}"}}}}'
     with serving((status, {"retry-after": "0"}, told)) as server:
-        config = RemoteConfig(base_url=server.base_url, model="m", dialect=dialect, retries=1)  # type: ignore[arg-type]
-        teacher = ask(config, tmp_path / "ledger.jsonl")
-    lines = [repr(vars(line)) for line in teacher._lines]
+        config = RemoteConfig(base_url=server.base_url, model="m", dialect=dialect, retries=1, patience=0.1)  # type: ignore[arg-type]
+        remote = ask(config, tmp_path / "ledger.jsonl")
+    lines = [repr(vars(line)) for line in remote._lines]
     written = [file.read_text() for file in tmp_path.iterdir()]
     shown = [
         *lines,
         *written,
-        repr(teacher),
-        repr(vars(teacher)),
+        repr(remote),
+        repr(vars(remote)),
         repr(config),
         str(to_tree(config)),
-        str(teacher.settings),
+        str(remote.settings),
         caplog.text,
         *capsys.readouterr(),
     ]
     assert (tmp_path / "error.txt").exists()
     assert not any(KEY[:9] in text for text in shown)
+
+
+@pytest.mark.parametrize("given", ["sk-proj-abc", "hf_aBcDeFgHiJkLmNoPq123", "", "A B", "1KEY"])
+def test_a_key_in_place_of_a_variable_s_name_is_refused_and_not_repeated(given: str) -> None:
+    one, many = {"base_url": "http://x/v1"}, {"endpoints": [{"base_url": "http://x/v1", "key_env": given}]}
+    for where in (one | {"key_env": given}, many):
+        with pytest.raises(ConfigError, match="put the key into one") as caught:
+            convert({"kind": "chat", "model": "m"} | where, RemoteConfig, "settings")
+        assert not given or given not in f"{caught.value} {caught.value.__cause__}"
+    told = CliRunner().invoke(teacher, ["check", "http://x/v1", "--model", "m", "--key-env", given])
+    assert isinstance(told.exception, ConfigError)
+    assert not given or given not in f"{told.exception}"
+
+
+@pytest.mark.parametrize(
+    "given", ["SERA_API_KEY", "my_openrouter_api_key_2", "_K8S_PRODUCTIONKEY20260101", "k"]
+)
+def test_names_of_variables(given: str) -> None:
+    assert RemoteConfig(model="m", base_url="http://x/v1", key_env=given).addresses[0].key_env == given
 
 
 def test_keys_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

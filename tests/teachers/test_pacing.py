@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from sera.errors import TeacherError
+from sera.records import Message
+from sera.teachers.contract import Reply
 from sera.teachers.remote import RemoteConfig
 from sera.teachers.remote.breaker import Breaker
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.endpoint import Line
-from sera.teachers.remote.failures import BROKEN, Failure, seconds_to_wait
+from sera.teachers.remote.failures import BROKEN, UNUSABLE, Failure, seconds_to_wait
 from sera.teachers.remote.gate import Gate
 from sera.teachers.remote.retries import pause
 from sera.teachers.remote.routing import Router
@@ -132,6 +134,42 @@ def test_the_breaker_opens_probes_and_doubles_its_rest() -> None:
     assert not breaker.begin()
 
 
+def test_an_endpoint_that_has_answered_is_given_up_by_a_probe_that_is_refused_late() -> None:
+    def line(answered: bool) -> Line:
+        made = Line(config.addresses[0], config, clock)
+        if answered:
+            made.note(Reply(message=Message(role="assistant")), 0, probe=False)
+        return made
+
+    clock, refused = Leaping(), Failure(UNUSABLE, "404: no")
+    config = RemoteConfig(base_url="http://x/v1", model="m")
+    strange, known = line(answered=False), line(answered=True)
+    strange.note(refused, 0, probe=False)
+    assert strange.given_up
+    for clock.time, probe, given_up in ((0, False, False), (0, False, False), (59, True, False), (61, False, False), (62, True, True)):  # fmt: skip
+        known.note(refused, 0, probe)
+        assert bool(known.given_up) is given_up
+    again = line(answered=True)
+    for clock.time, outcome in ((70, refused), (100, Failure(BROKEN, "500")), (140, refused)):
+        again.note(outcome, 0, probe=True)
+    assert not again.given_up
+
+
+def test_the_gate_s_share_is_that_of_late() -> None:
+    """A thousand answers of before do not count against signs of now, however wide the gate is open."""
+
+    async def main() -> None:
+        gate = Gate(1024)
+        for _ in await fill(gate, 1000):
+            gate.well()
+            gate.leave()
+        for entered in await fill(gate, 200):
+            gate.too_much(entered)
+        assert gate.limit == 100
+
+    run(main())
+
+
 def test_failures_of_requests_sent_before_it_opened_do_not_prolong_the_rest() -> None:
     breaker = Breaker(trip_after=1)
     sent = [breaker.begin() for _ in range(4)]
@@ -157,7 +195,7 @@ def test_the_patience_with_resting_endpoints_ends() -> None:
         clock = Leaping()
         config = RemoteConfig(base_url="http://x/v1", model="m", trip_after=1)
         line = Line(config.addresses[0], config, clock)
-        router = Router([line], clock)
+        router = Router([line], config.patience, clock)
         line.note(Failure(BROKEN, "500: oops"), 0, probe=False)
         async with router.place(set()):
             assert clock.time == 1
@@ -182,4 +220,8 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 def test_pauses_grow_with_chance_and_have_an_end() -> None:
     assert [pause(n, None, 1.0) for n in (0, 1, 2, 50)] == [0.5, 1, 2, 60]
     assert [pause(n, None, 0.0) for n in (0, 1)] == [0.25, 0.5]
-    assert pause(0, 7.0, 0.3) == 7.0
+
+
+def test_a_pause_that_was_told_is_never_shortened_and_never_the_same() -> None:
+    assert [pause(9, 8.0, chance) for chance in (0.0, 0.5, 1.0)] == [8, 9, 10]
+    assert pause(0, 0.0, 0.0) == 0.5

@@ -40,10 +40,13 @@ class Books:
 
 
 class Hasty(Clock):
-    """Does not wait out a pause, and says how long it should have been."""
+    """Does not wait out a pause, lets its time go by, and says how long it was. For one request at a time."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
+
+    def now(self) -> float:
+        return super().now() + sum(self.pauses)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -51,6 +54,16 @@ class Hasty(Clock):
 
     def chance(self) -> float:
         return 1.0
+
+
+class Quick(Clock):
+    """Goes ten times as fast."""
+
+    def now(self) -> float:
+        return super().now() * 10
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
 
 
 def ask(
@@ -110,13 +123,13 @@ def test_what_a_server_refuses_can_be_left_out() -> None:
     ("trouble", "end"),
     [
         ((500, {}, "oops"), "uncertain"), ((502, {}, "<html>bad gateway</html>"), "uncertain"), ((503, {}, "loading"), "uncertain"),
-        ((429, {"retry-after": "0"}, "slow down"), "released"), ((408, {}, ""), "released"),
+        ((429, {"retry-after": "0"}, "slow down"), "released"), ((408, {}, ""), "uncertain"), ((409, {}, ""), "released"),
         ((200, {}, "no json"), "uncertain"), ((200, {}, "[" * 100_000), "uncertain"), ((200, {}, "[]"), "uncertain"), ((200, {}, '{"choices": []}'), "uncertain"),
         ((200, {}, '{"choices": [], "usage": {"prompt_tokens": 3}}'), "settled"), (answer(model="gpt-2"), "settled"),
-        ((200, {}, '{"error": {"code": 429, "message": "busy"}}'), "uncertain"), (HANG_UP, "uncertain"),
+        ((200, {}, '{"error": {"code": 429, "message": "busy"}}'), "uncertain"), ((200, {}, '{"error": "busy", "usage": {"prompt_tokens": 3}}'), "settled"), (HANG_UP, "uncertain"),
         ((200, {"x-length": "999"}, '{"choices"'), "uncertain"), ((200, {"x-wait": "0.5"}, ""), "uncertain"),
     ],
-    ids=["500", "502", "503", "429", "408", "no-json", "deep", "list", "no-choices", "no-choices-counted", "other-model", "error-in-200", "hang-up", "half", "slow"],
+    ids=["500", "502", "503", "429", "408", "409", "no-json", "deep", "list", "no-choices", "no-choices-counted", "other-model", "error-in-200", "error-counted", "hang-up", "half", "slow"],
 )  # fmt: skip
 def test_temporary_trouble_is_repeated(trouble: Answer, end: str) -> None:
     books = Books()
@@ -144,7 +157,37 @@ def test_pauses_are_as_long_as_the_server_says() -> None:
         GOOD,
     ) as server:
         ask(server, clock=clock)
-    assert clock.pauses == [7, 0, 2, 60]
+    assert clock.pauses == [8.75, 0.625, 2, 75]
+
+
+def test_a_busy_server_is_waited_for_and_costs_no_repetition() -> None:
+    for status in (429, 503, 529):
+        with serving(*[(status, {}, "busy")] * 3, GOOD) as server:
+            assert ask(server, retries=0)[0].message.content == "hi"
+        assert len(server.posts) == 4
+
+
+def test_the_patience_with_a_busy_server_ends() -> None:
+    """Counted from its first sign, and then a repetition is one again."""
+    clock, wait = Hasty(), {"retry-after": "40"}
+    with (
+        serving((500, {}, "oops"), (429, wait, "slow down")) as server,
+        pytest.raises(TeacherError, match="429"),
+    ):
+        ask(server, retries=2, patience=120, clock=clock)
+    assert clock.pauses == [0.5, 50, 50, 50, 50]
+
+
+def test_patience_does_not_outlast_whoever_asks() -> None:
+    async def main(base_url: str) -> None:
+        async with RemoteTeacher(RemoteConfig(base_url=base_url, model="m"), books) as teacher:
+            async with asyncio.timeout(0.2):
+                await teacher.complete(HELLO)
+
+    books = Books()
+    with serving((429, {"retry-after": "60"}, "")) as server, pytest.raises(TimeoutError):
+        asyncio.run(main(server.base_url))
+    assert books.lines == ["hold", "released"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +216,45 @@ def test_a_server_that_has_proved_itself_must_refuse_repeatedly() -> None:
         assert ask(server)[0].message.content == "hi"
         with pytest.raises(TeacherUnusable, match="no such model"):
             ask(server, retries=9, trip_after=4)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refusals_of_one_moment_end_no_run(status: int) -> None:
+    """However many requests meet them at once, and however few repetitions there are."""
+
+    async def main(base_url: str) -> list[Reply]:
+        config = RemoteConfig(base_url=base_url, model="m", retries=0)
+        async with RemoteTeacher(config, clock=Quick()) as teacher:
+            await teacher.complete(HELLO)
+            return await asyncio.gather(*(teacher.complete(HELLO) for _ in range(16)))
+
+    with serving(GOOD, *[(status, {}, "no")] * 17, GOOD) as server:
+        assert len(asyncio.run(asyncio.wait_for(main(server.base_url), 20))) == 16
+    assert len(server.posts) == 1 + 17 + 16
+
+
+def test_refusals_that_last_end_the_run() -> None:
+    clock = Hasty()
+    with serving(GOOD, (401, {}, "no")) as server, pytest.raises(TeacherUnusable, match="401: no"):
+        ask(server, times=2, retries=0, clock=clock)
+    assert 60 < sum(clock.pauses) < 200
+    assert len(server.posts) < 20
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"location": "https://new.example/v2/chat/completions?token=secret"}, ", https://new.example/v2"),
+        ({"location": "https://user:secret@new.example/v2"}, ""),
+        ({"location": "http://[secret"}, ""),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 308])
+def test_an_address_that_has_moved(status: int, headers: dict[str, str], told: str) -> None:
+    with serving((status, headers, "")) as server, pytest.raises(TeacherUnusable) as caught:
+        ask(server)
+    assert str(caught.value).endswith(f"it has moved: give its new address as base URL{told}")
 
 
 def test_no_server_is_told_at_once() -> None:
@@ -248,15 +330,24 @@ def test_a_streamed_answer(text: str) -> None:
         ((200, EVENTS, 'data: {"error": {"message": "died", "code": 502}}\n\n'), "uncertain"),
         ((200, EVENTS, 'data: {"choices": [{"delta": {"tool_calls": [7]}}]}\n\n'), "uncertain"),
         ((200, EVENTS, 'data: {"usage": {"prompt_tokens": 5}}\n\ndata: {"error": "died"}\n\n'), "uncertain"),
+        ((200, EVENTS, 'data: {"usage": {"prompt_tokens": 5}}\n\ndata: {"error": "died"}\n\ndata: [DONE]\n\n'), "settled"),
+        ((200, EVENTS, "data: " + "[" * 100_000), "uncertain"),
         ((429, {}, "slow down"), "released"),
     ],
-    ids=["no-end", "hang-up", "silence", "no-json", "error", "nonsense", "error-after-usage", "429"],
+    ids=["no-end", "hang-up", "silence", "no-json", "error", "nonsense", "error-after-usage", "error-and-done", "deep", "429"],
 )  # fmt: skip
 def test_streams_that_fail_are_repeated(trouble: Answer, end: str) -> None:
     books = Books()
     with serving(trouble, (200, EVENTS, stream("hi"))) as server:
         assert ask(server, books=books, stream=True, silence=0.3)[0].message.content == "hi"
     assert books.lines == ["hold", end, "hold", "settled"]
+
+
+def test_a_streamed_block_without_a_type_is_no_answer() -> None:
+    block = {"type": "content_block_start", "index": 0, "content_block": {}}
+    with serving((200, EVENTS, f"data: {json.dumps(block)}\n\n")) as server:
+        with pytest.raises(TeacherError, match="unreadable"):
+            ask(server, stream=True, dialect="anthropic", retries=0)
 
 
 def test_a_server_that_does_not_stream_when_asked() -> None:
@@ -328,12 +419,17 @@ def test_a_cancelled_request_is_uncertain() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://x/v1", "http://user:secret@host/v1", "http://host/v1?key=secret"]
-)
+    "url",
+    [
+        "localhost:8000", "ftp://x/v1", "http://user:secret@host/v1", "http://host/v1?key=secret", "http://localhost:80a0/v1",
+        "http://localhost:99999/v1", "http://[::1/v1", "http://:80/v1", "http://user:secret/1@host/v1", "http://host:80a0/v1?key=secret",
+    ],
+)  # fmt: skip
 def test_addresses_that_cannot_be_used(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         RemoteTeacher(RemoteConfig(base_url=url, model="m"))
     assert "secret" not in str(caught.value)
+    assert ("secret" in url) or (url in str(caught.value))
 
 
 def test_one_way_to_say_where() -> None:

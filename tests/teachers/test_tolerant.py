@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,36 @@ def test_a_text_becomes_a_message() -> None:
     assert message.tool_calls == (
         ToolCall(id="call_0", name="bash", arguments='{"command": "ls -l"}', repair="unfinished"),
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "bash", "arguments": {"command": "echo \\ud83d"}}</tool_call>',
+        '<tool_call>{"name": "bash", "arguments": {"\\ude00": ["\\ud83d"]}}</tool_call>',
+        '<tool_call>{"name": "bash\\ud83d", "arguments": {}}</tool_call>',
+        '<function=edit>\n<parameter=range>["\\ud83d"]</parameter>\n</function>',
+    ],
+)
+def test_half_a_surrogate_pair_is_no_text(text: str) -> None:
+    """Such a message could be neither stored nor sent back."""
+    message = read_text(text, TOOLS)
+    assert "\ufffd" in message.tool_calls[0].arguments + message.tool_calls[0].name
+    assert msgspec.json.decode(msgspec.json.encode(message), type=Message) == message
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    message = read_text(
+        '<tool_call>{"name": "bash", "arguments": {"c": "\\ud83d\\ude00"}}</tool_call>', TOOLS
+    )
+    assert message.tool_calls[0].arguments == '{"c": "\U0001f600"}'
+
+
+@pytest.mark.parametrize("before", ["", '"line": "\n", '])
+def test_what_is_nested_too_deeply_is_no_call(before: str) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    text = f'<tool_call>{{"name": "bash", "arguments": {{{before}"command": {deep}}}}}</tool_call>'
+    assert find_calls(text, TOOLS) == (text, [])
 
 
 def test_calls_that_the_server_found_are_left_alone() -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from sera.records import Message, ToolCall, Usage
 from sera.teachers.contract import ChatRequest, Reply
+from sera.untrusted import decode
 
 Json = dict[str, Any]
 _STABLE = {"type": "ephemeral"}
@@ -85,7 +86,8 @@ def _use(call: ToolCall) -> Json:
 def _arguments(text: str) -> Json:
     """The API takes only objects: anything else is wrapped."""
     try:
-        return msgspec.json.decode(text, type=Json)
+        arguments: Json = decode(text, Json)
+        return arguments
     except msgspec.DecodeError:
         return {"malformed": text}
 

@@ -27,6 +27,7 @@ from sera.errors import TeacherError, TeacherRefused, UsageError, boundary
 from sera.records import content_id
 from sera.teachers.chat_wire import decode_request, encode_reply
 from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.untrusted import decode
 
 _PIECE = 64
 """Characters of one event of a stream."""
@@ -102,8 +103,9 @@ async def _serve(teacher: Teacher, model: str, host: str, listener: socket.socke
 
 def _read_body(raw: bytes) -> Json:
     try:
-        return msgspec.json.decode(raw, type=Json)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        body: Json = decode(raw, Json)
+        return body
+    except msgspec.DecodeError as problem:
         raise HTTPException(400, f"the body is not a JSON object: {problem}") from problem
 
 

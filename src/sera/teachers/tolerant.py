@@ -23,6 +23,7 @@ within the arguments holds no call: what it would have said is not known.
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -42,9 +43,12 @@ _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _NAMES = ("name", "function", "tool", "tool_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _MISSING_BRACES = 3
+_UNKNOWN = "\ufffd"
 _DEPTH = 4
 """Calls within calls that are looked into."""
 _DECODER = json.JSONDecoder(strict=False)
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair: an escape in JSON can write one, and no text with it can be stored or sent."""
 
 
 class Found(NamedTuple):
@@ -62,8 +66,8 @@ def read_text(text: str, tools: Tools) -> Message:
     calls = tuple(
         ToolCall(
             id=f"call_{n}",
-            name=one.name,
-            arguments=json.dumps(one.arguments, ensure_ascii=False),
+            name=_HALF.sub(_UNKNOWN, one.name),
+            arguments=_HALF.sub(_UNKNOWN, json.dumps(one.arguments, ensure_ascii=False)),
             repair=", ".join(sorted(one.repair)),
         )
         for n, one in enumerate(found)
@@ -179,18 +183,12 @@ def _from_object(body: str) -> Found | None:
 
 def _decode(body: str) -> tuple[object, frozenset[str]]:
     """The JSON at the start of a text, and what had to be overlooked; None if there is none."""
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(body), frozenset()
-    except RecursionError:
-        return None, frozenset()
-    except ValueError:
-        pass
     for missing in range(_MISSING_BRACES):
-        try:
+        with suppress(ValueError, RecursionError):
             value, _ = _DECODER.raw_decode(body + "}" * missing)
-        except ValueError:
-            continue
-        return value, frozenset({"unfinished" if missing else "loose"})
+            return value, frozenset({"unfinished" if missing else "loose"})
     return None, frozenset()
 
 

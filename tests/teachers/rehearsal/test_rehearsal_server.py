@@ -74,6 +74,9 @@ def test_a_stream_adds_up_to_the_whole() -> None:
     [
         (b"{", "not a JSON object"),
         (b"[]", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}", "not a JSON object"),
+        (b'{"messages": "\xff"}', "not a JSON object"),
         (b"{}", "messages must be a list"),
         (b'{"messages": [3]}', "cannot be read"),
         (b'{"messages": [{"role": "user"}], "seed": "x"}', "cannot be read"),

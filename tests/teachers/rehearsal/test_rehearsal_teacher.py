@@ -222,6 +222,16 @@ def test_the_request_and_directory_come_out_of_the_prompt() -> None:
     assert wording.categories[change["concern"]] == "naming"
 
 
+def test_a_call_nested_too_deeply_is_no_turn() -> None:
+    deep = '{"command": ' + "[" * 5000 + "]" * 5000 + "}"
+    call = ToolCall(id="a", name="bash", arguments=deep)
+    messages = (
+        Message(role="assistant", tool_calls=(call,)),
+        Message(role="tool", content="x", tool_call_id="a"),
+    )
+    assert read_conversation(messages, Wording(PROFILE)).turns == ()
+
+
 def test_without_tools_and_question_it_says_what_it_is() -> None:
     reply = RehearsalTeacher().answer(ChatRequest(messages=(Message(role="user", content="Hello?"),)))
     assert "rehearsal teacher" in reply.message.content

@@ -9,6 +9,7 @@ from sera.teachers.chat_wire import decode_usage
 from sera.teachers.checkup.findings import Finding, good, note, problem
 from sera.teachers.checkup.probe import Answer, part, parts
 from sera.teachers.checkup.texts import unparsed_call
+from sera.untrusted import decode
 
 Json = dict[str, Any]
 _TRAJECTORY = 32_000
@@ -30,6 +31,8 @@ def failed(name: str, answer: Answer, key_name: str) -> Finding:
     words = answer.text.lower()
     if not answer.status:
         cure = "start the server, wait until it has loaded the model, and check address and port"
+    elif 300 <= answer.status < 400:
+        cure = "the address has moved: give the new one, often https:// instead of http://"
     elif answer.html:
         text = f"status {answer.status} with a web page instead of JSON"
         cure = "the base URL is that of the API, and usually ends in /v1"
@@ -99,7 +102,7 @@ def arguments(answer: Answer) -> Finding:
         if isinstance(given, dict):
             return note("arguments", "an object instead of text; sera reads both")
         try:
-            msgspec.json.decode(given or "", type=Json)
+            decode(given or "", Json)
         except (msgspec.DecodeError, TypeError):
             return problem(
                 "arguments",
@@ -144,7 +147,7 @@ def streaming(answer: Answer) -> Finding:
     if not pieces:
         return problem(name, "the stream holds no tool call", f"{cure}, or try another parser")
     try:
-        msgspec.json.decode(text or "", type=Json)
+        decode(text, Json)
     except msgspec.DecodeError:
         if len({piece.get("index") for piece in pieces}) < 2:
             return problem(name, "the pieces of a tool call do not add up to JSON", cure)

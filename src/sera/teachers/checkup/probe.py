@@ -14,6 +14,7 @@ from sera.teachers.remote.config import Endpoint, split_address
 from sera.teachers.remote.dialects import dialect
 from sera.teachers.remote.keys import Key, read_key
 from sera.teachers.remote.sse import EventReader
+from sera.untrusted import decode
 
 Json = dict[str, Any]
 _SHOWN = 300
@@ -127,6 +128,6 @@ class Probe:
                 reader = EventReader()
                 events = (*reader.feed(response.content), *reader.finish())
                 return msgspec.structs.replace(answer, events=events)
-            return msgspec.structs.replace(answer, body=msgspec.json.decode(text, type=Json))
-        except (msgspec.DecodeError, ValueError):
+            return msgspec.structs.replace(answer, body=decode(text, Json))
+        except msgspec.DecodeError:
             return answer

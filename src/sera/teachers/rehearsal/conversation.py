@@ -15,6 +15,7 @@ import msgspec
 from sera.harness import NEUTRAL_PROFILE, Profile, load_profile
 from sera.records import Message, ToolCall
 from sera.teachers.rehearsal.steps import BASH, EDITOR, SUBMIT
+from sera.untrusted import decode
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _NEEDED: dict[str, tuple[str, ...]] = {BASH: ("command",), EDITOR: ("command", "path"), SUBMIT: ()}
@@ -99,7 +100,7 @@ def _usable(calls: tuple[ToolCall, ...]) -> dict[str, Any] | None:
     if len(calls) != 1 or calls[0].name not in _NEEDED:
         return None
     try:
-        arguments = msgspec.json.decode(calls[0].arguments, type=dict[str, Any])
+        arguments: dict[str, Any] = decode(calls[0].arguments, dict[str, Any])
     except msgspec.DecodeError:
         return None
     fits = all(isinstance(arguments.get(name), str) for name in _NEEDED[calls[0].name])

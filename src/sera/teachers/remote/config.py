@@ -1,9 +1,11 @@
 """The settings of a remote teacher: one model behind one endpoint or several."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import msgspec
 
 from sera.errors import ConfigError
@@ -12,6 +14,9 @@ from sera.teachers.prices import Price, listed_price
 
 DialectName = Literal["chat", "anthropic"]
 _HARMLESS = {"api-version"}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY_LIKE = 16
+"""Letters and digits in a row, mixed and not all capitals, from which on a name is taken for a key."""
 
 
 class Endpoint(Config, frozen=True):
@@ -27,6 +32,9 @@ class Endpoint(Config, frozen=True):
     """Environment variable that holds the key. If it is not set, no key is sent."""
     key_file: Path | None = None
     """File that holds the key and nothing else; read instead of the variable."""
+
+    def __post_init__(self) -> None:
+        _check_variable(self.key_env)
 
 
 class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
@@ -69,10 +77,14 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     """Seconds a streamed answer may say nothing, at its start too. A long prompt takes a busy
     server a minute."""
     retries: Annotated[int, msgspec.Meta(ge=0)] = 5
-    """Repetitions of a request that failed for a temporary reason: about a minute of trouble."""
-    in_flight: Count = 256
-    """Most requests at once to one endpoint. The number at work adapts below it: halved by 429, 503 and
-    timeouts, growing again by one per round of answers."""
+    """Repetitions of a request that failed for a temporary reason: some 15 s of trouble. An endpoint that
+    says that it is busy (429, 503, 529), or suddenly refuses, is waited for instead: see `patience`."""
+    patience: Seconds = 600.0
+    """Seconds from its first sign for which such a trouble is waited out, and for which a request waits while
+    all endpoints rest; then the rollout fails, and is owed. Its own time, `agent.wall_clock`, goes on."""
+    in_flight: Count = 1024
+    """Most requests at once to one endpoint; more rollouts than that wait for one another. The number at work
+    adapts below it: halved by 429, 503 and timeouts, growing again by one per round of answers."""
     trip_after: Count = 5
     """Failures in a row after which an endpoint gets a rest: 1 s, then doubling up to a minute."""
     hedge_after: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -84,6 +96,7 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     def __post_init__(self) -> None:
         if bool(self.base_url) == bool(self.endpoints):
             raise ValueError("give teacher.base_url or teacher.endpoints, one of them")
+        _check_variable(self.key_env)
 
     @property
     def addresses(self) -> tuple[Endpoint, ...]:
@@ -107,15 +120,31 @@ def split_address(base_url: str) -> tuple[str, str]:
 
     A password or an unknown query is refused: settings are written down, and keys must not be.
     """
+    shown = "" if "@" in base_url else f"{base_url.partition('?')[0]!r} "
+    if not _is_address(base_url):
+        raise ConfigError(f"teacher.base_url {shown}is no URL: write e.g. http://localhost:8000/v1")
     parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigError(
-            f"teacher.base_url {base_url!r} is no URL: write e.g. http://localhost:8000/v1"
-            if "@" not in base_url
-            else "teacher.base_url is no URL: write e.g. http://localhost:8000/v1"
-        )
     foreign = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _HARMLESS
     if parts.username or parts.password or foreign:
         raise ConfigError("teacher.base_url holds a key or password: put it into an environment variable "
                           "and name that in teacher.key_env")  # fmt: skip
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.query
+
+
+def _is_address(base_url: str) -> bool:
+    try:
+        parts = urlsplit(base_url)
+        httpx2.URL(base_url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx2.InvalidURL):
+        return False
+
+
+def _check_variable(name: str) -> None:
+    """`ValueError`, without the name, if it cannot be a variable's or looks like the key itself."""
+    words = (word for word in name.split("_") if len(word) >= _KEY_LIKE)
+    if not _VARIABLE.fullmatch(name) or any(not word.isalpha() and not word.isupper() for word in words):
+        raise ValueError(
+            "key_env is no name of an environment variable: put the key into one, e.g. SERA_API_KEY, and "
+            "give its name here"
+        )

@@ -23,6 +23,9 @@ _CONNECT = 10.0
 _IDLE = 4.0
 """Seconds an idle connection is kept: less than the five after which uvicorn (vLLM, SGLang) closes it, so
 that no request is lost on a connection that is just being closed."""
+_LASTING = 60.0
+"""Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
+while what is behind them restarts."""
 
 
 class Line:
@@ -37,7 +40,8 @@ class Line:
         """Why no request here can succeed, if that is so."""
         self.trouble = ""
         """What went wrong last."""
-        self._proven, self._refusals = False, 0
+        self._listed, self._answered = False, False
+        self._refusals, self._refused_since = 0, 0.0
         self._endpoint, self._config, self._clock = endpoint, config, clock
         self._query = f"?{query}" if query else ""
         self._url = f"{self.base_url}{self.dialect.path}{self._query}"
@@ -59,7 +63,7 @@ class Line:
         )
 
     async def knock(self) -> str:
-        """Say what is wrong if nobody is there. A server that lists the model is known to be usable."""
+        """Say what is wrong if nobody is there. One that lists the model is not given up for one refusal."""
         try:
             async with asyncio.timeout(_CONNECT):
                 answer = await self._client.get(f"{self.base_url}/models{self._query}")
@@ -68,7 +72,7 @@ class Line:
         except httpx2.HTTPError as problem:
             self.note(Failure(UNREACHABLE, ""), 0, probe=True)
             return f"no teacher at {self.base_url}: {_describe(problem)}. Is the server running?"
-        self._proven = answer.status_code == 200 and f'"{self._config.model}"' in answer.text
+        self._listed = answer.status_code == 200 and f'"{self._config.model}"' in answer.text
         return ""
 
     async def close(self) -> None:
@@ -82,7 +86,7 @@ class Line:
     def note(self, outcome: Reply | Failure, entered: int, probe: bool) -> None:
         """Learn from a request: `entered` is what the gate said, `probe` what the breaker did."""
         if isinstance(outcome, Reply):
-            self._proven, self._refusals = True, 0
+            self._answered, self._refusals = True, 0
             self.gate.well()
             self.breaker.succeed()
             return
@@ -93,9 +97,20 @@ class Line:
             self.breaker.fail(self._clock.now(), probe)
         elif probe:
             self.breaker.abandon()
-        self._refusals = self._refusals + 1 if outcome.trouble is UNUSABLE else 0
-        if self._refusals >= (self._config.trip_after if self._proven else 1):
+        if outcome.trouble is not UNUSABLE:
+            self._refusals = 0
+        elif self._refuses_for_good(probe):
             self.given_up = outcome.text
+
+    def _refuses_for_good(self, probe: bool) -> bool:
+        """Take down a refusal. One that has answered must refuse a probe after `_LASTING` still: many
+        requests at once may meet a short trouble."""
+        now = self._clock.now()
+        self._refused_since = self._refused_since if self._refusals else now
+        self._refusals += 1
+        if self._answered:
+            return probe and now - self._refused_since >= _LASTING
+        return self._refusals >= (self._config.trip_after if self._listed else 1)
 
     async def ask(self, body: bytes) -> Reply | Failure:
         """Send one request, once."""
@@ -127,11 +142,13 @@ class Line:
                         stream.feed(event)
                 for event in events.finish():
                     stream.feed(event)
+                whole = stream.body()
             except UNREADABLE as problem:
                 return self._reader.failed(LOST, f"streamed something unreadable: {problem}")
-        whole = stream.body()
-        if stream.complete or events.done or whole.get("error"):
+        if stream.complete or events.done:
             return self._reader.body(whole)
+        if whole.get("error"):
+            return self._reader.body(whole | {"usage": None})  # what it has told so far is not all
         return self._reader.failed(LOST, "the stream broke off")
 
 

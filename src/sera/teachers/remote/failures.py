@@ -4,17 +4,21 @@
     unreachable    yes       no         counts as a failure          connection refused
     lost           yes       uncertain  counts as a failure          reset, hang-up, 200 that is no answer
     slow           yes       uncertain  failure, fewer at once       timeout, silence
-    busy           yes       no         fewer at once                429
-    down           yes       uncertain  failure, fewer at once       503, 529
+    busy           passes    no         fewer at once                429
+    down           passes    uncertain  failure, fewer at once       503, 529
     broken         yes       uncertain  counts as a failure          other 5xx, an error in a 200
-    deferred       yes       no         –                            408, 409, 425
+    expired        yes       uncertain  –                            408
+    deferred       yes       no         –                            409, 425
     overflow       no        no         –                            the words in `_OVERFLOW`
     refused        no        no         –                            other 4xx
-    unusable       elsewhere no         out for good, if it persists 401, 402, 403, 404, no credit
+    unusable       passes    no         out for good, if it persists 3xx, 401, 402, 403, 404, no credit
+
+A trouble that passes is waited out: as long as the patience lasts, repeating for it costs no repeat.
 
 A failure whose answer still told its usage is billed as told.
 """
 
+import re
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -24,7 +28,7 @@ from sera.errors import ContextOverflow, TeacherError, TeacherRefused
 from sera.records import Usage
 
 LONGEST_PAUSE = 60.0
-"""Seconds: the longest we wait between two requests, whatever a server says."""
+"""Seconds: the longest wait between two requests that a server may ask for."""
 Told = tuple[Usage, int]
 """What a server said an answer took: usage, and the prompt tokens written to its cache."""
 
@@ -35,6 +39,8 @@ class Trouble(msgspec.Struct, frozen=True):
     name: str
     repeated: bool = False
     """Whether the same request may succeed later."""
+    passes: bool = False
+    """Whether that takes nothing but time: repeating is then a matter of patience, not of a number."""
     maybe_billed: bool = False
     """Whether the server may have charged for it."""
     failure: bool = False
@@ -46,13 +52,14 @@ class Trouble(msgspec.Struct, frozen=True):
 UNREACHABLE = Trouble("unreachable", repeated=True, failure=True)
 LOST = Trouble("lost", repeated=True, maybe_billed=True, failure=True)
 SLOW = Trouble("slow", repeated=True, maybe_billed=True, failure=True, too_much=True)
-BUSY = Trouble("busy", repeated=True, too_much=True)
-DOWN = Trouble("down", repeated=True, maybe_billed=True, failure=True, too_much=True)
+BUSY = Trouble("busy", repeated=True, passes=True, too_much=True)
+DOWN = Trouble("down", repeated=True, passes=True, maybe_billed=True, failure=True, too_much=True)
 BROKEN = Trouble("broken", repeated=True, maybe_billed=True, failure=True)
+EXPIRED = Trouble("expired", repeated=True, maybe_billed=True)
 DEFERRED = Trouble("deferred", repeated=True)
 OVERFLOW = Trouble("overflow")
 REFUSED = Trouble("refused")
-UNUSABLE = Trouble("unusable", repeated=True, failure=True)
+UNUSABLE = Trouble("unusable", repeated=True, passes=True, failure=True)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -85,7 +92,7 @@ _BY_STATUS = {
     402: UNUSABLE,
     403: UNUSABLE,
     404: UNUSABLE,
-    408: DEFERRED,
+    408: EXPIRED,
     409: DEFERRED,
     425: DEFERRED,
     429: BUSY,
@@ -93,6 +100,7 @@ _BY_STATUS = {
     529: DOWN,
 }
 _BY_TYPE = {"overloaded_error": 529, "rate_limit_error": 429, "rate_limit_exceeded": 429}
+_TOO_MANY_TOKENS = "too many tokens"
 _OVERFLOW = (
     "context length",
     "context window",
@@ -106,18 +114,22 @@ _OVERFLOW = (
     "prompt is too long",
     "prompt exceeds max length",
     "input is too long",
-    "too many tokens",
+    _TOO_MANY_TOKENS,
     "longer than the model's context",
     "reduce the length of the messages",
 )
 """Words of vLLM, SGLang, llama.cpp, OpenRouter, z.ai, OpenAI, Azure and Anthropic."""
+_OVERFLOWING = (400, 413, 422, 500)
+"""What a full context is told with; 500 is older llama.cpp's."""
+_THROTTLE = re.compile(r"\bwait\b|per (second|minute|hour|day)|rate.?limit|throttl")
+"""Words beside `_TOO_MANY_TOKENS` that make it Bedrock's throttle, whatever status a gateway gives it."""
 _NO_CREDIT = (
     "insufficient_quota",
     "insufficient balance",
     "insufficient credits",
     "credit balance is too low",
 )
-_TOO_LARGE, _BUSY, _BAD_GATEWAY = 413, 429, 502
+_TOO_LARGE, _UNTOLD = 413, 500
 
 
 def by_status(status: int, detail: str) -> Trouble:
@@ -125,17 +137,27 @@ def by_status(status: int, detail: str) -> Trouble:
     words = detail.lower()
     if any(said in words for said in _NO_CREDIT):
         return UNUSABLE
-    if status == _TOO_LARGE or (status != _BUSY and any(said in words for said in _OVERFLOW)):
+    if _TOO_MANY_TOKENS in words and _THROTTLE.search(words):
+        return BUSY
+    if status == _TOO_LARGE or (status in _OVERFLOWING and any(said in words for said in _OVERFLOW)):
         return OVERFLOW
+    if 300 <= status < 400:
+        return UNUSABLE
     return _BY_STATUS.get(status, BROKEN if status >= 500 else REFUSED)
 
 
 def in_answer(error: Any) -> Trouble:
-    """What an error inside a 200 stands for: its code, if it is a status, else its type decides."""
+    """What an error inside a 200 stands for: by its type or code, if one says a status, else by its words."""
     error = error if isinstance(error, dict) else {"message": str(error)}
-    code = _BY_TYPE.get(str(error.get("type")), error.get("code"))
-    status = code if isinstance(code, int) and 400 <= code < 600 else _BAD_GATEWAY
-    return by_status(status, msgspec.json.encode(error).decode())
+    said = (_status(error.get("type")), _status(error.get("code")))
+    return by_status(next(filter(None, said), _UNTOLD), msgspec.json.encode(error).decode())
+
+
+def _status(said: object) -> int:
+    """The status that a type or code of an error stands for, 0 if none."""
+    name = str(said)
+    status = int(name) if re.fullmatch("[45][0-9][0-9]", name) else 0
+    return _BY_TYPE.get(name, status)
 
 
 def seconds_to_wait(header: str | None, now: float) -> float | None:

@@ -12,6 +12,8 @@ from collections import deque
 
 _BORNE = 0.2
 """Share of a round's answers that may be signs of too much."""
+_LONGEST_ROUND = 256
+"""Answers after which a new count begins in any case: the share is that of late."""
 
 
 class Gate:
@@ -75,9 +77,9 @@ class Gate:
             self._end()
 
     def _end(self) -> None:
-        """A request has ended; with as many as the limit a new count begins."""
+        """A request has ended; after a round of them a new count begins."""
         self._ended += 1
-        if self._ended >= self._limit:
+        if self._ended >= min(self._limit, _LONGEST_ROUND):
             self._ended = self._signs = 0
 
     def _let_in(self) -> None:

@@ -3,6 +3,7 @@ key here."""
 
 import re
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx2
 import msgspec
@@ -22,6 +23,7 @@ from sera.teachers.remote.failures import (
     seconds_to_wait,
 )
 from sera.teachers.remote.keys import Key
+from sera.untrusted import decode
 
 UNREADABLE = (
     LookupError, TypeError, ValueError, AttributeError, RecursionError, msgspec.DecodeError,
@@ -57,8 +59,8 @@ class Reader:
         if response.status_code != 200:
             return self._refusal(response, today)
         try:
-            body = msgspec.json.decode(response.content, type=Json)
-        except UNREADABLE as problem:
+            body = decode(response.content, Json)
+        except msgspec.DecodeError as problem:
             return self.failed(LOST, f"answered something that is not JSON: {problem}")
         return self.body(body)
 
@@ -66,9 +68,10 @@ class Reader:
         """What a 200 says: an answer, an error in its place, or nonsense."""
         told: Told | None = None
         try:
-            if error := _error_in(body):
-                return self.failed(in_answer(error), f"answered with an error: {_text(error)}", answered=True)
             told = self._dialect.usage(body.get("usage"))
+            if error := _error_in(body):
+                text = f"answered with an error: {_text(error)}"
+                return self.failed(in_answer(error), text, told=told, answered=True)
             if not self._same_model(body.get("model")):
                 return self.failed(BROKEN, self._foreign(body["model"]), told=told)
             return self._dialect.reply(body)
@@ -96,11 +99,25 @@ class Reader:
         trouble = by_status(status, said)
         text = f"answered {status}: {' '.join(said.split())[: _SHOWN // 2]}"
         if trouble is UNUSABLE:
-            file, variable = self._endpoint.key_file, self._endpoint.key_env
-            key = f"the file {file}" if file else f"the environment variable {variable}"
-            text += f" – {_CURES.get(status, _NO_CREDIT).format(key=key)}"
+            text += f" – {self._cure(response)}"
         wait = seconds_to_wait(response.headers.get("retry-after"), today)
         return self.failed(trouble, text, retry_after=wait)
+
+    def _cure(self, response: httpx2.Response) -> str:
+        """What to do about an endpoint that cannot be used as it is."""
+        if response.is_redirect:
+            return f"it has moved: give its new address as base URL{self._new_address(response)}"
+        file, variable = self._endpoint.key_file, self._endpoint.key_env
+        key = f"the file {file}" if file else f"the environment variable {variable}"
+        return _CURES.get(response.status_code, _NO_CREDIT).format(key=key)
+
+    def _new_address(self, response: httpx2.Response) -> str:
+        """The base URL that a redirect names, without what may be secret in it; nothing if it names none."""
+        try:
+            there = urljoin(self._url, response.headers["location"]).partition("?")[0]
+        except (KeyError, ValueError):
+            return ""
+        return "" if "@" in there else f", {there.removesuffix(self._dialect.path)}"
 
     def _same_model(self, name: object) -> bool:
         """Whether an answer under that name is the model's: versions and providers may be added."""

@@ -1,7 +1,8 @@
 """Repeats, stragglers and what they cost: the one owner of all three.
 
 A request that failed for a temporary reason is sent again, after the pause the server asked for or a
-growing, jittered one, where possible to another endpoint; `failures` says which reasons are temporary.
+growing one, where possible to another endpoint; `failures` says which reasons are temporary, and which only
+ask for patience. No pause is without chance, so that rollouts do not all come back at the same moment.
 A straggler may be put to a second endpoint; the first answer counts and the other request is cancelled.
 Every request that leaves, repeats and second ones included, is held with the meter before and ended
 after. The deadline of a rollout is the agent's: it cancels, and what was in flight is then uncertain.
@@ -16,8 +17,9 @@ from sera.errors import BudgetExhausted
 from sera.records import Usage
 from sera.teachers.contract import Meter, Reply
 from sera.teachers.remote.clock import Clock
+from sera.teachers.remote.config import RemoteConfig
 from sera.teachers.remote.endpoint import Line
-from sera.teachers.remote.failures import LONGEST_PAUSE, Failure
+from sera.teachers.remote.failures import LONGEST_PAUSE, Failure, Trouble
 from sera.teachers.remote.routing import Router
 
 _FIRST_PAUSE = 0.5
@@ -35,19 +37,19 @@ class Asked(msgspec.Struct, frozen=True):
 class Retries:
     """Gets one answer to one request out of endpoints that fail."""
 
-    def __init__(self, router: Router, meter: Meter, retries: int, hedge_after: float, clock: Clock) -> None:
-        self._router, self._meter, self._clock = router, meter, clock
-        self._retries, self._hedge_after = retries, hedge_after
+    def __init__(self, router: Router, meter: Meter, config: RemoteConfig, clock: Clock) -> None:
+        self._router, self._meter, self._config, self._clock = router, meter, config, clock
 
     async def answer(self, asked: Asked) -> Reply:
         """The answer; raises `TeacherError` and its kinds, `TeacherUnusable` and `BudgetExhausted`."""
         tried: set[Line] = set()
+        allowance = Allowance(self._config.retries, self._config.patience)
         for repetition in itertools.count():
             outcome = await self._race(asked, tried)
             if isinstance(outcome, Reply):
                 return outcome
             self._router.refuse_if_none()
-            if repetition == self._retries or not outcome.trouble.repeated:
+            if not allowance.covers(outcome.trouble, self._clock.now()):
                 raise outcome.error()
             await self._clock.sleep(pause(repetition, outcome.retry_after, self._clock.chance()))
             if not self._router.another(tried):
@@ -56,12 +58,12 @@ class Retries:
 
     async def _race(self, asked: Asked, tried: set[Line]) -> Reply | Failure:
         """One request, and a second one to another endpoint if the first becomes a straggler."""
-        if not self._hedge_after:
+        if not self._config.hedge_after:
             return await self._attempt(asked, tried)
         before = len(tried)
         racers = [asyncio.create_task(self._attempt(asked, tried))]
         try:
-            await asyncio.wait(racers, timeout=self._hedge_after)
+            await asyncio.wait(racers, timeout=self._config.hedge_after)
             under_way = not racers[0].done() and len(tried) > before
             if under_way and self._router.another(tried):
                 racers.append(asyncio.create_task(self._attempt(asked, tried)))
@@ -111,8 +113,27 @@ async def _first_answer(racers: list[asyncio.Task[Reply | Failure]]) -> Reply | 
     return failure
 
 
+class Allowance:
+    """How often one request may be sent again."""
+
+    def __init__(self, retries: int, patience: float) -> None:
+        self._left, self._patience = retries, patience
+        self._since: float | None = None
+
+    def covers(self, trouble: Trouble, now: float) -> bool:
+        """Whether another repeat is allowed. One for a trouble that passes costs nothing, until `patience`
+        has gone by since its first sign."""
+        if trouble.passes:
+            self._since = now if self._since is None else self._since
+            if now - self._since < self._patience:
+                return True
+        self._left -= 1
+        return trouble.repeated and self._left >= 0
+
+
 def pause(repetition: int, told: float | None, chance: float) -> float:
-    """Seconds before the next request: as told, else doubling from half a second, half of it by chance."""
+    """Seconds before the next request: as told and up to a quarter more, never none; else doubling from half
+    a second, half of it by chance."""
     if told is not None:
-        return told
+        return max(told, _FIRST_PAUSE) * (1 + chance / 4)
     return min(_FIRST_PAUSE * 2.0 ** min(repetition, 9), LONGEST_PAUSE) * (1 + chance) / 2

@@ -11,9 +11,6 @@ from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.endpoint import Line
 from sera.teachers.remote.failures import Failure
 
-_PATIENCE = 600.0
-"""Seconds to wait while every endpoint rests. An outage of some minutes costs nothing; a rollout that
-waited out a longer one would end by its wall clock, and not be owed again."""
 _SHORTEST, _LONGEST = 0.05, 1.0
 """Seconds between two looks for an endpoint that is well."""
 
@@ -35,8 +32,8 @@ class Place(msgspec.Struct):
 class Router:
     """Several ways to one model."""
 
-    def __init__(self, lines: Sequence[Line], clock: Clock) -> None:
-        self._lines, self._clock = lines, clock
+    def __init__(self, lines: Sequence[Line], patience: float, clock: Clock) -> None:
+        self._lines, self._patience, self._clock = lines, patience, clock
 
     def another(self, tried: set[Line]) -> bool:
         """Whether some endpoint that is well has not been tried."""
@@ -80,7 +77,7 @@ class Router:
 
     def _lose_patience(self, since: float) -> None:
         waited = self._clock.now() - since
-        if waited >= _PATIENCE:
+        if waited >= self._patience:
             last = "; ".join(line.given_up or line.trouble for line in self._lines)
             raise TeacherError(f"no endpoint has been well for {waited:.0f} s: {last}")
 

@@ -7,10 +7,9 @@ a last line without its end. `[DONE]` is told apart and may be missing.
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
+from sera.untrusted import decode
 
 DONE = b"[DONE]"
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class EventReader:
@@ -39,4 +38,4 @@ class EventReader:
         if data == DONE:
             self.done = True
         else:
-            yield _decode(data)
+            yield decode(data, dict[str, Any])

@@ -35,8 +35,8 @@ class RemoteTeacher:
         self._config = config
         self._lines = [Line(endpoint, config, clock) for endpoint in config.addresses]
         self._dialects = {line.dialect.path: line.dialect for line in self._lines}
-        router = Router(self._lines, clock)
-        self._retries = Retries(router, meter or Unmetered(), config.retries, config.hedge_after, clock)
+        router = Router(self._lines, config.patience, clock)
+        self._retries = Retries(router, meter or Unmetered(), config, clock)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> "RemoteTeacher":
@@ -64,7 +64,9 @@ class RemoteTeacher:
 
     async def complete(self, request: ChatRequest) -> Reply:
         """One answer, after as many repetitions as the settings allow."""
-        with boundary(TeacherRefused, "the conversation cannot be encoded", UnicodeEncodeError):
+        with boundary(
+            TeacherRefused, "the conversation cannot be encoded", UnicodeEncodeError, RecursionError
+        ):
             asked = self._encode(request)
         reply = await self._retries.answer(asked)
         if reply.estimated:
