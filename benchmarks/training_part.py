@@ -12,9 +12,9 @@ import msgspec
 from training_sides import SIDES, write_random_rows
 
 from sera.errors import SeraError
+from sera.models.shapes import Shape
 from sera.settings import load_config
 from sera.training import TrainConfig, forecast
-from sera.training.student import Shape
 from sera.training.trainers import find_trainer
 
 WARM_UP = 2

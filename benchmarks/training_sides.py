@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sera.models.shapes import Shape
 from sera.training import TrainConfig, forecast
 from sera.training.rows import Encoded, Files, write_arrow
-from sera.training.student import Shape
 
 
 def write_random_rows(folder: Path, shape: Shape, tokens: int, number: int) -> Path:

@@ -1,8 +1,19 @@
 """Launch commands: what fits, with which flags, and what is refused."""
 
-import pytest
+import hashlib
+import json
+import shlex
+from pathlib import Path
 
-from sera.errors import UsageError
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from sera.cli.evaluate import command as evaluate
+from sera.cli.teacher import teacher
+from sera.errors import ModelError, UsageError
+from sera.harness import load_profile
+from sera.teachers import RemoteConfig
 from sera.teachers.serving import Wanted, gpus, models, plan_launch
 from sera.teachers.serving.facts import find_model
 from sera.teachers.serving.memory import fit, layout
@@ -100,6 +111,109 @@ def test_what_is_called_enough_is_enough() -> None:
 
 def test_a_model_by_its_full_name() -> None:
     assert find_model("Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8").name == "qwen3-coder-480b-a35b"
+
+
+# ── students ──────────────────────────────────────────────────────────────────────────────────────
+
+QWEN3_8B = {
+    "model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 4096, "intermediate_size": 12_288,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936,
+    "max_position_embeddings": 40_960,
+}  # fmt: skip
+ITS_OWN = "{% for m in messages %}<think>{{ m.reasoning }}</think><tool_call>{% endfor %}"
+
+
+def student(place: Path, template: str = ITS_OWN, **shape: object) -> Path:
+    """The folder of a model from elsewhere, without weights."""
+    folder = place / "my students" / "checkpoint"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(QWEN3_8B | shape))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    return folder
+
+
+def trained(folder: Path, **saved: object) -> Path:
+    """The same as `sera train` leaves it."""
+    (folder / "chat_template.jinja").write_text(ITS_OWN)
+    profile = load_profile()
+    told = {
+        "format": "hermes", "think": "keep", "harness": profile.hash, "context": 32_768,
+        "template": hashlib.sha256(ITS_OWN.encode()).hexdigest(), **saved,
+    }  # fmt: skip
+    (folder / "sera.json").write_text(json.dumps(told))
+    (folder / "harness.json").write_bytes(msgspec.json.encode(profile))
+    return folder
+
+
+@pytest.mark.parametrize(("engine", "parser"), [("vllm", "hermes"), ("sglang", "qwen")])
+def test_a_checkpoint_is_served_as_it_was_trained(tmp_path: Path, engine: str, parser: str) -> None:
+    folder = trained(student(tmp_path))
+    launch = plan_launch(Wanted(model=str(folder), gpus=1, engine=engine))  # type: ignore[arg-type]
+    assert f"'{folder}'" in launch.command
+    assert "--served-model-name my-students " in launch.command
+    assert f"--tool-call-parser {parser} " in launch.command
+    assert "--reasoning-parser" not in launch.command
+    assert launch.fit.weights_gb == pytest.approx(16.4, rel=0.01)
+
+
+def test_a_student_has_room_for_an_answer_beyond_its_conversation(tmp_path: Path) -> None:
+    """A server refuses a request whose prompt and `max_tokens` might outgrow its context: 32,768 tokens of
+    conversation would end at 24,576."""
+    folder = trained(student(tmp_path))
+    launch = plan_launch(Wanted(model=str(folder), gpus=1))
+    assert "--max-model-len 40960 " in launch.command
+    assert (launch.conversation, launch.answer) == (
+        32_768,
+        RemoteConfig(model="m", base_url="http://h").max_tokens,
+    )
+    told = next(flag.reason for flag in launch.flags if flag.text.startswith("--max-model-len"))
+    assert "32,768 tokens of a conversation, and the 8,192 of an answer" in told
+    longer = plan_launch(Wanted(model=str(folder), gpus=1, context=40_000))
+    assert (longer.fit.context, longer.conversation) == (40_960, 32_768)
+
+
+@pytest.mark.parametrize(
+    ("saved", "tools", "reasoning"),
+    [
+        ({"format": "xml"}, {}, {}),
+        ({"format": "raw"}, {"vllm": "hermes", "sglang": "qwen"}, {"vllm": "qwen3", "sglang": "qwen3"}),
+        ({"format": "raw", "think": "drop"}, {"vllm": "hermes", "sglang": "qwen"}, {}),
+    ],
+)
+def test_parsers_follow_from_how_a_student_is_asked(
+    tmp_path: Path, saved: dict[str, str], tools: dict[str, str], reasoning: dict[str, str]
+) -> None:
+    launch = plan_launch(Wanted(model=str(trained(student(tmp_path), **saved)), gpus=1))
+    assert (launch.model.tools, launch.model.reasoning) == (tools, reasoning)
+    assert ("--enable-auto-tool-choice" in launch.command) is bool(tools)
+    assert bool(launch.model.note) is not bool(tools)
+
+
+def test_a_small_student_from_elsewhere(tmp_path: Path) -> None:
+    """Its whole context is no longer than an answer usually may be."""
+    folder = student(tmp_path, "{{ messages }}", max_position_embeddings=8192)
+    launch = plan_launch(Wanted(model=str(folder), gpus=1))
+    assert (launch.fit.context, launch.conversation, launch.answer) == (8192, 6144, 2048)
+    assert "--tool-call-parser" not in launch.command
+    assert "which parser" in launch.model.note
+
+
+def test_the_next_command_evaluates_it_as_it_was_trained(tmp_path: Path) -> None:
+    folder = trained(student(tmp_path))
+    told = CliRunner().invoke(teacher, ["command", str(folder), "--gpus", "1"]).stdout.splitlines()[-1]
+    words = shlex.split(told.removeprefix("next: "))
+    assert words[:7] == [
+        *("sera", "evaluate", "TASKS", "--model", "http://127.0.0.1:8000/v1", "--served-as", "my-students"),
+    ]
+    assert words[7:11] == ["--set", f"profile={folder}", "--context", "32768"]
+    assert "teacher.max_tokens" not in told
+    assert evaluate.make_context("evaluate", words[2:]).params["served_as"] == "my-students"
+
+
+@pytest.mark.parametrize("saved", [{"template": "other"}, {"harness": "other"}])
+def test_a_checkpoint_that_contradicts_itself_is_not_served(tmp_path: Path, saved: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match="was trained with"):
+        plan_launch(Wanted(model=str(trained(student(tmp_path), **saved)), gpus=1))
 
 
 def test_every_fact_has_its_source() -> None:

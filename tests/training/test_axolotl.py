@@ -154,6 +154,25 @@ def test_an_axolotl_that_fails(asked: Request, tmp_path: Path) -> None:
         train_student(msgspec.structs.replace(request, trainer="axolotl"), Told())
 
 
+def test_an_environment_without_the_fork(
+    asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Axolotl is not started without the paper's loss; with it there the launch script is."""
+    chosen = {"python": sys.executable, "cut_cross_entropy": True}
+    request = msgspec.structs.replace(changed(asked, axolotl=chosen), trainer="axolotl")
+    with pytest.raises(TrainError, match=r"needs the fork .*--set axolotl.cut_cross_entropy=false"):
+        train_student(request, Told())
+    assert not (request.out / "axolotl.log").exists()
+    patch = tmp_path / "fork" / "cut_cross_entropy" / "transformers" / "patch.py"
+    patch.parent.mkdir(parents=True)
+    (patch.parents[1] / "__init__.py").write_text("raise RuntimeError('there is no GPU')\n")
+    patch.write_text("AXOLOTL_CCE_FORK = True\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fork"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TrainError, match=r"Axolotl ended with"):
+        train_student(request, Told())
+
+
 @pytest.mark.soak
 def test_axolotl_takes_the_settings_and_reads_the_rows_as_proven(
     asked: Request, student_folder: Path, tmp_path: Path
@@ -166,6 +185,11 @@ def test_axolotl_takes_the_settings_and_reads_the_rows_as_proven(
         found = validate_with(msgspec.structs.replace(asked, config=config, trainer="axolotl"), python)
         assert found.rows
         assert found.trained
+    for recipe in ("sera-8b", "sera-32b"):  # as shipped: everything is taken, and then the fork is missed
+        config = load_config(TrainConfig, find_recipe(recipe), ["epochs=400"])
+        shipped = msgspec.structs.replace(asked, config=config, trainer="axolotl")
+        with pytest.raises(TrainError, match="needs the fork"):
+            validate_with(shipped, python)
 
 
 def make_environment(folder: Path) -> Path:

@@ -5,25 +5,32 @@ from pathlib import Path
 import pytest
 
 from sera.errors import UsageError
+from sera.models.shapes import Shape
 from sera.settings import load_config
 from sera.training import TrainConfig
+from sera.training.axolotl.trainer import AxolotlTrainer
 from sera.training.contract import Bytes
 from sera.training.forecast import (
     Device,
     accumulation,
     adapter_parameters,
     arithmetic,
+    disk_gb,
     find_device,
+    finishing_gb,
     memory,
     steps_of,
 )
 from sera.training.recipes import find_recipe, recipe_folder, recipe_names
 from sera.training.rows import gather
-from sera.training.student import Shape
 from sera.training.trl.trainer import TrlTrainer
 
 QWEN3_8B = Shape(
     architecture="qwen3", layers=36, hidden=4096, width=12_288, heads=32, kv_heads=8, head_dim=128,
+    vocabulary=151_936, context=40_960, tied=False,
+)  # fmt: skip
+QWEN3_32B = Shape(
+    architecture="qwen3", layers=64, hidden=5120, width=25_600, heads=64, kv_heads=8, head_dim=128,
     vocabulary=151_936, context=40_960, tied=False,
 )  # fmt: skip
 SMOLLM2 = Shape(
@@ -87,9 +94,49 @@ def test_what_lets_one_gpu_train_eight_billion(given: dict[str, object], fits: b
     assert (needs.needs_gb <= needs.has_gb) is fits
 
 
+@pytest.mark.parametrize(
+    ("recipe", "shape", "pairs", "fits"),
+    [
+        ("sera-8b", QWEN3_8B, [], True),
+        ("sera-8b-ga", QWEN3_8B, [], True),
+        ("sera-32b", QWEN3_32B, [], True),
+        ("sera-8b", QWEN3_32B, [], False),
+        ("sera-32b", QWEN3_32B, ["device.nodes=1"], False),
+        ("lora", QWEN3_8B, ["device.gpu='h100'"], True),
+        ("lora", QWEN3_32B, ["device.gpu='h100'"], False),
+        ("qlora", QWEN3_32B, ["device.gpu='h100'", "activation_offload=true"], True),
+    ],
+)
+def test_the_recipes_fit_where_the_paper_trained(
+    recipe: str, shape: Shape, pairs: list[str], fits: bool
+) -> None:
+    """8B on eight H100 with ZeRO-1, 32B on twice as many with ZeRO-3, by rows as long as the recipes allow."""
+    config = load_config(TrainConfig, find_recipe(recipe), pairs)
+    device = find_device(config)
+    needs = memory(shape, config, device, AxolotlTrainer().bytes_of(config), config.sequence)
+    assert (needs.needs_gb <= needs.has_gb) is fits
+
+
+@pytest.mark.parametrize(
+    ("recipe", "disk", "finishing"),
+    [
+        ("sera-32b", 32.76 * 3 * (2 + 2 + 12), 32.76 * 2),
+        ("qlora", 32.76 * 2 + 0.268 * (2 * 12 + 2 * 4), 32.76 * 4),
+    ],
+)
+def test_disk_and_memory_to_finish_by_hand(recipe: str, disk: float, finishing: float) -> None:
+    """Qwen3-32B: three states with the weights twice; or the checkpoint beside what little an adapter leaves."""
+    config = load_config(TrainConfig, find_recipe(recipe))
+    cost = AxolotlTrainer().bytes_of(config)
+    assert disk_gb(QWEN3_32B, config, cost) == pytest.approx(disk, rel=0.01)
+    assert finishing_gb(QWEN3_32B, config) == pytest.approx(finishing, rel=0.01)
+
+
 def test_checkpointing_and_offload_save_activations() -> None:
     device = Device("h100", 80, 989e12, 8)
-    cost = Bytes(weight=2, gradient=4, optimizer=1.5, activation=2, stream=2, tile=(2048, 151_936), logit=8)
+    cost = Bytes(
+        weight=2, gradient=2, optimizer=1.5, state=16, activation=2, stream=2, tile=(2048, 151_936), logit=8
+    )
     kept = [
         memory(QWEN3_8B, load_config(TrainConfig, given=given), device, cost, 32_768).parts["activations"]
         for given in (

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -193,17 +194,27 @@ def test_refused_with_a_reason(bench: Bench, way: Way, monkeypatch: pytest.Monke
         plan_training(bench.request)
 
 
+def test_a_tokenizer_that_servers_read_otherwise(bench: Bench) -> None:
+    """Told before the training, not after it: transformers would take the marks of turns for text."""
+    pytest.importorskip("transformers")
+    bench.tokenizer(split_special_tokens=True)
+    with pytest.raises(SeraError, match="transformers lays it out otherwise than it is trained"):
+        plan_training(bench.request)
+
+
 NONSENSE = {
     "learning_rate=-1": ">= 0", "learning_rate=3": "destroys any model", "epochs=0": "> 0", "epochs=-2": "> 0",
     "batch=0": ">= 1", "beta1=1.0": "< 1.0", "lora.rank=0": ">= 1", "lora.targets=[]": "name the layers",
     "precision='int2'": "int2", "speed=9": "unknown field", "activation_offload=true": "needs gradient_checkpointing",
     "trl.keep_attention=true": "needs gradient_checkpointing", "trl.weights='bf16'": "needs trl.optimizer=adamw_8bit",
+    "zero=3": "zero=3 ends an adapter's training",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("pair", "said"), NONSENSE.items())
 def test_settings_without_sense(pair: str, said: str) -> None:
     pairs = [pair, "gradient_checkpointing=false"] if "gradient_checkpointing" in said else [pair]
+    pairs += ["lora.rank=32"] if "adapter's" in said else []
     with pytest.raises(ConfigError, match=said):
         load_config(TrainConfig, pairs=pairs)
 
@@ -230,7 +241,7 @@ def copied(tmp_path: Path, bare_student: Path) -> Path:
     return Path(shutil.copytree(bare_student, tmp_path / "copied"))
 
 
-def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path, copied: Path) -> None:
+def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, copied: Path) -> None:
     request = shaped(
         asked,
         copied,
@@ -242,8 +253,18 @@ def test_what_does_not_fit_is_refused_with_a_cure(asked: Request, tmp_path: Path
     plan = plan_training(request).plan
     with pytest.raises(SeraError, match=r"are needed on each h100 .*the recipe lora"):
         refuse_unfit(plan)
+
+
+def test_a_disk_that_is_too_small(asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier call has left counts: it is not needed a second time."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    plan = msgspec.structs.replace(plan_training(asked).plan, disk_gb=2.0)
     with pytest.raises(SeraError, match="larger disk"):
-        refuse_full_disk(tmp_path / "out", msgspec.structs.replace(plan, disk_gb=1e9))
+        refuse_full_disk(tmp_path / "out", plan)
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out" / "state").open("wb") as file:
+        file.truncate(10**9)  # of holes only
+    refuse_full_disk(tmp_path / "out", plan)
 
 
 def test_what_a_gpu_cannot_hold_and_what_helps(asked: Request, copied: Path) -> None:
@@ -265,6 +286,16 @@ def test_what_a_gpu_cannot_hold_and_what_helps(asked: Request, copied: Path) -> 
         refuse_unfit(plan_training(request).plan)
     fewer = changed(request, trl={"optimizer": "adamw_8bit", "weights": "bf16"})
     refuse_unfit(plan_training(fewer).plan)
+
+
+def test_an_adapter_is_not_advised_what_does_not_help_it(asked: Request, copied: Path) -> None:
+    """Its frozen weights alone fill the GPU, and no stage of DeepSpeed's can spread those."""
+    large = {"hidden_size": 8192, "intermediate_size": 29_568, "num_hidden_layers": 80}
+    request = shaped(changed(asked, lora={"rank": 32}), copied, **large, num_attention_heads=64)
+    plan = plan_training(msgspec.structs.replace(request, trainer="axolotl")).plan
+    with pytest.raises(SeraError, match=r"most of it for weights .*the recipe qlora") as refused:
+        refuse_unfit(plan)
+    assert "zero" not in str(refused.value)
 
 
 def test_a_folder_of_something_else(bench: Bench) -> None:

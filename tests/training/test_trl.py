@@ -22,6 +22,8 @@ from sera.training.finish import finish, read_finished
 from sera.training.folder import read_metrics
 from sera.training.gguf_export import export_gguf
 from sera.training.names import repair_names, weight_names
+from sera.training.trl.building import _arguments
+from sera.training.weights import _whole
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -185,6 +187,13 @@ def test_layers_that_are_not_there(request_: Request) -> None:
         train_student(request, Told())
 
 
+def test_one_gpu_is_used_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else TRL refuses what it has loaded: transformers counts all GPUs in sight."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    config = tiny_config(**{"device.gpu": "h100", "precision": "fp32"})
+    assert _arguments(config, 4, tmp_path).n_gpu == 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(request_: Request) -> None:
     with pytest.raises(TrainError, match=r"device.gpu is h100, and torch sees no GPU here"):
@@ -263,9 +272,24 @@ def test_wrapped_names_are_repaired(wrapped: Path, student_folder: Path) -> None
 
 
 def test_a_wrapped_checkpoint_is_finished(request_: Request, wrapped: Path) -> None:
+    """What the trainer has left stays as it is, although our files are links to it; its states, which may be
+    many times as large, are left alone: here one has a file that cannot be copied."""
+    index = wrapped / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(weight_names(wrapped), "model.safetensors")}))
+    (wrapped / "checkpoint-2").mkdir()
+    (wrapped / "checkpoint-2" / "optimizer.pt").symlink_to("nowhere")
+    before = {file.name: file.read_bytes() for file in wrapped.glob("*.*") if file.is_file()}
     job, plan = plan_training(request_)
     finish(job, plan, wrapped, request_.out)
     assert weight_names(request_.out / "checkpoint") == weight_names(Path(request_.student))
+    assert {file.name: file.read_bytes() for file in wrapped.glob("*.*") if file.is_file()} == before
+    assert not (request_.out / "checkpoint" / "repaired").exists()
+
+
+def test_weights_are_finished_in_sixteen_bits(student_folder: Path, tmp_path: Path) -> None:
+    """In 32 they would take twice the memory, on a machine that has just trained them."""
+    model, repaired = _whole(student_folder, tmp_path)
+    assert ({str(weight.dtype) for weight in model.parameters()}, repaired) == ({"torch.bfloat16"}, 0)
 
 
 def test_weights_of_another_model_are_not_finished(request_: Request, wrapped: Path) -> None:

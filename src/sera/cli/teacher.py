@@ -1,6 +1,7 @@
 """`sera teacher command` and `sera teacher check`: a teacher on GPUs of one's own."""
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +30,8 @@ def teacher() -> None:
 Examples:
   sera teacher command glm-4.5-air
   sera teacher command glm-4.6 --gpus 8 --gpu h200 --engine sglang
-  sera teacher command qwen3-8b --gpus 1 --context 32768"""
+  sera teacher command qwen3-8b --gpus 1 --context 32768
+  sera teacher command student/checkpoint --gpus 1"""
 )
 @click.argument("model")
 @click.option(
@@ -47,7 +49,7 @@ Examples:
     "--context",
     type=click.IntRange(1),
     metavar="TOKENS",
-    help="Longest conversation; 131,072 or the model's limit.",
+    help="Longest conversation; 131,072 or the model's limit; of a checkpoint what it was trained with.",
 )
 @click.option(
     "--concurrency", type=click.IntRange(1), metavar="K", help="Trajectories at once; 32, or what fits."
@@ -68,7 +70,8 @@ def command(
     filled. Refuses what does not fit, and says what would.
 
     MODEL is glm-4.5-air, glm-4.6, qwen3-coder-480b-a35b, qwen3-coder-30b-a3b, qwen3-32b, qwen3-8b or
-    qwen2.5-coder-32b. The facts come from public pages; the commands were not tried on GPUs here.
+    qwen2.5-coder-32b, whose facts come from public pages; or a folder with a config.json, such as a checkpoint of
+    sera train, which is served as a student to be evaluated. The commands were not tried on GPUs here.
     """
     import msgspec
 
@@ -102,11 +105,28 @@ def _print_launch(launch: "Launch", wanted: "Wanted") -> None:
                   f"once, the server sets some back and reads them again: slower, nothing is lost.")  # fmt: skip
     if launch.model.note:
         out.print(f"{launch.model.name}: {launch.model.note}")
-    out.print("These facts come from public pages (models.toml names them); the command was not run here.")
+    where = launch.model.source if launch.model.student else "public pages (models.toml names them)"
+    out.print(f"These facts come from {where}; the command was not run here.")
     url = f"http://{wanted.host}:{wanted.port}/v1"
+    if launch.model.student:
+        click.echo(f"next: {_evaluation(launch, url)}")
+        return
     click.echo(f"next: sera teacher check {url} --model {launch.model.name}\n"
                f"then: sera generate REPO --out RUN --teacher {url} --model {launch.model.name} "
                f"--concurrency {launch.concurrency}")  # fmt: skip
+
+
+def _evaluation(launch: "Launch", url: str) -> str:
+    """The command that evaluates a student as its checkpoint says: no server can tell that."""
+    from sera.teachers import RemoteConfig
+
+    model = launch.model
+    words = ["sera", "evaluate", "TASKS", "--model", url, "--served-as", model.name]
+    words += ["--set", f"profile={model.repository}"] if model.trained else []
+    words += ["--context", str(launch.conversation)]
+    if launch.answer != RemoteConfig(model=model.name, base_url=url).max_tokens:
+        words += ["--set", f"teacher.max_tokens={launch.answer}"]
+    return shlex.join([*words, "--concurrency", str(launch.concurrency), "--out", "OUT"])
 
 
 @teacher.command(
@@ -151,11 +171,12 @@ def check(
 
     Exit code 0 if sera generate can work with it, 1 if not.
     """
+    from sera.settings import convert
     from sera.teachers import Endpoint
     from sera.teachers.checkup import Examined, check_endpoint
 
     examined = Examined(
-        endpoint=Endpoint(base_url=url, key_env=key_env),
+        endpoint=convert({"base_url": url, "key_env": key_env}, Endpoint, "sera teacher check"),
         model=model,
         timeout=timeout,
         time_limit=time_limit,

@@ -164,6 +164,7 @@ def print_plan(plan: "Plan") -> None:
         (f"memory of each {memory.device}", f"{memory.needs_gb:.1f} of {memory.has_gb:.1f} GB"),
         *((f"  {name}", f"{value:.2f} GB") for name, value in memory.parts.items()),
         ("disk", f"{plan.disk_gb:.1f} GB"),
+        ("memory of the machine, to finish", f"{plan.finishing_gb:.1f} GB"),
         ("time", f"{duration(plan.hours * 3600)} at {plan.tokens_per_second:,.0f} tokens/s"),
         ("cost", f"${plan.dollars:,.2f}"),
     ]

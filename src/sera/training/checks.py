@@ -102,10 +102,11 @@ def refuse_unfit(plan: Plan) -> None:
     memory = plan.memory
     if memory.needs_gb > memory.has_gb:
         worst = max(memory.parts, key=lambda name: memory.parts[name])
+        adapter = plan.trained_parameters < plan.parameters
         raise TrainError(
             f"{plan.student} does not fit: {memory.needs_gb:.1f} GB are needed on each {memory.device} and "
             f"{memory.has_gb:.1f} GB can be had, most of it for {worst} ({memory.parts[worst]:.1f} GB). "
-            f"{_CURES[worst]}"
+            f"{(_CURES | _CURES_OF_ADAPTERS if adapter else _CURES)[worst]}"
         )
 
 
@@ -119,17 +120,22 @@ _CURES = {
     "dataset of shorter rows",
     "computing": "Set micro_batch=1, or build a dataset of shorter rows",
 }
+_CURES_OF_ADAPTERS = {
+    "weights": "Hold them in 4 bits (the recipe qlora), or take a GPU with more memory; what comes on top is "
+    "less with activation_offload=true",
+}
 
 
 def refuse_full_disk(out: Path, plan: Plan) -> None:
-    """Raises `TrainError` if states and checkpoint do not fit beside each other."""
+    """Raises `TrainError` if states and checkpoint do not fit beside each other. What an earlier call has
+    left in the folder is part of them."""
     place = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(place).free / 1e9
-    if plan.disk_gb > free:
+    there = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    room = (shutil.disk_usage(place).free + there) / 1e9
+    if plan.disk_gb > room:
         raise TrainError(
-            f"{plan.disk_gb:.1f} GB are needed for states and checkpoint, and {place} has {free:.1f} "
-            f"GB: choose "
-            f"a folder on a larger disk"
+            f"{plan.disk_gb:.1f} GB are needed for states and checkpoint, and {place} has room for "
+            f"{room:.1f} GB: choose a folder on a larger disk"
         )
 
 

@@ -118,8 +118,8 @@ class TrainConfig(Config, frozen=True):
     lora: LoraConfig | None = None
     """An adapter in the place of all weights."""
     zero: Literal[0, 1, 3] = 0
-    """DeepSpeed's stage, for Axolotl: what is spread over the GPUs. 1: the optimizer; 3: everything. The
-    paper's are 1 for 8B and 3 for 32B."""
+    """DeepSpeed's stage, for Axolotl: what is spread over the GPUs. 1: the optimizer; 3: everything, which
+    an adapter cannot be trained with. The paper's are 1 for 8B and 3 for 32B."""
     seed: int = 42
     """Of the order of rows, of the split and of the adapter's first weights."""
     held_out: _Share = 0.0
@@ -141,6 +141,13 @@ class TrainConfig(Config, frozen=True):
             )
         if self.lora and not self.lora.targets:
             raise ValueError("lora.targets is empty: name the layers that get an adapter, e.g. q_proj")
+        if self.lora and self.zero == 3:
+            # DeepSpeed's pull request 8148 mends it; the versions that Axolotl 0.19 takes are older.
+            raise ValueError(
+                "zero=3 ends an adapter's training with a CheckpointError: DeepSpeed below 0.19, which "
+                "Axolotl takes, loses frozen weights while gradients are computed. Set zero=0, and "
+                "lora.quantized=true to hold them in less room"
+            )
         if self.activation_offload and not self.gradient_checkpointing:
             raise ValueError("activation_offload needs gradient_checkpointing")
         if self.trl.keep_attention and not self.gradient_checkpointing:

@@ -67,6 +67,8 @@ class Plan(Record, frozen=True, kw_only=True):
     trained_parameters: int
     memory: Memory
     disk_gb: float
+    finishing_gb: float = 0.0
+    """Of the machine's own memory, while the checkpoint is finished."""
     hours: float
     dollars: float
     tokens_per_second: float
@@ -82,6 +84,8 @@ class Bytes(Record, frozen=True, kw_only=True):
     gradient: float
     """Of each trained parameter, as `optimizer`."""
     optimizer: float
+    state: float
+    """Of each trained parameter, in a state on the disk: weights, and what the optimizer holds."""
     activation: float
     """Of each number that a layer keeps for the backward pass."""
     stream: float

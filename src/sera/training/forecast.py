@@ -7,6 +7,9 @@
     arithmetic   6 · parameters of the layers and the head for each token (4 for an adapter: frozen weights
                  need no gradient), and for attention 6 · layers · heads · head size · length, the mean over
                  a row with a causal mask
+    disk         three states while one is written beside the two that are kept; or two, what the trainer
+                 leaves, at most 4 bytes a parameter, the same with its names repaired, and the checkpoint
+    finishing    the checkpoint's weights in the machine's memory, in 16 bits; to merge an adapter in 32
     hours        arithmetic / (peak of the GPUs · utilisation)
 
 A layer keeps for each token, as transformers' own modules do: of both norms what comes in, in 32 bits, what
@@ -22,11 +25,11 @@ from collections.abc import Sequence
 from math import ceil
 
 from sera.errors import UsageError
+from sera.models.shapes import Shape
 from sera.records import Record
 from sera.teachers.serving.facts import gpus
 from sera.training.config import TrainConfig
 from sera.training.contract import Bytes, Memory
-from sera.training.student import Shape
 
 _GB = 1e9
 _LIBRARIES = 1.0e9
@@ -140,6 +143,18 @@ def memory(shape: Shape, config: TrainConfig, device: Device, cost: Bytes, longe
         has_gb=device.memory_gb * (1.0 if device.is_cpu else config.device.memory_share),
         parts={name: value / _GB for name, value in parts.items()},
     )
+
+
+def disk_gb(shape: Shape, config: TrainConfig, cost: Bytes) -> float:
+    """What the folder of a training holds at the worst moment."""
+    trained = adapter_parameters(shape, config) if config.lora else shape.parameters
+    state, finishing = trained * cost.state, 2 * trained * 4.0 + shape.parameters * 2.0
+    return max(3 * state, 2 * state + finishing) / _GB
+
+
+def finishing_gb(shape: Shape, config: TrainConfig) -> float:
+    """What the machine itself holds while the checkpoint is finished."""
+    return shape.parameters * (4.0 if config.lora else 2.0) / _GB
 
 
 def _layer(shape: Shape, config: TrainConfig, cost: Bytes) -> float:

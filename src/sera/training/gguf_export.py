@@ -14,12 +14,13 @@ import msgspec
 
 from sera.datasets.rendering import Student, load_student
 from sera.errors import ModelError, TrainError, UsageError, boundary
+from sera.models.shapes import Shape
 from sera.records import Message
 from sera.teachers.contract import ChatRequest
 from sera.teachers.local import LocalConfig, LocalTeacher
 from sera.training.finish import read_finished
 from sera.training.folder import CHECKPOINT
-from sera.training.student import ARCHITECTURES, Shape, open_student
+from sera.training.student import ARCHITECTURES, open_student
 
 FILE = "student.gguf"
 _QUESTION = "def area(r):\n\treturn 3.14159 * r ** 2  # 20 digits\n\nWhat's wrong in the year 2026, naïvely?"

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from sera.errors import TrainError, boundary
+from sera.training.folder import replace
 
 WRAPPERS = (
     "_checkpoint_wrapped_module.",
@@ -39,7 +40,7 @@ def weight_names(folder: Path) -> list[str]:
 
 
 def repair_names(folder: Path) -> list[str]:
-    """Rename wrapped weights in place; the names that were wrapped.
+    """Rename wrapped weights, in files written anew; the names that were wrapped.
 
     Raises `TrainError` if two weights would get one name, or a file is damaged.
     """
@@ -55,7 +56,7 @@ def repair_names(folder: Path) -> list[str]:
     if index.is_file():
         read = json.loads(index.read_text("utf-8"))
         read["weight_map"] = {plain(name): file for name, file in read["weight_map"].items()}
-        index.write_text(json.dumps(read, indent=2), "utf-8")
+        replace(index, json.dumps(read, indent=2).encode())
     return wrapped
 
 

@@ -13,6 +13,7 @@ from sera.training.config import TrainConfig
 from sera.training.contract import Job, Plan, Progress
 from sera.training.finish import Finished, finish, finished_before
 from sera.training.folder import CHECKPOINT, STATE, TOKENS, asked_of, opened, refuse_foreign
+from sera.training.parity import refuse_unservable
 from sera.training.rows import gather, split
 from sera.training.student import open_student
 from sera.training.trainers import find_trainer
@@ -66,7 +67,9 @@ def plan_training(request: Request) -> Planned:
         config=config,
     )
     refuse_foreign(request.out, asked_of(job, trainer.name))
-    return Planned(job, _plan(job, trainer.name, device))
+    plan = _plan(job, trainer.name, device)
+    refuse_unservable(job)
+    return Planned(job, plan)
 
 
 def train_student(request: Request, progress: Progress) -> Finished:
@@ -98,7 +101,8 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
     epoch, steps = forecast.steps_of(sequences, config, device.number)
     checks.refuse_schedule(config, steps)
     adapter = forecast.adapter_parameters(shape, config) if config.lora else 0
-    memory = forecast.memory(shape, config, device, find_trainer(trainer).bytes_of(config), longest)
+    cost = find_trainer(trainer).bytes_of(config)
+    memory = forecast.memory(shape, config, device, cost, longest)
     work = forecast.arithmetic(shape, lengths, bool(adapter)) * steps / epoch
     rate = device.flops * device.number * (1.0 if device.is_cpu else config.device.utilisation)
     seconds = work / rate
@@ -114,7 +118,8 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
         parameters=shape.parameters,
         trained_parameters=adapter or shape.parameters,
         memory=memory,
-        disk_gb=(shape.parameters * 2 * 2 + (adapter or shape.parameters) * 12 * 3) / 1e9,
+        disk_gb=forecast.disk_gb(shape, config, cost),
+        finishing_gb=forecast.finishing_gb(shape, config),
         hours=hours,
         dollars=0.0 if device.is_cpu else hours * device.number * config.device.gpu_hour,
         tokens_per_second=sum(lengths) * steps / epoch / seconds,

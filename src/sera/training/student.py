@@ -17,41 +17,13 @@ from sera.datasets.rendering import Student, load_student
 from sera.errors import DatasetError, ModelError, UsageError, boundary
 from sera.models import Weights, find_weights
 from sera.models.gguf import read_metadata_of, tensor_names, write_tokenizer
+from sera.models.shapes import Shape, shape_of_folder
 from sera.models.weights import Kind
 from sera.settings import default_cache
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """Those that can be read from a GGUF, trained and written as one."""
-
-
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """What arithmetic and memory depend on."""
-
-    architecture: str
-    layers: int
-    hidden: int
-    width: int
-    """Of the MLP."""
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    context: int
-    """Longest conversation in tokens."""
-    tied: bool
-    """Whether the embedding is also the head."""
-
-    @property
-    def linear(self) -> int:
-        """Parameters of the layers."""
-        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.width)
-
-    @property
-    def parameters(self) -> int:
-        """All parameters; biases and norms, below a thousandth, are not counted."""
-        return self.linear + self.vocabulary * self.hidden * (1 if self.tied else 2)
 
 
 class StudentModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +82,7 @@ def open_student(model: str, tokenizer: str = "", cache: Path | None = None) -> 
         folder = _unpacked(weights, metadata, cache)
     else:
         folder = weights.path
-        shape = _shape_of_folder(folder)
+        shape = shape_of_folder(folder)
     file = tokenizer or str(folder / "tokenizer.json")
     if not Path(file).is_file():
         raise ModelError(f"student {model}: there is no {file}: a student needs its own tokenizer.json")
@@ -133,43 +105,6 @@ def _find(model: str, cache: Path | None) -> Weights:
     ):
         path = Path(snapshot_download(model, allow_patterns=wanted))
     return Weights(model.rpartition("/")[2], path, Kind.FOLDER)
-
-
-class _Config(msgspec.Struct, frozen=True):
-    """The part of a `config.json` that is read."""
-
-    model_type: str
-    num_hidden_layers: int
-    hidden_size: int
-    intermediate_size: int
-    num_attention_heads: int
-    vocab_size: int
-    max_position_embeddings: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    tie_word_embeddings: bool = False
-    num_experts: int | None = None
-    num_local_experts: int | None = None
-
-
-def _shape_of_folder(folder: Path) -> Shape:
-    file = folder / "config.json"
-    with boundary(ModelError, f"student {folder}", OSError, msgspec.DecodeError):
-        config = msgspec.json.decode(file.read_bytes(), type=_Config)
-    if config.num_experts or config.num_local_experts:
-        raise ModelError(f"student {folder} is a mixture of experts, which is not covered: take a dense one")
-    return Shape(
-        architecture=config.model_type,
-        layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
-        width=config.intermediate_size,
-        heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads or config.num_attention_heads,
-        head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
-        vocabulary=config.vocab_size,
-        context=config.max_position_embeddings,
-        tied=config.tie_word_embeddings,
-    )
 
 
 def _shape_of_gguf(file: Path, metadata: dict[str, Any]) -> Shape:

@@ -1,6 +1,7 @@
 """Trained weights as a whole model in 16 bits: an adapter is merged, in 32 bits, into the student it
-belongs to."""
+belongs to. What a trainer has left is not changed, and its states are not looked at."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,25 @@ def _whole(trained: Path, folder: Path) -> tuple[Any, int]:
     from transformers import AutoModelForCausalLM
 
     repaired = folder / "repaired"
-    shutil.copytree(trained, repaired)
+    _take(trained, repaired)
     wrapped = repair_names(repaired)
     refuse_missing(repaired, *expected_names(repaired))
-    model = AutoModelForCausalLM.from_pretrained(repaired, dtype="float32", local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(repaired, dtype="bfloat16", local_files_only=True)
     shutil.rmtree(repaired)
     return model, len(wrapped)
+
+
+def _take(trained: Path, folder: Path) -> None:
+    """The model's own files in a folder of ours. Weights are links where the disk has them: `repair_names`
+    writes files anew."""
+    folder.mkdir()
+    for file in trained.glob("*.json"):
+        shutil.copyfile(file, folder / file.name)
+    for file in trained.glob("*.safetensors"):
+        try:
+            os.link(file, folder / file.name)
+        except OSError:
+            shutil.copyfile(file, folder / file.name)
 
 
 def _merged(job: Job, trained: Path) -> Any:

@@ -1,5 +1,6 @@
 """How vLLM and SGLang are told the same things. Option names are from their own documentation."""
 
+import shlex
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -22,14 +23,26 @@ class Order(Record, frozen=True):
     model: Model
     layout: Layout
     context: int
+    answer: int
+    """Tokens that a request asks for on top of its conversation, if the context has to have room for both."""
     concurrency: int
     host: str
     port: int
 
     @property
     def repository(self) -> str:
-        """Where the weights are."""
-        return self.model.fp8 if self.layout.precision == "fp8" else self.model.repository
+        """Where the weights are, for a shell."""
+        return shlex.quote(self.model.fp8 if self.layout.precision == "fp8" else self.model.repository)
+
+    @property
+    def why_context(self) -> str:
+        """Why the context is as long as it is."""
+        if not self.answer:
+            return _CONTEXT
+        return (
+            f"{self.context - self.answer:,} tokens of a conversation, and the {self.answer:,} of an answer "
+            f"that each request asks for (teacher.max_tokens): the server refuses what might outgrow both"
+        )
 
 
 class EngineWords(msgspec.Struct, frozen=True):
@@ -53,7 +66,8 @@ _EXPERT = "whole experts on each GPU: split over all, an expert's width is no mu
 _CONTEXT = "longest conversation; one that outgrows it ends with its trajectory kept"
 _AT_ONCE = "as many rollouts as the cache holds whole; more would push each other's prefixes out of it"
 _TOOLS = (
-    "turns the calls that the model writes into structured tool_calls, without which no rollout gets anywhere"
+    "turns the calls that the model writes into structured tool_calls; without, only the rollouts of a "
+    "student that sera asks in text get anywhere"
 )
 _THINKS = "keeps the reasoning apart from the answer, where sera stores it"
 _CACHE = "a call repeats all but the last messages of the one before it: about 97 % of prompt tokens"
@@ -74,13 +88,14 @@ def _vllm(order: Order) -> Iterator[Flag]:
         yield Flag(text=f"--tensor-parallel-size {layout.gpus}", reason=_SPLIT)
     if layout.expert:
         yield Flag(text="--enable-expert-parallel", reason=_EXPERT)
-    yield Flag(text=f"--max-model-len {order.context}", reason=_CONTEXT)
+    yield Flag(text=f"--max-model-len {order.context}", reason=order.why_context)
     yield Flag(text=f"--max-num-seqs {order.concurrency}", reason=_AT_ONCE)
     yield Flag(
         text=f"--gpu-memory-utilization {_VLLM_SHARE}", reason="what the check of the memory reckons with"
     )
-    yield Flag(text="--enable-auto-tool-choice", reason="vLLM refuses tools without it")
-    yield Flag(text=f"--tool-call-parser {model.tools['vllm']}", reason=_TOOLS)
+    if parser := model.tools.get("vllm"):
+        yield Flag(text="--enable-auto-tool-choice", reason="vLLM refuses tools without it")
+        yield Flag(text=f"--tool-call-parser {parser}", reason=_TOOLS)
     if parser := model.reasoning.get("vllm"):
         yield Flag(text=f"--reasoning-parser {parser}", reason=_THINKS)
     yield Flag(text="--enable-prefix-caching", reason=_CACHE)
@@ -97,12 +112,13 @@ def _sglang(order: Order) -> Iterator[Flag]:
         yield Flag(text=f"--tp-size {layout.gpus}", reason=_SPLIT)
     if layout.expert:
         yield Flag(text=f"--ep-size {layout.gpus}", reason=_EXPERT)
-    yield Flag(text=f"--context-length {order.context}", reason=_CONTEXT)
+    yield Flag(text=f"--context-length {order.context}", reason=order.why_context)
     yield Flag(text=f"--max-running-requests {order.concurrency}", reason=_AT_ONCE)
     yield Flag(
         text=f"--mem-fraction-static {_SGLANG_SHARE}", reason="what the check of the memory reckons with"
     )
-    yield Flag(text=f"--tool-call-parser {model.tools['sglang']}", reason=_TOOLS)
+    if parser := model.tools.get("sglang"):
+        yield Flag(text=f"--tool-call-parser {parser}", reason=_TOOLS)
     if parser := model.reasoning.get("sglang"):
         yield Flag(text=f"--reasoning-parser {parser}", reason=_THINKS)
     yield Flag(text="--enable-cache-report", reason=f"{_REPORT}; the prefix cache itself is always on")

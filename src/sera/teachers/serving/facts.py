@@ -19,6 +19,7 @@ class Model(Config, frozen=True, kw_only=True):
     name: str
     """As it is served, and given to `--model`."""
     repository: str
+    """On the hub, or a folder of this machine."""
     fp8: str
     """Repository of the FP8 variant, empty if there is none."""
     total: float
@@ -34,11 +35,15 @@ class Model(Config, frozen=True, kw_only=True):
     mlp_width: int = 0
     """Of a dense model whose FP8 variant has blocks."""
     tools: dict[Engine, str]
-    """Tool-call parser by engine."""
+    """Tool-call parser by engine; none if no parser fits."""
     reasoning: dict[Engine, str]
     """Reasoning parser by engine; none for a model that does not think."""
     note: str = ""
     source: str
+    student: bool = False
+    """Whether it is a folder of this machine, to be evaluated."""
+    trained: int = 0
+    """Tokens of the longest conversation that a checkpoint of `sera train` was trained with; 0 for others."""
 
 
 class Gpu(Config, frozen=True):
@@ -66,7 +71,10 @@ def find_model(name: str) -> Model:
     known = models()
     plain = name.rpartition("/")[2].lower().removesuffix("-fp8").removesuffix("-instruct")
     if plain not in known:
-        raise UsageError(f"no verified facts about the model {name!r}: known are {', '.join(known)}")
+        raise UsageError(
+            f"no verified facts about the model {name!r}, and it is no folder with a config.json: known are "
+            f"{', '.join(known)}"
+        )
     return known[plain]
 
 

@@ -1,28 +1,36 @@
 """The launch command of a model on given GPUs with a reason for each flag, or why it does not fit."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from sera.errors import UsageError
 from sera.records import Record
 from sera.teachers.serving.engines import ENGINES, Flag, Order
 from sera.teachers.serving.facts import Engine, Gpu, Model, find_model, gpus
+from sera.teachers.serving.folders import model_of
 from sera.teachers.serving.memory import TYPICAL, Fit, Layout, fit, layout
 
 _USUAL = 131_072
 _CONCURRENCY = 32
 """The method's authors' own number of rollouts at one server."""
 _MACHINE = (1, 2, 4, 8)
+_ANSWER = 8192
+"""`teacher.max_tokens`, unless told otherwise: what each request of `sera evaluate` asks for at most."""
+_ANSWERED = 4
+"""Of a context, an answer gets one part in so many at most."""
 
 
 class Wanted(Record, frozen=True):
     """What a launch command is asked for. None: as suits the model and the GPUs."""
 
     model: str
+    """A name that `models.toml` knows, or a folder with a `config.json`."""
     engine: Engine = "vllm"
     gpu: str = "h100"
     gpus: int = 8
     context: int | None = None
-    """Tokens. Default: 131,072, or the model's limit if that is less."""
+    """Tokens of the longest conversation. Default: what a checkpoint was trained with, else 131,072, or the
+    model's limit if that is less."""
     concurrency: int | None = None
     """Trajectories at once. Default: 32, or as many as fit if that is less."""
     host: str = "127.0.0.1"
@@ -36,6 +44,10 @@ class Launch(Record, frozen=True):
     layout: Layout
     fit: Fit
     concurrency: int
+    conversation: int
+    """Tokens of the longest one that there is room for."""
+    answer: int
+    """Tokens of an answer that a student's server has room for beyond it; 0 for a teacher's."""
     flags: tuple[Flag, ...]
     command: str
     """For a shell, over several lines."""
@@ -43,11 +55,13 @@ class Launch(Record, frozen=True):
 
 def plan_launch(wanted: Wanted) -> Launch:
     """The command, or `UsageError` with the reason and the smallest machine that would do."""
-    model, gpu = find_model(wanted.model), _gpu(wanted.gpu)
-    context = wanted.context or min(_USUAL, model.context)
-    if context > model.context:
+    model, gpu = _model(wanted.model), _gpu(wanted.gpu)
+    asked = wanted.context or model.trained or min(_USUAL, model.context)
+    answer = min(_ANSWER, model.context // _ANSWERED) if model.student else 0
+    context = min(asked + answer, model.context)
+    if asked > model.context:
         raise UsageError(
-            f"{model.name} was trained for {model.context:,} tokens of context, not {context:,}: ask for at "
+            f"{model.name} was trained for {model.context:,} tokens of context, not {asked:,}: ask for at "
             f"most that. Stretching it with YaRN is not covered: its option differs between engine versions"
         )
     if wanted.gpus > max(_MACHINE):
@@ -58,7 +72,7 @@ def plan_launch(wanted: Wanted) -> Launch:
     tried = list(_tries(wanted, model, gpu, wanted.gpus, context))
     chosen = _choice([one for one in tried if isinstance(one, _Try)], wanted.concurrency)
     if chosen:
-        return _launch(wanted, model, chosen)
+        return _launch(wanted, model, chosen, answer)
     told = [one if isinstance(one, str) else one.shortage(wanted.concurrency or 1) for one in tried]
     raise UsageError(
         f"{model.name} does not fit on {wanted.gpus} × {wanted.gpu}: {'; '.join(told)}. "
@@ -104,12 +118,13 @@ def _tries(wanted: Wanted, model: Model, gpu: Gpu, number: int, context: int) ->
             yield _Try(layout=found, fit=memory)
 
 
-def _launch(wanted: Wanted, model: Model, chosen: _Try) -> Launch:
+def _launch(wanted: Wanted, model: Model, chosen: _Try, answer: int) -> Launch:
     concurrency = wanted.concurrency or min(_CONCURRENCY, int(chosen.fit.typical))
     order = Order(
         model=model,
         layout=chosen.layout,
         context=chosen.fit.context,
+        answer=answer,
         concurrency=concurrency,
         host=wanted.host,
         port=wanted.port,
@@ -121,6 +136,8 @@ def _launch(wanted: Wanted, model: Model, chosen: _Try) -> Launch:
         layout=chosen.layout,
         fit=chosen.fit,
         concurrency=concurrency,
+        conversation=chosen.fit.context - answer,
+        answer=answer,
         flags=flags,
         command=" \\\n    ".join([engine.start, *(flag.text for flag in flags)]),
     )
@@ -142,6 +159,11 @@ def _smallest(wanted: Wanted, model: Model, kind: str, context: int) -> tuple[in
             if isinstance(one, _Try) and one.fit.holds(wanted.concurrency or 1):
                 return number, one.layout.precision
     return None
+
+
+def _model(name: str) -> Model:
+    folder = Path(name).expanduser()
+    return model_of(folder) if (folder / "config.json").is_file() else find_model(name)
 
 
 def _gpu(name: str) -> Gpu:

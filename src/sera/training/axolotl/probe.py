@@ -1,10 +1,12 @@
 """Runs in Axolotl's environment, by its Python, without sera: what it makes of a configuration.
 
 python probe.py check  CONFIG        unknown keys as JSON, on the last line
+python probe.py fork                 whether Axolotl's fork of Cut Cross Entropy is here
 python probe.py tokens PREPARED      ids and labels of prepared rows as JSON lines, after a line of dashes
 """
 
 import importlib
+import importlib.util
 import json
 import sys
 from importlib.metadata import version
@@ -49,6 +51,15 @@ def check(path: str) -> None:
     print(json.dumps(told))
 
 
+def fork() -> None:
+    """Its mark is looked for in its file: importing it might ask for a GPU."""
+    spec = importlib.util.find_spec("cut_cross_entropy")
+    places = spec.submodule_search_locations if spec else None
+    files = [Path(place) / "transformers" / "patch.py" for place in places or ()]
+    print(MARK)
+    print(json.dumps(any(file.is_file() and "AXOLOTL_CCE_FORK" in file.read_text("utf-8") for file in files)))
+
+
 def tokens(folder: str) -> None:
     from datasets import load_from_disk
 
@@ -60,4 +71,7 @@ def tokens(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    {"check": check, "tokens": tokens}[sys.argv[1]](sys.argv[2])
+    if sys.argv[1] == "fork":
+        fork()
+    else:
+        {"check": check, "tokens": tokens}[sys.argv[1]](sys.argv[2])

@@ -7,13 +7,13 @@ from by Axolotl itself, from its last state.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from functools import partial
 from pathlib import Path
 
 from sera.errors import Halted, TrainError, boundary
+from sera.training.axolotl.asking import refuse_without_fork
 from sera.training.axolotl.folder import LAUNCH, WHOLE, write_folder
 from sera.training.axolotl.settings import OUTPUT
 from sera.training.config import TrainConfig
@@ -34,10 +34,14 @@ class AxolotlTrainer:
     most_devices = 4096
 
     def bytes_of(self, config: TrainConfig) -> Bytes:
-        """Weights in 16 bits; with DeepSpeed a master copy and AdamW's two in 32, spread as the stage
-        says. Its losses look at a piece of the positions, and the whole vocabulary."""
+        """Weights in 16 bits; with DeepSpeed gradients too, and a master copy and AdamW's two in 32, spread
+        as the stage says; an adapter's are too few for that to matter. Its losses look at a piece of the
+        positions, and the whole vocabulary. DeepSpeed's states have the weights twice: as Axolotl saves
+        them, and as it does."""
         devices = config.device.gpus * config.device.nodes
-        every = partial(Bytes, activation=2.0, stream=2.0, tile=_TILE, logit=8.0)
+        every = partial(
+            Bytes, state=16.0 if config.zero else 12.0, activation=2.0, stream=2.0, tile=_TILE, logit=8.0
+        )
         if config.lora:
             held = 0.6 if config.lora.quantized else 2.0
             return every(weight=held, gradient=4.0, optimizer=8.0)
@@ -45,7 +49,7 @@ class AxolotlTrainer:
             spread = [part / devices for part in (2.0, 2.0, 12.0)]
             return every(weight=spread[0], gradient=spread[1], optimizer=spread[2], layers_gathered=2)
         if config.zero == 1:
-            return every(weight=2.0, gradient=4.0, optimizer=12.0 / devices)
+            return every(weight=2.0, gradient=2.0, optimizer=12.0 / devices)
         return every(weight=4.0, gradient=4.0, optimizer=8.0, stream=4.0, copy=2.0)
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
@@ -60,8 +64,11 @@ class AxolotlTrainer:
                     f"then this "
                     f"command again to finish the checkpoint"
                 )
+            python = Path(job.config.axolotl.python)
+            if job.config.axolotl.cut_cross_entropy:
+                refuse_without_fork(python, folder)
             progress.begin(plan, 0)
-            _run(Path(job.config.axolotl.python), folder, out / _LOG)
+            _run(python, folder, out / _LOG)
         _read_figures(output, Metrics(out, 0), progress)
         return output
 
@@ -103,14 +110,3 @@ def _read_figures(output: Path, metrics: Metrics, progress: Progress) -> None:
             )
             metrics.add(step)
             progress.step(step)
-
-
-def find_axolotl(python: Path) -> Path:
-    """Its program beside that Python. Raises `TrainError` with how to make such an environment."""
-    program = python.parent / "axolotl"
-    if not program.is_file() and not shutil.which(str(program)):
-        raise TrainError(
-            f"there is no Axolotl beside {python}: make it an environment of its own, "
-            f"python3 -m venv axo && axo/bin/pip install axolotl"
-        )
-    return program

@@ -6,25 +6,21 @@ token. For the last one, what needs a GPU is left out: it has no say in how rows
 """
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from sera.errors import TrainError, boundary
+from sera.errors import TrainError
 from sera.leases import leased_folder
 from sera.records import Record
-from sera.training.axolotl import probe
+from sera.training.axolotl.asking import ask, find_axolotl, refuse_without_fork, run
 from sera.training.axolotl.folder import write_config, write_folder, write_rows
 from sera.training.axolotl.settings import CONFIG, PREPARED, ROWS, axolotl_settings
-from sera.training.axolotl.trainer import find_axolotl
 from sera.training.contract import Job, Plan
 from sera.training.rows import digest, encode, is_held_out
 from sera.training.stage import Request, plan_training
 
 _ROWS = 32
-_SECONDS = 900.0
 _OF_A_GPU = ("deepspeed", "plugins", "liger_fused_linear_cross_entropy", "cut_cross_entropy", "load_in_4bit")
 _ON_A_CPU = {"bf16": False, "tf32": False, "attn_implementation": "sdpa", "activation_offloading": False,
              "optimizer": "adamw_torch"}  # fmt: skip
@@ -45,14 +41,16 @@ class Validated(Record, frozen=True):
 
 
 def validate_with(request: Request, python: Path) -> Validated:
-    """Raises `TrainError` with what Axolotl does not know, refuses, or reads otherwise."""
+    """Raises `TrainError` with what Axolotl does not know, refuses, reads otherwise, or lacks."""
     find_axolotl(python)
     job, plan = plan_training(request)
     with leased_folder("axolotl") as folder:
         write_folder(job, plan, folder)
-        told = json.loads(_ask(python, folder, "check", CONFIG)[-1])
+        told = json.loads(ask(python, folder, "check", CONFIG)[-1])
         _refuse(told)
         rows = _compare(job, list(_prepared(job, plan, python, folder)))
+        if "cut_cross_entropy" in axolotl_settings(job, plan):
+            refuse_without_fork(python, folder)
     return Validated(told["version"], told["keys"], *rows)
 
 
@@ -74,8 +72,8 @@ def _prepared(job: Job, plan: Plan, python: Path, folder: Path) -> Iterator[tupl
     for key in ("eval_strategy", "eval_steps"):
         small.pop(key, None)
     write_config(folder / "small.yaml", small)
-    _run([str(find_axolotl(python)), "preprocess", "small.yaml"], folder)
-    for line in _ask(python, folder, "tokens", PREPARED):
+    run([str(find_axolotl(python)), "preprocess", "small.yaml"], folder)
+    for line in ask(python, folder, "tokens", PREPARED):
         ids, labels = json.loads(line)
         yield ids, labels
 
@@ -103,26 +101,3 @@ def _difference(job: Job, labels: list[int], other: tuple[list[int], list[int]] 
 def _first(job: Job) -> Iterator[dict[str, object]]:
     trained = (row for row in job.dataset.rows() if not is_held_out(row["task"], job.config))
     return islice(trained, _ROWS)
-
-
-def _ask(python: Path, folder: Path, question: str, about: str) -> list[str]:
-    """What the probe says, line by line."""
-    said = _run([str(python), str(Path(probe.__file__)), question, about], folder)
-    return said.rpartition(f"{probe.MARK}\n")[2].splitlines()
-
-
-def _run(argv: list[str], folder: Path) -> str:
-    quiet = {
-        "AXOLOTL_DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-        "WANDB_DISABLED": "true",
-    }
-    with boundary(TrainError, f"{argv[0]} cannot be run", OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            argv, cwd=folder, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=_SECONDS
-        )
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise TrainError(f"{' '.join(argv[:2])} ended with {done.returncode}: {' / '.join(last)}")
-    return done.stdout

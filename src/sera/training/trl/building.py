@@ -89,11 +89,13 @@ def attention(config: TrainConfig) -> Iterator[None]:
 
 
 def _arguments(config: TrainConfig, steps: int, out: Path) -> Any:
+    """The settings in TRL's words. It uses the first GPU, however many are in sight: transformers would put
+    the model on all of them by `nn.DataParallel`, which TRL refuses once the weights are loaded."""
     from trl import SFTConfig
 
     device = find_device(config)
     optimizer, how = OPTIMIZERS[config.trl.optimizer]
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(out),
         per_device_train_batch_size=config.micro_batch,
         per_device_eval_batch_size=config.micro_batch,
@@ -134,6 +136,8 @@ def _arguments(config: TrainConfig, steps: int, out: Path) -> Any:
         padding_free=config.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # read first, since reading counts them
+    return arguments
 
 
 def _open(file: Path) -> Any:

@@ -41,11 +41,13 @@ class TrlTrainer:
         in 16, or 4. A GPU folds a tile of logits in place, a processor with several copies in 32 bits."""
         on_cpu, lora, own = find_device(config).is_cpu, config.lora, config.trl
         held = 2.0 if config.in_sixteen else 4.0
+        trained, averages = 4.0 if lora else held, 2.0 if own.optimizer == "adamw_8bit" else 8.0
         half = held == 2.0 or (config.precision == "bf16" and not on_cpu)
         return Bytes(
             weight=0.6 if lora and lora.quantized else held,
-            gradient=4.0 if lora else held,
-            optimizer=2.0 if own.optimizer == "adamw_8bit" else 8.0,
+            gradient=trained,
+            optimizer=averages,
+            state=trained + averages,
             activation=2.0 if half else 4.0,
             stream=held,
             copy=2.0 if half and held > 2.0 else 0.0,
