@@ -1,9 +1,11 @@
 """What became of every arm, from what lies in its folder: a line of JSON each, and a table for each question.
 
-An arm that has failed, or was not come to, is in both with the reason. A difference of losses is paired over
-the measured conversations, with its bootstrap interval; one of resolve rates is that of `sera evaluate`.
+An arm that has failed, or was not come to, is in both with the reason. Every arm is compared with the
+untrained student and with the first arm of a question: their losses in pairs over the measured conversations,
+with the bootstrap interval, and their resolve rates as `sera evaluate` does it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -13,8 +15,9 @@ from work import Work
 
 from sera.cli.common import EXIT_INTERRUPTED
 from sera.evaluation.behaviour import Behaviour
-from sera.evaluation.results import Results
-from sera.evaluation.statistics import Comparison, Interval, Rate, bootstrap
+from sera.evaluation.folder import read_evaluation
+from sera.evaluation.results import Results, Rows, outcomes_by_task
+from sera.evaluation.statistics import Comparison, Interval, Rate, bootstrap, compare
 from sera.formats.thinking import Think
 from sera.records import Record
 from sera.runs.folder import replace
@@ -59,6 +62,8 @@ class Row(Record, frozen=True, kw_only=True):
     rate: Rate | None = None
     comparison: Comparison | None = None
     """Of resolve rates, with the untrained student."""
+    against: dict[str, Comparison] = msgspec.field(default_factory=dict)
+    """First arm of a question → the same with that arm."""
     behaviour: Behaviour | None = None
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     """Stage → seconds it has worked."""
@@ -95,9 +100,25 @@ def _row(work: Work, cell: Cell) -> Row:
     if (file := place / "evaluation" / "results.json").exists():
         found = msgspec.json.decode(file.read_bytes(), type=Results)
         row = msgspec.structs.replace(
-            row, rate=found.rate, comparison=found.comparison, behaviour=found.behaviour
-        )
+            row, rate=found.rate, comparison=found.comparison, behaviour=found.behaviour,
+            against=_against(work, cell),
+        )  # fmt: skip
     return row
+
+
+def _against(work: Work, cell: Cell) -> dict[str, Comparison]:
+    """Its resolve rate against the first arm of each question that asks for it."""
+    named = [one.arms[0] for one in work.plan.questions.values() if cell.arm in one.arms[1:]]
+    firsts = [cell._replace(arm=name) for name in dict.fromkeys(named) if name != work.plan.base]
+    own = _outcomes(work, cell)
+    rows = {first.arm: _outcomes(work, first) for first in firsts}
+    return {arm: compare(row, own) for arm, row in rows.items() if row.keys() & own.keys()}
+
+
+def _outcomes(work: Work, cell: Cell) -> Rows:
+    """Task → resolved, by seed; nothing before its evaluation."""
+    folder = work.place(cell) / "evaluation"
+    return outcomes_by_task(read_evaluation(folder)) if (folder / "results.json").exists() else {}
 
 
 class _Sample(msgspec.Struct):
@@ -169,12 +190,19 @@ def _table(work: Work, rows: dict[Cell, Row], student: str, target: str, questio
             f"{sum(row.seconds.values()) / 60:.1f}", row.state,
         )  # fmt: skip
         lines.append(f"| {' | '.join(one.replace('|', '¦') for one in told)} |")
-    compared = [(cell.arm, found) for cell in arms if (found := rows[cell].comparison)]
-    lines += ["", *(f"- {found.sentence(f'`{arm}`')}" for arm, found in compared)] if compared else []
+    said = [line for cell in arms for line in _sentences(rows[cell], base.arm, first.arm)]
+    lines += ["", *said] if said else []
     counts = {rows[cell].rows for cell in arms if rows[cell].rows is not None}
     if question.equal_rows and len(counts) > 1:
         lines += ["", f"Not a fair comparison: the arms have {', '.join(map(str, sorted(counts)))} rows."]
     return "\n".join((*lines, ""))
+
+
+def _sentences(row: Row, base: str, first: str) -> Iterator[str]:
+    """What may be said of its resolve rate against others."""
+    for other, found in ((base, row.comparison), (first, row.against.get(first))):
+        if found:
+            yield f"- `{row.arm}` against `{other}`: {found.sentence(f'`{row.arm}`')}"
 
 
 def _difference(work: Work, cell: Cell, other: Cell, think: Think) -> Difference | None:

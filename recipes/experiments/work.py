@@ -20,7 +20,8 @@ from sera.repositories import open_snapshot
 from sera.repositories.held_out import read_held_out
 from sera.runs import read_run
 from sera.specialize.config import SpecializeConfig, settle
-from sera.specialize.plan import environment_mark, mark, sets, student_options
+from sera.specialize.marks import environment_mark, mark, recipe_marks, student_marks
+from sera.specialize.plan import sets, student_options
 from sera.specialize.stage import Stage
 
 
@@ -98,7 +99,11 @@ class Work:
                 "train", student,
                 ("train", str(data), "--student", model, "--out", str(student), *recipe, *gguf),
                 config.train, result="checkpoint/sera.json",
-                fixed={"the dataset": mark(data / "manifest.json")},
+                fixed={
+                    "the dataset": mark(data / "manifest.json"),
+                    **recipe_marks(config.recipe),
+                    **student_marks(model),
+                },
                 grows=("--gguf", "f16", "q8_0", "device.", "save_every="),
             )  # fmt: skip
             model = str(student / "checkpoint")
@@ -108,7 +113,8 @@ class Work:
                 file.stem, file, ("loss", str(asked), "--student", model, "--out", str(file)), {},
                 fixed={
                     "the conversations": mark(asked / "manifest.json"),
-                    "the student": mark(Path(model) / "sera.json"),
+                    "the student": "",
+                    **student_marks(model),
                 },
             )  # fmt: skip
 
@@ -119,7 +125,8 @@ class Work:
         model, asked = config.student, self._harness(cell)
         checkpoint, base = place / "student" / "checkpoint", self.place(cell._replace(arm=self.plan.base))
         against: tuple[str, ...] = ()
-        if self.plan.arms[cell.arm].trained:
+        trained = self.plan.arms[cell.arm].trained
+        if trained:
             model = str(place / "student" / "student.gguf" if config.gguf else checkpoint)
             asked = {"profile": str(checkpoint)} if config.gguf else {}
             if (base / "evaluation" / "results.json").exists():
@@ -127,7 +134,11 @@ class Work:
         yield _stage(
             "evaluation", out, ("evaluate", str(tasks), "--model", model, "--out", str(out), *against),
             {**asked, **config.evaluate}, result="results.json",
-            fixed={"the tasks": mark(tasks / "tasks.jsonl"), "the student": mark(checkpoint / "sera.json")},
+            fixed={
+                "the tasks": mark(tasks / "tasks.jsonl"),
+                "the student": "",
+                **student_marks(str(checkpoint) if trained else model),
+            },
             grows=("seeds=", "concurrency=", "limits.", "--baseline", str(base)),
         )  # fmt: skip
 

@@ -16,12 +16,13 @@ import pytest
 from made_evaluations import UNSTEADY, Actor, with_tests_of, write_set
 
 from sera.environments import Environment
-from sera.errors import RunError
+from sera.errors import RunError, UsageError
 from sera.evaluation.behaviour import Turns, behaviour_of
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.folder import open_evaluation, read_evaluation
 from sera.evaluation.plan import Plan, plan_evaluation
-from sera.evaluation.results import Results, write_results
+from sera.evaluation.record import Outcome, State
+from sera.evaluation.results import Results, check_baseline, write_results
 from sera.evaluation.trials import Trials
 from sera.harness import load_profile
 from sera.records import End, Finding, Rollout, Severity, Stage
@@ -162,6 +163,32 @@ def test_context_is_bounded_by_the_servers_count(little_tasks: Path, tmp_path: P
     assert results.behaviour.steps == 2
     assert results.rate
     assert results.rate.mean == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"teacher.temperature": 0.0}, "teacher.temperature 0.6 there and 0.0 here"),
+        ({"teacher.max_tokens": 512}, "teacher.max_tokens 8192 there and 512 here"),
+        ({"seed": 1}, "another seed"),
+        ({"teacher.model": "other"}, ""),
+        ({"teacher": {"kind": "rehearsal"}}, ""),
+    ],
+)
+def test_a_baseline_with_other_sampling_is_refused(
+    little_tasks: Path, tmp_path: Path, other: dict[str, Any], why: str
+) -> None:
+    served = {"kind": "chat", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}
+    before, now = (planned(little_tasks, **{"teacher": served, **more}) for more in ({}, other))
+    with open_evaluation(tmp_path / "before", before.manifest, before.profile) as evaluation:
+        evaluation.outcomes.append(Outcome(task="little-add", seed=0, state=State.EMPTY, finished=0.0))
+    unlike = check_baseline(tmp_path / "before", now, allow=True)
+    assert why in " ".join(unlike)
+    if not why:
+        assert not unlike
+        return
+    with pytest.raises(UsageError, match="any-baseline"):
+        check_baseline(tmp_path / "before", now, allow=False)
 
 
 @pytest.mark.parametrize(("model", "rate"), [("gold", 100.0), ("empty", 0.0)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from checkup_servers import endpoint, saying
 from made_evaluations import SLOW, SOURCE, UNSTEADY, diff, task, with_tests_of, write_set
 from scripted_server import answer, serving
 
@@ -14,10 +15,10 @@ from sera.cli import cli
 from sera.environments import Environment
 from sera.errors import ConfigError, ModelError, RunError, SeraError, TasksError, TeacherUnusable, UsageError
 from sera.evaluation.asking import asked_as, profile_of, saved_with
-from sera.evaluation.checkpoints import read_checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.record import Instance
 from sera.harness import load_profile
+from sera.models.checkpoints import read_checkpoint
 from sera.settings import load_config
 from sera.teachers import LocalConfig
 
@@ -137,6 +138,20 @@ def test_models_that_are_not_there(evaluate: Evaluate, tmp_path: Path) -> None:
         refused(lambda: evaluate(model=server.base_url), UsageError, "needs --served-as", "one, two")
         assert not server.posts
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_without_room_for_the_context(evaluate: Evaluate) -> None:
+    def asked(room: object, *more: str) -> object:
+        with endpoint(saying("Done."), {"data": [{"id": "m", "max_model_len": room}]}) as url:
+            return evaluate("--context", "4096", "--set", "agent.step_limit=1", *more, model=url)
+
+    cures = ("--max-model-len 12288", "--set teacher.max_tokens=1904", "would end too early")
+    refused(lambda: asked(6000), UsageError, *cures)
+    refused(lambda: asked(12287), UsageError, "--context 4095", "--set teacher.max_tokens=8191")
+    refused(lambda: asked(4096, "--set", "teacher.max_tokens=1000"), UsageError, "--context 3096")
+    baseline = ("--baseline", "none")
+    for room in (12288, None):
+        refused(lambda room=room: asked(room, *baseline), RunError, "is no evaluation")
 
 
 def test_profiles_of_checkpoints(evaluate: Evaluate, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from sera.evaluation.tasks.record import (
 )
 from sera.evaluation.tasks.resolving import resolve, task_backend
 from sera.evaluation.tasks.trees import find_environment, start_layer
+from sera.generation.job import GenerateConfig, plan_job
 from sera.repositories import IndexRules, index_functions, open_snapshot
 from sera.repositories.held_out import read_held_out
 from sera.sandboxes import NamespacesConfig
@@ -280,6 +281,14 @@ def test_what_is_kept_is_neither_sampled_nor_trained_on(tasks: Path, shop: Path)
     open_ones = index_functions(tree, IndexRules(min_statements=1, held_out=entries))
     assert {one.name for one in open_ones.sampleable} == {"unused"}
     assert open_ones.left_out["held out"] == 2
+    oldest = read_manifest(tasks).split.training_commit
+    assert f"@before {oldest} shop" in entries
+    rules = IndexRules(min_statements=1, held_out=entries)
+    with pytest.raises(ConfigError, match=f"--set revision={oldest}"):
+        plan_job(str(shop), None, GenerateConfig(index=rules))
+    job = plan_job(str(shop), None, GenerateConfig(index=rules, revision=oldest))
+    assert job.snapshot.origin_commit == oldest
+    assert job.environment, "that the task of the commit was tried in"
 
 
 def test_the_same_command_adds_and_a_shorter_set_is_its_beginning(tasks: Path, shop: Path) -> None:

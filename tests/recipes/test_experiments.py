@@ -1,5 +1,6 @@
 """The experiments in one command, over a small shop and a student of two layers: what holds, what fails, what stays."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -8,6 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from sera.evaluation.folder import open_evaluation
+from sera.evaluation.record import Outcome, State
+from sera.evaluation.results import Results
+from sera.runs import Manifest
+from sera.runs.ledger import Balance
+from sera.settings import load_config
 
 for part in ("specialize", "training"):
     sys.path.insert(0, str(Path(__file__).parents[1] / part))
@@ -154,6 +162,32 @@ def test_the_same_command_does_only_what_has_failed(bench: Bench, first: str) ->
     again = bench("--set", "arms.many.dataset.recipe='1 T2'", "--only", "one", code=0)
     assert "train: done before" in again
     assert "sera train" not in again
+
+
+def test_resolve_rates_are_compared_with_the_first_arm_of_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    figures, work = (importlib.import_module(name) for name in ("figures", "work"))
+    (tmp_path / "plan.toml").write_text(PLAN, "utf-8")
+    planned = work.Work(load_config(work.Plan, tmp_path / "plan.toml"), tmp_path / "out")
+    for arm, resolved in (("untrained", 0), ("one", 2), ("many", 8)):
+        place = planned.place(work.Cell("tiny", "shop", arm)) / "evaluation"
+        with open_evaluation(place, Manifest(version="", config={}, identity={}, source={}), None) as opened:
+            for number in range(8):
+                state = State.RESOLVED if number < resolved else State.EMPTY
+                opened.outcomes.append(Outcome(task=f"task-{number}", seed=0, state=state))
+        found = Results(
+            model=arm, tasks=8, seeds=1, owed=0, rate=None, states={}, left_out={}, flaky=(), behaviour=None,
+            spent=Balance(),
+        )  # fmt: skip
+        (place / "results.json").write_bytes(msgspec.json.encode(found))
+    figures.write_results(planned)
+    rows = {row["arm"]: row for row in map(msgspec.json.decode, (planned.out / "results.jsonl").open("rb"))}
+    assert rows["many"]["against"]["one"]["difference"] == 75
+    assert rows["one"]["against"] == rows["untrained"]["against"] == {}
+    page = (planned.out / "results.md").read_text("utf-8")
+    assert "- `many` against `one`: `many` is 75.0 points better, beyond noise" in page
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

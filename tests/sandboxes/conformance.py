@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from stage import SCENE_SECONDS, SMALL, Make, Play, Stage, alive_with, gone_soon, make_layer
+from stage import SCENE_SECONDS, SMALL, Make, Play, Stage, alive_with, commit_all, gone_soon, make_layer
 
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Backend, Layer, Limits, Sandbox
@@ -434,6 +434,27 @@ class Conformance(Stage):
         subprocess.run(["cp", "-a", layer.tree, copy], check=True)
         subprocess.run(["git", "-C", copy, "apply", "-"], input=patches[0], check=True, text=True)
         assert (copy / name).read_bytes() == b"caf\xe9\n"
+
+    def test_headings_of_a_patch_name_methods(self, make: Make, tmp_path: Path) -> None:
+        """With their indentation, whatever tree and user have set."""
+        tree = make_layer(tmp_path / "tree").tree
+        lines = ["class Shelf:", "    async def held(self):", *(f"        x{n} = {n}" for n in range(40))]
+        (tree / "shelf.py").write_text("\n".join([*lines, ""]))
+        layer = Layer(tree=tree, commit=commit_all(tree))
+        hostile = (
+            "echo '*.py diff=evil' > .gitattributes; mkdir -p .git/info; echo '*.py -diff' > .git/info/attributes",
+            "git config diff.python.xfuncname class; git config --global diff.python.xfuncname class",
+        )
+
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend, backend.sandbox() as box:
+                await box.run("sed -i 's/x30 = 30/x30 = 0/' shelf.py", 5)
+                patch = await box.patch()
+                assert "@@     async def held(self):\n" in patch
+                await box.run("; ".join(hostile), 5)
+                assert patch in await box.patch()
+
+        asyncio.run(scene())
 
     def test_state_tells_trees_apart(self, make: Make, layer: Layer) -> None:
         """Content, mode, kind and absence count, the same in every sandbox; times, `.git` and compiled

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from sera.errors import ConfigError, UsageError
+from sera.evaluation.tasks.record import Manifest, Split, write_rows
 from sera.settings import load_config
 from sera.specialize.config import pairs_of
 from sera.specialize.plan import NAMES, Request, make_plan
@@ -63,8 +64,58 @@ def test_a_trained_student_at_an_address_keeps_its_checkpoint(quick: Asked) -> N
         UsageError, match=r"the run has the harness profile sera-1, and the table evaluate asks for"
     ):
         make_plan(quick("evaluate.profile=sera-1-any", "generate.profile=sera-1"))
-    with pytest.raises(ConfigError, match="harness profile nothing"):
+    with pytest.raises(ConfigError, match="no harness profile 'nothing'"):
         make_plan(quick("evaluate.profile=nothing"))
+
+
+def test_the_length_of_an_answer_is_the_same_at_an_address(quick: Asked) -> None:
+    served = "http://127.0.0.1:1/v1"
+    for base, trained, length in (("", served, "2048"), (served, "", "8192")):
+        assert (
+            f"teacher.max_tokens={length}"
+            in make_plan(quick(f"base={base}", f"trained={trained}"))["after"].argv
+        )
+    for base, trained in (("", ""), (served, served), ("empty", served)):
+        line = make_plan(quick(f"base={base}", f"trained={trained}"))["after"].line
+        assert "max_tokens" not in line
+
+
+def test_a_run_starts_before_the_commits_that_are_tasks(quick: Asked, tmp_path: Path) -> None:
+    asked = msgspec.structs.replace(quick(), out=tmp_path)
+
+    def revisions() -> list[str]:
+        return [word for word in make_plan(asked)["generate"].argv if word.startswith("revision=")]
+
+    assert not revisions()
+    split = Split(unit="module", training_commit="abc")
+    facts = dict.fromkeys(("source", "name", "tree", "commit", "environment", "runner"), "")
+    for made, wanted in ((split, ["revision=abc"]), (Split(unit="module"), [])):
+        rows = write_rows(asked.out / "tasks", [])
+        manifest = Manifest(
+            **facts, settings={}, seed=0, split=made, counts={}, operators={}, rejected={}, sha256=rows
+        )
+        (asked.out / "tasks" / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+        assert revisions() == wanted
+
+
+def test_a_training_is_done_again_when_its_recipe_or_student_has_changed(
+    quick: Asked, tmp_path: Path
+) -> None:
+    recipe, student = tmp_path / "own.toml", tmp_path / "student"
+    recipe.write_text("epochs = 1.0\n")
+    student.mkdir()
+    (student / "config.json").write_text("{}")
+    asked = quick("base=", "trained=", f"recipe={recipe}", f"student={student}", "dataset.student=qwen3")
+    made = make_plan(asked)
+    recipe.write_text("epochs = 2.0\n")
+    again = make_plan(asked)
+    assert again["train"].identity != made["train"].identity
+    assert again["before"].key == made["before"].key
+    (student / "config.json").write_text('{"num_hidden_layers": 2}')
+    reshaped = make_plan(asked)
+    assert reshaped["train"].identity != again["train"].identity
+    assert reshaped["before"].identity != again["before"].identity
+    assert again["dataset"].key == reshaped["dataset"].key
 
 
 def test_pairs_are_read_back_to_the_same_values() -> None:

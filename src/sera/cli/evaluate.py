@@ -103,7 +103,7 @@ def command(
     require(config.sandbox)
     plan = plan_evaluation(tasks, config)
     if plan.predictions is None and isinstance(config.teacher, RemoteConfig):
-        asyncio.run(check_served(config.teacher))
+        asyncio.run(check_served(config.teacher, config.context))
     differences = check_baseline(baseline, plan, any_baseline) if baseline else ()
     for notice in plan.notices:
         complain(notice)

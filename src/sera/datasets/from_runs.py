@@ -8,6 +8,7 @@ import msgspec
 from sera.datasets.exchange.licences import UNKNOWN, read_licence
 from sera.datasets.sample import Sample, Source
 from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id
+from sera.repositories.history import bounds_among
 from sera.runs import Run
 
 
@@ -18,8 +19,15 @@ def source_of(run: Run) -> Source:
         repository=snapshot["name"],
         commit=snapshot["origin_commit"] or snapshot["tree_hash"],
         run=content_id(run.manifest.identity),
+        before=tuple(bound.commit for bound in bounds_among(_held_out(run))),
         licence=_licence(snapshot.get("tree", "")),
     )
+
+
+def _held_out(run: Run) -> list[str]:
+    """The entries that the run has obeyed."""
+    entries: list[str] = run.manifest.config.get("index", {}).get("held_out", [])
+    return entries
 
 
 def _licence(tree: str) -> str:

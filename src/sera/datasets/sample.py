@@ -15,6 +15,8 @@ class Source(Record, frozen=True, kw_only=True):
     commit: str
     run: str
     """Identity of the run, the same wherever its directory lies."""
+    before: tuple[str, ...] = ()
+    """Commits that `commit` was seen not to be newer than, when the run began: see `repositories.history`."""
     licence: str = "unknown"
     """SPDX identifier of the repository's licence, as far as its files tell."""
 

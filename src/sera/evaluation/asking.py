@@ -3,10 +3,10 @@
 import msgspec
 
 from sera.errors import ConfigError, ModelError
-from sera.evaluation.checkpoints import Checkpoint, read_checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.record import Instance
 from sera.harness import AUTO, Profile, load_profile, profile_for
+from sera.models.checkpoints import Checkpoint, read_checkpoint
 from sera.models.weights import known_weights
 from sera.settings import convert, to_tree
 from sera.teachers import LocalConfig, RehearsalConfig, TeacherConfig

@@ -31,23 +31,37 @@ def model_settings(model: str, served_as: str | None) -> dict[str, object]:
     return {"teacher.kind": "local", "teacher.model": model}
 
 
-async def check_served(config: RemoteConfig) -> None:
-    """See that each server is there and, if it lists its models, has this one.
+async def check_served(config: RemoteConfig, context: int) -> None:
+    """See that each server is there and, if it lists its models, has this one, with room for an answer at the
+    end of a conversation of `context` tokens.
 
-    Raises `TeacherUnusable` if nobody answers, and `UsageError` for a wrong name.
+    Raises `TeacherUnusable` if nobody answers, and `UsageError` for a wrong name or too small a server.
     """
     for endpoint in config.addresses:
-        names = await _listed(endpoint)
-        if names and config.model not in names:
+        listed = await _listed(endpoint)
+        if listed and config.model not in listed:
             raise UsageError(
                 f"{endpoint.base_url} serves no model {config.model!r}: choose --served-as from "
-                f"{', '.join(names)}"
+                f"{', '.join(listed)}"
             )
+        room = listed.get(config.model)
+        if room and room < context + config.max_tokens:
+            raise UsageError(_too_small(endpoint.base_url, room, context, config.max_tokens))
+
+
+def _too_small(base_url: str, room: int, context: int, answer: int) -> str:
+    smaller = f", or ask for less: --set teacher.max_tokens={room - context}" if room > context else ""
+    fits = f", or evaluate in less: --context {room - answer}" if room - answer > 0 else ""
+    return (
+        f"{base_url} takes {room:,} tokens (max_model_len), an answer of teacher.max_tokens={answer} "
+        f"included: a conversation of {context:,} tokens would end too early. Serve the model with "
+        f"--max-model-len {context + answer}{smaller}{fits}"
+    )
 
 
 def _only_model(base_url: str) -> str:
     """The name of the one model that a server lists."""
-    names = asyncio.run(_listed(Endpoint(base_url=base_url)))
+    names = list(asyncio.run(_listed(Endpoint(base_url=base_url))))
     if len(names) != 1:
         raise UsageError(
             f"--model {base_url} needs --served-as NAME; models listed there: {', '.join(names) or 'none'}"
@@ -55,10 +69,12 @@ def _only_model(base_url: str) -> str:
     return names[0]
 
 
-async def _listed(endpoint: Endpoint) -> list[str]:
-    """The models that a server lists; none if it keeps no list."""
+async def _listed(endpoint: Endpoint) -> dict[str, int | None]:
+    """The models that a server lists, with the tokens that each takes if it says so; none if it keeps no
+    list."""
     async with Probe(endpoint, _SECONDS) as probe:
         answer = await probe.get("/models")
     if not answer.status:
         raise TeacherUnusable(f"no model server at {probe.base_url}: {answer.text}. Is it running?")
-    return [str(entry["id"]) for entry in entries(answer) if "id" in entry]
+    rooms = {str(entry["id"]): entry.get("max_model_len") for entry in entries(answer) if "id" in entry}
+    return {name: room if isinstance(room, int) else None for name, room in rooms.items()}

@@ -13,13 +13,13 @@ from sera.datasets.exchange.predictions import read_predictions
 from sera.environments import Environment
 from sera.errors import TasksError, UsageError
 from sera.evaluation.asking import asked_as, profile_of, saved_with
-from sera.evaluation.checkpoints import CHECKPOINT, Checkpoint
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.models import SCRIPTED
 from sera.evaluation.record import trial_id
 from sera.evaluation.tasks.record import Instance, archive_of, read_instances, read_manifest
 from sera.evaluation.tasks.trees import find_environment
 from sera.harness import Profile
+from sera.models.checkpoints import CHECKPOINT, Checkpoint
 from sera.records import Record, content_id
 from sera.redaction import Redactor, make_redactor
 from sera.repositories.names import import_names

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,8 +28,11 @@ _ALIKE = {
     "agent": "other bounds of the agent",
     "context": "another length of context",
     "environments": "other environments",
+    "seed": "another seed",
 }
 """What must be the same in two evaluations for their difference to be the model's."""
+_SAMPLED = ("chat", "local")
+"""Kinds of models whose answers are drawn; the others have neither temperature nor length."""
 
 
 class Results(Record, frozen=True, kw_only=True):
@@ -64,10 +68,11 @@ class Results(Record, frozen=True, kw_only=True):
 def check_baseline(folder: Path, plan: Plan, allow: bool) -> tuple[str, ...]:
     """In what an earlier evaluation differs from a planned one. `UsageError` unless that is allowed."""
     earlier = read_evaluation(folder)
-    if not _by_task(earlier):
+    if not outcomes_by_task(earlier):
         raise UsageError(f"the baseline {folder} has no outcome yet: let it end first")
     before, now = earlier.manifest.identity, msgspec.to_builtins(plan.manifest.identity)
     unlike = tuple(text for key, text in _ALIKE.items() if before.get(key) != now.get(key))
+    unlike += _other_sampling(before["model"], now["model"])
     if unlike and not allow:
         raise UsageError(
             f"the baseline {folder} was made with {' and '.join(unlike)}, so the difference would not be the "
@@ -76,12 +81,22 @@ def check_baseline(folder: Path, plan: Plan, allow: bool) -> tuple[str, ...]:
     return unlike
 
 
+def _other_sampling(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
+    if before["kind"] not in _SAMPLED or now["kind"] not in _SAMPLED:
+        return ()
+    apart = ((key, before.get(key), now.get(key)) for key in ("temperature", "max_tokens"))
+    told = ", ".join(
+        f"teacher.{key} {one} there and {other} here" for key, one, other in apart if one != other
+    )
+    return (f"other sampling ({told})",) if told else ()
+
+
 def write_results(
     plan: Plan, evaluation: Evaluation, baseline: Path | None = None, differences: tuple[str, ...] = ()
 ) -> Results:
     """Work out the figures from the records, and write them and SWE-bench's files."""
     counting = {one.instance_id for one in sound(plan, evaluation)}
-    ended = _by_task(evaluation, plan.config.seeds)
+    ended = outcomes_by_task(evaluation, plan.config.seeds)
     rows = {name: row for name, row in ended.items() if name in counting}
     results = _results(plan, evaluation, counting, rows)
     if baseline:
@@ -117,7 +132,7 @@ def _results(plan: Plan, evaluation: Evaluation, counting: set[str], rows: Rows)
 
 
 def _compared(results: Results, rows: Rows, baseline: Path, differences: tuple[str, ...]) -> Results:
-    earlier = _by_task(read_evaluation(baseline))
+    earlier = outcomes_by_task(read_evaluation(baseline))
     if not earlier.keys() & rows.keys():
         return results
     comparison = compare(earlier, rows)
@@ -130,7 +145,7 @@ def _compared(results: Results, rows: Rows, baseline: Path, differences: tuple[s
     )
 
 
-def _by_task(evaluation: Evaluation, seeds: int = 0) -> Rows:
+def outcomes_by_task(evaluation: Evaluation, seeds: int = 0) -> Rows:
     """Task → resolved, by seed, of the tasks that ended with every one of so many seeds; 0: as many as any
     task has."""
     ended = list(evaluation.ended().values())

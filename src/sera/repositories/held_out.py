@@ -6,6 +6,7 @@ A list is a text file, one entry a line:
     shop/cart.py                 a module, and every function in it
     shop/prices/                 every module below a directory
     shop/cart.py:Cart.add        one function; only the last part of its name counts, as a diff tells no more
+    @before COMMIT shop          and of that repository nothing that is newer than COMMIT, see `history`
 """
 
 from collections.abc import Iterable

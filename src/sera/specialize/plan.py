@@ -8,16 +8,16 @@
 It is made anew before each stage, since some command lines name what earlier stages have found.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from sera.errors import ModelError, RunError, UsageError, boundary
+from sera.errors import ModelError, UsageError
 from sera.evaluation.asking import words_of
 from sera.evaluation.models import SCRIPTED
+from sera.evaluation.tasks.record import read_manifest
 from sera.harness import AUTO, load_profile
 from sera.models import find_weights
 from sera.models.weights import cached_file, known_weights
@@ -25,7 +25,9 @@ from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.runs import read_run
 from sera.specialize.config import REHEARSAL, Settled, SpecializeConfig, pairs_of, settle
+from sera.specialize.marks import environment_mark, environments, mark, recipe_marks, student_marks
 from sera.specialize.stage import Stage
+from sera.teachers import RehearsalConfig
 from sera.training.student import open_student
 
 NAMES = ("fetch", "prepare", "tasks", "generate", "dataset", "before", "train", "after", "report")
@@ -161,7 +163,7 @@ class _Planner:
             amount="",
             argv=("prepare", self.request.repo, "--out", str(file), *sets(self.config.prepare)),
             out=file,
-            results=(file, *_environments(file)),
+            results=(file, *environments(file)),
             fixed={"the repository": self.snapshot},
         )
 
@@ -190,7 +192,7 @@ class _Planner:
             amount=f"{wanted.functions:,} functions",
             argv=(
                 "generate", self.request.repo, "--out", str(out), *self._held_out(),
-                *sets(self.config.generate),
+                *sets({**self._bound(), **self.config.generate}),
             ),
             out=out,
             results=(out / "run.json", out / "pairs.jsonl"),
@@ -238,7 +240,11 @@ class _Planner:
             ),
             out=out,
             results=(self.at.checkpoint / "sera.json", *((out / "student.gguf",) if gguf else ())),
-            fixed={"the dataset": mark(self.at.dataset / "manifest.json")},
+            fixed={
+                "the dataset": mark(self.at.dataset / "manifest.json"),
+                **recipe_marks(config.recipe),
+                **student_marks(config.student),
+            },
             grows=("--gguf", "f16", "q8_0", "device.", "report=", "save_every="),
             needs=("dataset",),
         )  # fmt: skip
@@ -253,7 +259,7 @@ class _Planner:
         own = self.at.student / "student.gguf" if self.config.gguf else self.at.checkpoint
         model = self.config.trained or str(own)
         tells = model in (*SCRIPTED, REHEARSAL, str(self.at.checkpoint))
-        given = {} if tells else {"profile": str(self.at.checkpoint)}
+        given = {**self._length(model), **({} if tells else {"profile": str(self.at.checkpoint)})}
         stage = self._evaluation("after", "see what it resolves trained, and compare", model, given)
         against = ("--baseline", str(self.at.before)) if (self.at.before / "results.json").exists() else ()
         return msgspec.structs.replace(
@@ -289,10 +295,17 @@ class _Planner:
             ),
             out=out,
             results=(out / "results.json",),
-            fixed={"the tasks": mark(self.at.tasks / "tasks.jsonl")},
+            fixed={"the tasks": mark(self.at.tasks / "tasks.jsonl"), **student_marks(model)},
             grows=("seeds=", "concurrency=", "limits."),
             needs=("tasks",),
         )  # fmt: skip
+
+    def _length(self, model: str) -> dict[str, object]:
+        """Of one answer, where the one is served and the other on this machine: the defaults differ."""
+        base, asked = self.config.base or self.config.student, self.settled.evaluate.teacher
+        if isinstance(asked, RehearsalConfig) or model in (*SCRIPTED, REHEARSAL):
+            return {}
+        return {"teacher.max_tokens": asked.max_tokens} if ("://" in base) != ("://" in model) else {}
 
     def _harness(self, model: str) -> dict[str, object]:
         """The words and the form of calls that the trained student will be asked with."""
@@ -325,6 +338,13 @@ class _Planner:
                 "profile out, or give the table generate the same one"
             )
 
+    def _bound(self) -> dict[str, str]:
+        """The newest commit that may be trained on; none while no commit is a task."""
+        if not (self.at.tasks / "manifest.json").exists():
+            return {}
+        commit = read_manifest(self.at.tasks).split.training_commit
+        return {"revision": commit} if commit else {}
+
     def _held_out(self) -> tuple[str, ...]:
         """The list of the tasks, unless they are left out and there is none."""
         there = self.at.held_out.exists()
@@ -352,38 +372,3 @@ def _is_here(model: str) -> bool:
     except ModelError:
         return False
     return True
-
-
-def mark(file: Path) -> str:
-    """SHA-256 of a file; empty if there is none."""
-    if not file.is_file():
-        return ""
-    with boundary(RunError, f"cannot read {file}"), file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-class _Prepared(msgspec.Struct):
-    path: Path
-    digest: str
-
-
-class _Environments(msgspec.Struct):
-    environments: list[_Prepared]
-
-
-def _read_environments(file: Path) -> list[_Prepared]:
-    if not file.is_file():
-        return []
-    with boundary(RunError, f"{file} cannot be read: remove it", OSError, msgspec.MsgspecError):
-        decoded = msgspec.json.decode(file.read_bytes())
-        return msgspec.convert(decoded, _Environments, dec_hook=lambda kind, text: kind(text)).environments
-
-
-def _environments(file: Path) -> tuple[Path, ...]:
-    """Where the environments lie that a list names."""
-    return tuple(one.path for one in _read_environments(file))
-
-
-def environment_mark(file: Path) -> str:
-    """Equal for equal environments."""
-    return ",".join(one.digest for one in _read_environments(file))

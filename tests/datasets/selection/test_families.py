@@ -1,17 +1,22 @@
 """The families of filters by themselves: patches, held-out lists, languages, caps."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from made_samples import patch, sample
+from made_samples import SOURCE, patch, sample
 from msgspec.structs import replace
+from stage import SMALL, commit_all
 
 from sera.datasets.selection.balance import over_cap
 from sera.datasets.selection.held_out import load_held_out
 from sera.datasets.selection.language import is_english
 from sera.datasets.selection.patches import read_patch
 from sera.errors import ConfigError
+from sera.sandboxes.contract import Layer
+from sera.sandboxes.namespaces import Namespaces, NamespacesConfig
 
 CART = """\
 diff --git a/shop/cart.py b/shop/cart.py
@@ -43,6 +48,17 @@ rename to new.py
 -import that
 +import those
 """
+
+
+def hunk(heading: str, *lines: str, path: str = "m.py", start: int = 50) -> str:
+    """A patch of one hunk."""
+    old, new = (sum(line[:1] in " " + sign for line in lines) for sign in "-+")
+    head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
+    return f"{head}@@ -{start},{old} +{start},{new} @@ {heading}\n" + "".join(f"{line}\n" for line in lines)
+
+
+CHANGE = ("         a = 1", "-        b = 2", "+        b = 3", "         c = 4")
+"""In the body of a method."""
 
 
 def test_what_a_patch_changes() -> None:
@@ -77,7 +93,7 @@ def test_a_malformed_patch_has_lines_only() -> None:
         ("shop/", "shop/prices.py", "other", patch("m"), True),
         ("shop/", "shopping.py", "other", patch("m"), False),
         ("shop/cart.py:Cart.total", "a.py", "other", CART, True),
-        ("shop/cart.py:Cart.remove", "a.py", "other", CART, False),
+        ("shop/cart.py:Cart.remove", "a.py", "other", CART, True),  # somewhere in Basket
         ("shop/cart.py:Cart.remove", "shop/cart.py", "Cart.remove", patch("m"), True),
         ("old.py", "a.py", "other", RENAMED, True),
     ],
@@ -87,6 +103,75 @@ def test_what_is_held_out(
 ) -> None:
     (tmp_path / "list").write_text(f"# kept for the evaluation\n\n{entry}\n")
     taken = sample(path=path, function=function, patch=changed)
+    assert load_held_out(str(tmp_path / "list")).touched_by(taken) is touched
+
+
+@pytest.mark.parametrize(
+    ("changed", "touched"),
+    [
+        (hunk("class Foo:", *CHANGE), True),
+        (hunk("class Foo:", " ", "     def other(self):", *CHANGE), False),
+        (hunk("def other(self):", *CHANGE), False),
+        (hunk("    def other(self):", *CHANGE), False),
+        (hunk("    def other(self):", *CHANGE, path="n.py"), False),
+        (hunk("def other(a):", *CHANGE), False),
+        (hunk("    def inner(a):", *CHANGE), True),  # a function of `held`, or a static method
+        (hunk("        def inner(self):", "             a = 1", "+            b = 2"), False),
+        (hunk("        def inner(self):", "         a = 1", "+        return inner", "         a = 2"), True),
+        (hunk("    def other(self):", "         a = 1", " ", "-    @cached", "     def held(self):"), True),
+        (hunk("    def other(self):", " ", "+    def new(self):", *CHANGE), False),
+        (hunk("    def held(self):", "-        a = 1", "+    def other(self):", "         c = 4"), True),
+        (hunk("    def other(self):", " ", "+class New:", "+    kind = None"), False),
+        (hunk("    def other(self):", " ", "+CONSTANT = 1", " "), False),
+        (hunk("", " import a", "+import b", " import c"), True),  # whoever made it left headings out
+        (hunk("", " import a", "+import b", " import c", start=1), False),
+        (hunk("import a", "     a = 1", "-    b = 2", "     c = 3"), True),
+        (hunk("function other() {", *CHANGE, path="m.js"), True),
+        ("diff --git a/m.py b/m.py\nold mode 100644\nnew mode 100755\n", True),
+        ("--- a/m.py\n+++ b/m.py\n@@ -1 +1,9 @@\n+one\n", True),
+    ],
+)
+def test_what_a_diff_does_not_place_counts_as_held_out(tmp_path: Path, changed: str, touched: bool) -> None:
+    (tmp_path / "list").write_text("m.py:Foo.held\nm.js:held\n")
+    taken = sample(path="a.py", function="other", patch=changed)
+    assert load_held_out(str(tmp_path / "list")).touched_by(taken) is touched
+
+
+@pytest.mark.parametrize(("number", "function"), [(20, "Foo.held"), (120, "Foo.other")])
+def test_a_method_is_told_from_the_patch_of_a_sandbox(tmp_path: Path, number: int, function: str) -> None:
+    lines = ["class Foo:", "    def held(self):", *(f"        x{n} = {n}" for n in range(50)), ""]
+    lines += ["    def other(self):", *(f"        x{n} = {n}" for n in range(100, 150)), ""]
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "m.py").write_text("\n".join(lines))
+    layer = Layer(tree=tree, commit=commit_all(tree))
+
+    async def change() -> str:
+        async with Namespaces(layer, NamespacesConfig(limits=SMALL)) as backend, backend.sandbox() as box:
+            await box.run(f"sed -i 's/x{number} = .*/x{number} = 0/' m.py", 5)
+            return await box.patch()
+
+    taken = sample(path="a.py", function="other", patch=asyncio.run(change()))
+    assert read_patch(taken.patch).places == {("m.py", function.rpartition(".")[2])}
+    (tmp_path / "list").write_text("m.py:Foo.held\n")
+    assert load_held_out(str(tmp_path / "list")).touched_by(taken) is (function == "Foo.held")
+
+
+@pytest.mark.parametrize(
+    ("facts", "touched"),
+    [
+        ({"commit": "b0b"}, False),
+        ({"commit": "c0ffee"}, True),
+        ({"commit": "a0a", "before": ("b0b",)}, False),
+        ({"commit": "a0a", "before": ("c0ffee",)}, True),
+        ({"commit": "c0ffee", "repository": "example/other"}, False),
+    ],
+)
+def test_what_is_newer_than_the_bound_is_held_out(
+    tmp_path: Path, facts: dict[str, Any], touched: bool
+) -> None:
+    (tmp_path / "list").write_text("@before b0b shop\n")
+    taken = sample(source=replace(SOURCE, **facts))
     assert load_held_out(str(tmp_path / "list")).touched_by(taken) is touched
 
 

@@ -81,6 +81,10 @@ def _print(manifest: "Manifest", out: Path, wanted: int) -> None:
         f"kept for the evaluation: {len(split.evaluation)} of {len(split.evaluation) + len(split.training)} "
         f"{split.unit}s ({out / 'held_out.txt'})"
     )
+    if split.training_commit:
+        screen.print(
+            f"what is trained on must not be newer: sera generate --set revision={split.training_commit}"
+        )
     screen.print(
         f"{sum(manifest.counts.values())} tasks of {tried} tried in {duration(manifest.seconds)}: {out}; "
         "gold patches resolve all of them, empty patches none"

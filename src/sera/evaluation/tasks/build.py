@@ -25,7 +25,7 @@ from sera.evaluation.tasks.baseline import Baseline, take_baseline
 from sera.evaluation.tasks.bugs import check_operators
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.dealing import deal, held_out, unit_of
-from sera.evaluation.tasks.history import Judged, date_of, find_history, judge_commit, list_commits
+from sera.evaluation.tasks.history import Judged, date_of, judge_commit, list_commits
 from sera.evaluation.tasks.mutants import Filled, Mutants, in_order, order_slots
 from sera.evaluation.tasks.record import (
     HELD_OUT,
@@ -41,6 +41,7 @@ from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.trees import find_environment, write_archive
 from sera.records import Function, Record, content_id
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
+from sera.repositories.history import find_history
 from sera.repositories.sampling import order_functions
 from sera.runs.journal import Journal, writable
 from sera.settings import to_tree
@@ -141,7 +142,7 @@ def _write(
         own = one.tree == environment.tree_hash
         write_archive(environment if own else find_environment(out, one, cache), out)
     changed = [entry for task in tasks if task.kind is Kind.HISTORY for entry in task.changed]
-    replace(out / HELD_OUT, held_out(facts.split, changed).encode())
+    replace(out / HELD_OUT, held_out(facts.name, facts.split, changed).encode())
     counts = dict(Counter(task.kind.value for task in tasks))
     manifest = msgspec.structs.replace(facts, counts=counts, sha256=write_rows(out, tasks))
     replace(out / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from sera.evaluation.tasks.config import SplitConfig
 from sera.evaluation.tasks.record import Split
 from sera.records import Function
+from sera.repositories.history import Bound
 
 _LEAST_MODULES = 8
 
@@ -37,10 +38,11 @@ def unit_of(function: Function, unit: str) -> str:
     return f"{function.path}:{function.name.rpartition('.')[2]}"
 
 
-def held_out(split: Split, changed: Iterable[str] = ()) -> str:
-    """The file that says what must not be trained on. `changed` are further entries: what commits of the
-    evaluation changed."""
+def held_out(name: str, split: Split, changed: Iterable[str] = ()) -> str:
+    """The file that says what must not be trained on of the repository `name`. `changed` are further entries:
+    what commits of the evaluation changed."""
     entries = set(split.evaluation)
     entries |= {entry for entry in changed if entry.partition(":")[0] not in entries}
     head = "# Kept for the evaluation: nothing that starts here, or changes this, may be trained on.\n"
-    return head + "".join(f"{entry}\n" for entry in sorted(entries))
+    bound = [Bound(split.training_commit, name).entry] if split.training_commit else []
+    return head + "".join(f"{entry}\n" for entry in (*bound, *sorted(entries)))

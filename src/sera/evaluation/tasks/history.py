@@ -28,7 +28,6 @@ from sera.evaluation.tasks.running import Outcome, TestRun, run_tests, test_comm
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.repositories.git import GitFailed, Local
-from sera.repositories.sources import find_repository
 from sera.sandboxes import Backend, Sandbox
 
 _MOST_FILES = 10
@@ -52,12 +51,6 @@ class Judged(Record, frozen=True, kw_only=True):
     commit: str
     reason: str = ""
     instance: Instance | None = None
-
-
-def find_history(source: str) -> Local | None:
-    """The repository of a source on this machine, if it has one."""
-    path = Path(source).expanduser()
-    return find_repository(path.resolve()) if path.is_dir() else None
 
 
 def date_of(local: Local | None, commit: str) -> str:

@@ -5,7 +5,7 @@ on a file system of its own that no command can see, so that neither a full disk
 `.git` matters. While it works everything else stands still (but for a process that has the kernel
 wake it by a timer). It may read what the command user has made unreadable, and nothing beyond that;
 it takes no configuration, hook, filter command or attribute file from the tree but `.gitattributes`
-and `.gitignore`.
+and `.gitignore`. How text is compared, and what stands in the heading of a hunk, the tree has no say in.
 
 A repository that was made inside the tree would be recorded as a bare commit number; its `.git` is
 hidden from git instead, so that its files count as what they are.
@@ -43,6 +43,8 @@ _CONFIGURATION = {
     "core.safecrlf": "false",
     "core.trustctime": "false",
     "core.untrackedCache": "false",
+    # the same with every git, and with the indentation, which tells an inner function from a method
+    "diff.python.xfuncname": "^([ \t]*((async[ \t]+)?def|class)[ \t].*)$",
     "gc.auto": "0",
     "index.threads": "1",
 }
@@ -152,7 +154,7 @@ def _make_git_directory(taking: Taking) -> bool:
         os.mkdir(folder + name)
     wide = len(taking.spec.commit) == 64
     extension = "[extensions]\n\tobjectFormat = sha256\n" if wide else ""
-    _add_attributes(taking, "* !diff")  # the tree's own may hide text, or name programs
+    _add_attributes(taking, "* !diff", "*.py diff=python")  # the tree's own may hide text, or name programs
     _take_over_excludes(folder)
     _write(f"{folder}/HEAD", "ref: refs/heads/main\n")
     _write(f"{folder}/config", f"[core]\n\trepositoryFormatVersion = {int(wide)}\n{extension}")
