@@ -165,7 +165,7 @@ class End(StrEnum):
     CONTEXT = "context"
     """The conversation outgrew the teacher's context."""
     FAILED = "failed"
-    """Sandbox or teacher broke; owed again on the next run. `Rollout.error` says why."""
+    """Sandbox or teacher broke; owed again. `Rollout.error` says why."""
 
 
 class Replied(Record, frozen=True, tag="replied"):
@@ -176,6 +176,8 @@ class Replied(Record, frozen=True, tag="replied"):
     message: Message
     finish_reason: str
     usage: Usage
+    at: float = 0.0
+    """When, in seconds since 1970; 0 in records that are older than this field."""
 
 
 class Answered(Record, frozen=True, tag="answered"):
@@ -310,7 +312,7 @@ class State(StrEnum):
     DROPPED = "dropped"
     """Somebody gave it up."""
     FAILED = "failed"
-    """Sandbox or teacher broke: owed again on the next run."""
+    """Sandbox or teacher broke: owed again."""
     REQUEUED = "requeued"
     """Somebody wants it done anew: owed again, and what was recorded of it before no longer counts."""
 

@@ -193,8 +193,21 @@ def test_bug_is_a_crash(in_sandbox: Any) -> None:
 
 
 def test_outcome_fits_its_record() -> None:
-    """`Steps` spreads an outcome into a rollout; the fields have to agree."""
+    """`Rollouts` spreads an outcome, but for its exception, into a rollout; the fields have to agree."""
     from sera.records import Rollout
 
-    own = {field.name for field in msgspec.structs.fields(Outcome)}
+    own = {field.name for field in msgspec.structs.fields(Outcome)} - {"failure"}
     assert own <= {field.name for field in msgspec.structs.fields(Rollout)}
+
+
+def test_a_pause_longer_than_the_wall_clock_is_not_the_rollouts_time(in_sandbox: Any) -> None:
+    async def paused() -> None:
+        await asyncio.sleep(0.6)
+
+    async def work(sandbox: Sandbox) -> Outcome:
+        config = AgentConfig(wall_clock=0.3, malformed_limit=2)
+        teacher = ScriptedTeacher([say("hm"), say("hm")])
+        agent = Agent(teacher=teacher, profile=PROFILE, config=config, permission=paused)
+        return await run_rollout(agent, sandbox, "Please.", seed=1)
+
+    assert in_sandbox(work).end is End.MALFORMED

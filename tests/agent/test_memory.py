@@ -1,14 +1,23 @@
 """A rollout that dies at any step goes on there, in a fresh sandbox, without asking twice."""
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_loop import SUBMIT, roll_out
 
+from sera.agent import Agent, AgentConfig
+from sera.agent.recorded import Assignment, Rollouts
 from sera.errors import ReplayDiverged
-from sera.records import End
+from sera.harness import load_profile
+from sera.records import Answered, End, Message, Replied, Rollout, Stage, Usage
+from sera.repositories import Snapshot
 from sera.runs import Trail
+from sera.runs.journal import Journal, writable
+from sera.runs.rollouts import rollouts_of, trail_of
+from sera.sandboxes import NamespacesConfig, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.scripted import ScriptedTeacher, call, say
 
@@ -110,3 +119,42 @@ def test_discarded_trail_leaves_nothing(tmp_path: Path) -> None:
     with Trail(tmp_path / "steps" / "r.jsonl") as trail:
         trail.discard()
     assert list((tmp_path / "steps").iterdir()) == []
+
+
+class Watched(Journal[Rollout]):
+    """Notes what steps there are when it is asked to see that the disk has it."""
+
+    steps: list[str] | None = None
+
+    async def on_disk(self) -> None:
+        await super().on_disk()
+        self.steps = [file.name for file in (self.path.parent / "steps").iterdir()]
+
+
+def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapshot, tmp_path: Path) -> None:
+    made = rollouts_of(tmp_path)
+    journal = Watched(made.path, Rollout, Rollout, lambda rollout: rollout.id)
+    agent = Agent(teacher=ScriptedTeacher(SUBMIT), profile=load_profile(), config=AgentConfig())
+    wanted = Assignment(id="r", task="t", stage=Stage.T1, attempt=0, request="Please.", seed=1)
+
+    async def have() -> Rollout:
+        async with make_backend(NamespacesConfig(), tiny_snapshot.layer) as backend:
+            rollouts = Rollouts(agent, journal, lambda rollout: trail_of(tmp_path, rollout))
+            return await rollouts.have(wanted, backend)
+
+    with writable(journal):
+        assert asyncio.run(have()).end is End.SUBMITTED
+    assert journal.steps == ["r.jsonl"]
+    assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_a_reply_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What followed it can be had again for nothing, and is not waited for."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    said = Message(role="assistant")
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        asyncio.run(trail.remember(Replied(number=0, message=said, finish_reason="stop", usage=Usage())))
+        assert len(synced) == 1
+        asyncio.run(trail.remember(Answered(number=0, messages=(), tree="")))
+    assert len(synced) == 1

@@ -128,7 +128,7 @@ def test_a_whole_run(sera: Sera, shop: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_fails_and_goes_on(sera: Sera, shop: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    failing = [*ARGUMENTS, "--set", "teacher.fail_rate=0.05"]
+    failing = [*ARGUMENTS, "--set", "teacher.fail_rate=0.05", "--set", "again=0"]
     printed = []
     for _ in range(8):
         done = subprocess.run(
@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = json.dumps(
                 {"error": {"message": f"bad {self.headers['authorization']} in {body[:9000]!r}"}}
             )
-            self.answer(503, told.encode())
+            self.answer(500, told.encode())
             return
         behind = http.client.HTTPConnection(self.server.behind.netloc, timeout=30)
         behind.request(self.command, self.path, body, {"content-type": "application/json"})
@@ -238,7 +238,16 @@ def listening(cache: Path) -> Iterator[Ear]:
 def test_a_teacher_elsewhere(sera: Sera, shop: Path, cache: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     with listening(cache) as ear:
-        teacher = ["--teacher", ear.url, "--model", "rehearsal", "--set", "teacher.retries=0"]
+        teacher = [
+            "--teacher",
+            ear.url,
+            "--model",
+            "rehearsal",
+            "--set",
+            "teacher.retries=0",
+            "--set",
+            "again=0",
+        ]
         first = sera("generate", shop, "--out", work / "run", *ARGUMENTS, *teacher, code=1, **MORE)
         search(work, first.stdout, first.stderr)
         again = sera("generate", shop, "--out", work / "run", *ARGUMENTS, *teacher, **MORE)

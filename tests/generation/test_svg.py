@@ -15,6 +15,7 @@ from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.records import End, Message, Pair, Severity, Stage, State, ToolCall
 from sera.runs import Run, open_run, read_run
+from sera.runs.summary import summarize
 from sera.sandboxes import make_backend
 from sera.settings import load_config
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
@@ -48,7 +49,8 @@ def work(tiny_repo: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SERA_CACHE", str(cache))
 
     def run(teacher: Any, functions: int = 2, **given: Any) -> Run:
-        config = load_config(GenerateConfig, given={"functions": functions, "concurrency": 4} | given)
+        plan = {"functions": functions, "concurrency": 4, "again": 0}
+        config = load_config(GenerateConfig, given=plan | given)
         job = plan_job(str(tiny_repo), tmp_path / "run", config)
         with open_run(tmp_path / "run", job.manifest, job.profile, job.tasks) as opened:
             asyncio.run(asyncio.wait_for(engage(job, opened, teacher), 90))
@@ -116,6 +118,24 @@ def test_self_check_without_a_readable_yes_counts_as_no(work: Callable[..., Run]
     assert states(run) == [State.REJECTED]
 
 
+def test_an_unreadable_answer_is_not_paid_for_twice(work: Callable[..., Run]) -> None:
+    """The second asking breaks; whoever goes on has the first answer still."""
+
+    def fail(what: str) -> Reply | None:
+        calls[what] += 1
+        if what == "check" and calls[what] == 2:
+            raise TeacherError("down")
+        return said("Hard to say.") if what == "check" else None
+
+    calls = Counter[str]()
+    assert states(work(Meddled(fail), functions=1)) == [State.FAILED]
+    again = Meddled(reject_rate=0)
+    run = work(again, functions=1)
+    assert states(run) == [State.COMPLETE]
+    assert again.asked["check"] == 1
+    assert list((run.path / "steps").iterdir()) == []
+
+
 def test_question_that_no_longer_fits(work: Callable[..., Run]) -> None:
     def overflow(what: str) -> None:
         if what == "text":
@@ -149,11 +169,16 @@ def test_broken_rollout_is_kept_and_done_again(work: Callable[..., Run]) -> None
         if calls["step"] == 5:
             raise TeacherError("down")
 
-    failed = work(Meddled(fail), functions=1)
+    first, second = Meddled(fail), Meddled(reject_rate=0)
+    failed = work(first, functions=1)
     assert states(failed) == [State.FAILED]
     assert len(failed.rollouts) == 0
     assert "failed" in failed.rollouts.path.read_text()
-    assert states(work(Meddled(reject_rate=0), functions=1)) == [State.COMPLETE]
+    run = work(second, functions=1)
+    assert states(run) == [State.COMPLETE]
+    whole = summarize(run)
+    assert whole.usage.calls == first.asked.total() - 1 + second.asked.total(), "a reply was counted twice"
+    assert whole.rollouts == 2
 
 
 def test_unfinished_rollouts_are_definite_ends(work: Callable[..., Run]) -> None:

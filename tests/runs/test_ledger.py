@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sera.cli.common import bill
 from sera.errors import BudgetExhausted, ConfigError, RunError
 from sera.records import Usage
+from sera.runs.folder import locked
 from sera.runs.ledger import NANO, Balance, Ledger, SpendingLimits, open_ledger, read_ledger
 
 
@@ -120,6 +123,7 @@ def test_a_server_that_charges_too_much_is_told_of(path: Path) -> None:
         with pytest.raises(BudgetExhausted):
             asyncio.run(ledger.reserve(tokens(1)))
     assert (read_ledger(path).overruns, read_ledger(path).settled.tokens) == (1, 120)
+    assert "1 request cost more than the most" in bill(read_ledger(path))
 
 
 def test_time_is_counted_over_resumes(path: Path) -> None:
@@ -130,6 +134,32 @@ def test_time_is_counted_over_resumes(path: Path) -> None:
     with open_ledger(path, SpendingLimits(max_hours=0.09 / 3600), None) as ledger:
         with pytest.raises(BudgetExhausted, match="max_hours"):
             asyncio.run(ledger.reserve(tokens(1)))
+
+
+def test_paused_time_is_not_counted(path: Path) -> None:
+    with open_ledger(path, SpendingLimits(), None) as ledger:
+        ledger.pause()
+        time.sleep(0.2)
+        ledger.pause()
+        assert ledger.summary().seconds < 0.2
+        ledger.resume()
+        time.sleep(0.05)
+    assert 0.05 <= read_ledger(path).seconds < 0.2
+
+
+def test_what_is_in_flight_was_not_broken_off(path: Path) -> None:
+    """Holds without an end: of a process that was killed, and of the one that holds the folder's lock."""
+    with open_ledger(path, SpendingLimits(), Dollar()) as ledger:
+        asyncio.run(ledger.reserve(tokens(100)))
+    with locked(path.parent):
+        with open_ledger(path, SpendingLimits(), Dollar()) as ledger:
+            asyncio.run(ledger.reserve(tokens(30)))
+            now = read_ledger(path)
+            assert (now.uncertain.tokens, now.reserved.tokens) == (100, 30)
+            assert "$0.10 more for requests that were broken off; $0.03 reserved" in bill(now)
+    now = read_ledger(path)
+    assert (now.uncertain.tokens, now.reserved.tokens) == (130, 0)
+    assert "reserved" not in bill(now)
 
 
 def test_damage_is_not_passed_over(path: Path) -> None:

@@ -1,16 +1,35 @@
 """The run directory: what is refused, what is replaced, what stays."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from click import Command
+from click.testing import CliRunner
 
+from sera.cli.control import drop, requeue
+from sera.cli.status import command as status
 from sera.errors import ConfigError, RunError
 from sera.harness import load_profile
-from sera.records import Agreement, Function, Pair, State, Task, Usage, Verdict
-from sera.runs import Manifest, Run, is_running, open_run, read_run
+from sera.records import (
+    Agreement,
+    Function,
+    Message,
+    Pair,
+    Replied,
+    Stage,
+    State,
+    Task,
+    Usage,
+    Verdict,
+)
+from sera.runs import Manifest, Run, change_run, is_running, open_run, read_run
+from sera.runs.control import Order, Verb
 from sera.runs.summary import summarize
+from sera.runs.underway import under_way
 
 PROFILE = load_profile()
 
@@ -73,6 +92,54 @@ def test_summary(path: Path) -> None:
     assert summary.usage == Usage(calls=1, prompt=10)
     assert summary.seconds_left == pytest.approx(20)
     assert not summary.running
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (requeue, ["1 of 2 tasks", "1 are owed already", "goes on with them"]),
+        (drop, ["1 of 2 tasks", "1 have ended already"]),
+    ],
+)
+def test_orders_say_why_a_task_was_left_alone(path: Path, command: Command, told: list[str]) -> None:
+    """Task 1 has ended, task 2 has failed."""
+    done = CliRunner().invoke(command, [str(path), "1", "2"])
+    assert done.exit_code == 0
+    assert all(words in " ".join(done.output.split()) for words in told), done.output
+
+
+def test_steps_of_a_dropped_task_are_discarded(path: Path) -> None:
+    with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]) as run:
+        for stage, _, identity in run.rollout_ids(task(2)):
+            with run.trail(identity):
+                if stage is Stage.T1:
+                    run.trail(identity, "self_check").__exit__(None, None, None)
+    run = read_run(path)
+    assert [(one.pair, one.stage, one.question) for one in under_way(run)] == [
+        (2, Stage.T1, None),
+        (2, Stage.T1, "self_check"),
+        (2, Stage.T2, None),
+    ]
+    change_run(path, Verb.DROP, ["task2"])
+    assert under_way(read_run(path)) == list((path / "steps").iterdir()) == []
+
+
+def test_status_names_what_is_under_way(path: Path) -> None:
+    with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]) as run:
+        run.orders.begin()
+        _, _, identity = run.rollout_ids(task(3))[0]
+        said = Message(role="assistant")
+        half = Replied(number=0, message=said, finish_reason="stop", usage=Usage(), at=time.time() - 90)
+        with run.trail(identity) as trail:
+            asyncio.run(trail.remember(half))
+        run.orders.write(Order(verb=Verb.PAUSE))
+        shown = CliRunner().invoke(status, [str(path)]).output
+        (one,) = summarize(read_run(path)).under_way
+    assert "2 owed, paused" in shown
+    assert "1 under way" in shown
+    assert (one.pair, one.steps, round(one.seconds), round(one.silent)) == (3, 1, 90, 0)
+    shown = CliRunner().invoke(status, [str(path)]).output
+    assert "2 owed, not running" in shown
 
 
 def test_unlike_settings_are_refused_before_anything_is_written(path: Path) -> None:

@@ -18,11 +18,11 @@ import msgspec
 
 from sera.agent.calls import Malformed, read_call
 from sera.agent.config import AgentConfig
-from sera.agent.memory import Forgetful, Memory
+from sera.agent.memory import Forgetful, Memory, replied
 from sera.agent.tools import Toolbox
 from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.harness import Profile
-from sera.records import Answered, End, Message, Replied, ToolCall, Usage
+from sera.records import Answered, End, Message, ToolCall, Usage
 from sera.redaction import OFF, Redactor, clean_message
 from sera.sandboxes.contract import Sandbox
 from sera.teachers.contract import ChatRequest, Reply, Teacher
@@ -36,6 +36,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     patch: str = ""
     usage: Usage = Usage()
     error: str = ""
+    failure: RolloutError | None = None
+    """For the end `FAILED`: what broke. Unlike `error` it may hold secrets."""
 
 
 async def _at_once() -> None:
@@ -71,7 +73,7 @@ async def run_rollout(
     refused; every other failure is the end `FAILED`.
     """
     rollout = _Rollout(agent, sandbox, request, seed, memory or Forgetful())
-    patch, error = "", ""
+    patch, error, failure = "", "", None
     try:
         async with asyncio.timeout(agent.config.wall_clock) as clock:
             end = await rollout.converse(clock)
@@ -83,9 +85,16 @@ async def run_rollout(
     except ReplayDiverged:
         raise
     except RolloutError as problem:
-        end, error = End.FAILED, f"{type(problem).__name__}: {problem}"
+        end, error, failure = End.FAILED, f"{type(problem).__name__}: {problem}", problem
     patch, error = map(agent.redactor.clean, (patch, error))
-    return Outcome(end=end, messages=tuple(rollout.messages), patch=patch, usage=rollout.usage, error=error)
+    return Outcome(
+        end=end,
+        messages=tuple(rollout.messages),
+        patch=patch,
+        usage=rollout.usage,
+        error=error,
+        failure=failure,
+    )
 
 
 class _Rollout:
@@ -114,7 +123,7 @@ class _Rollout:
             call = read_call(reply, self._agent.profile)
             if isinstance(call, Malformed):
                 malformed += 1
-                self._refuse(number, reply, call)
+                await self._refuse(number, reply, call)
                 if malformed == self._agent.config.malformed_limit:
                     return End.MALFORMED
                 continue
@@ -138,20 +147,18 @@ class _Rollout:
         else:
             await self._wait_for_permission(clock)
             reply = await self._agent.ask(self.messages, self._seed)
-            self._memory.remember(
-                Replied(
-                    number=number, message=reply.message, finish_reason=reply.finish_reason, usage=reply.usage
-                )
-            )
         self.usage += reply.usage
+        if not known:
+            await self._memory.remember(replied(number, reply))
         return reply
 
     async def _wait_for_permission(self, clock: asyncio.Timeout) -> None:
         """Time spent paused is not the rollout's."""
         loop = asyncio.get_running_loop()
-        before = loop.time()
+        end, before = clock.when(), loop.time()
+        clock.reschedule(None)
         await self._agent.permission()
-        clock.reschedule((clock.when() or before) + loop.time() - before)
+        clock.reschedule(None if end is None else end + loop.time() - before)
 
     async def _observe(self, number: int, answer: Message) -> None:
         """Show what a tool answered: as it was seen the first time, if there was one."""
@@ -160,13 +167,13 @@ class _Rollout:
             self._tree = known.tree
             return
         tree = await self._sandbox.state()
-        self._memory.remember(Answered(number=number, messages=(answer,), tree=tree))
+        await self._memory.remember(Answered(number=number, messages=(answer,), tree=tree))
         self.messages.append(answer)
 
-    def _refuse(self, number: int, reply: Reply, problem: Malformed) -> None:
+    async def _refuse(self, number: int, reply: Reply, problem: Malformed) -> None:
         message, *answers = _reject(reply, problem, self._agent.profile)
         if not self._memory.answer(number):
-            self._memory.remember(Answered(number=number, messages=tuple(answers), tree=""))
+            await self._memory.remember(Answered(number=number, messages=tuple(answers), tree=""))
         self.messages += [message, *answers]
 
     async def _check_tree(self) -> None:

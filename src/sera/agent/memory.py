@@ -5,9 +5,11 @@ starts with memories repeats their tool calls in its fresh sandbox without askin
 the teacher the observations it saw the first time, and then checks that the tree is as it was.
 """
 
+import time
 from typing import Protocol
 
 from sera.records import Answered, Replied
+from sera.teachers.contract import Reply
 
 
 class Memory(Protocol):
@@ -21,8 +23,9 @@ class Memory(Protocol):
         """What followed it, if that was still seen."""
         ...
 
-    def remember(self, half: Replied | Answered) -> None:
-        """Keep half a step; durable when this returns."""
+    async def remember(self, half: Replied | Answered) -> None:
+        """Keep half a step. When this returns, a reply, which may have been paid for, outlives a power cut,
+        and what followed it the death of the process."""
         ...
 
 
@@ -35,5 +38,16 @@ class Forgetful:
     def answer(self, number: int) -> None:
         """Nothing."""
 
-    def remember(self, half: Replied | Answered) -> None:
+    async def remember(self, half: Replied | Answered) -> None:
         """Forget it at once."""
+
+
+def replied(number: int, reply: Reply) -> Replied:
+    """The reply of a step as it is remembered."""
+    return Replied(
+        number=number,
+        message=reply.message,
+        finish_reason=reply.finish_reason,
+        usage=reply.usage,
+        at=round(time.time(), 3),
+    )

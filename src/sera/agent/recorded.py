@@ -1,8 +1,8 @@
 """A rollout that is had once: looked up in its journal, or made and recorded.
 
-A rollout under way remembers its steps in a trail. What breaks (`RolloutError`) is recorded as far as it
-got and raised; whoever asks for the same rollout again goes on from its last recorded step. Only if its tree
-cannot be rebuilt in a fresh sandbox is it begun anew.
+A rollout under way remembers its steps in a trail, which is there until the whole rollout is on the disk.
+What breaks (`RolloutError`) is recorded as far as it got and raised; whoever asks for the same rollout again
+goes on from its last recorded step. Only if its tree cannot be rebuilt in a fresh sandbox is it begun anew.
 """
 
 import time
@@ -13,7 +13,7 @@ import msgspec
 from sera.agent.audit import audit
 from sera.agent.loop import Agent, Outcome, run_rollout
 from sera.errors import ReplayDiverged, RolloutError
-from sera.records import End, Message, Rollout, Stage, content_id
+from sera.records import Message, Rollout, Stage, content_id
 from sera.redaction import placeholders
 from sera.runs.journal import Journal
 from sera.runs.trail import Trail
@@ -48,14 +48,17 @@ class Rollouts:
         if known := self._journal.get(wanted.id):
             return known
         with self._trail(wanted.id) as trail:
-            rollout = await self._make(wanted, backend, trail)
+            rollout, failure = await self._make(wanted, backend, trail)
             self._journal.append(rollout)
-            if rollout.end is End.FAILED:
-                raise RolloutError(rollout.error)
+            if failure:
+                raise failure
+            await self._journal.on_disk()
             trail.discard()
         return rollout
 
-    async def _make(self, wanted: Assignment, backend: Backend, trail: Trail) -> Rollout:
+    async def _make(
+        self, wanted: Assignment, backend: Backend, trail: Trail
+    ) -> tuple[Rollout, RolloutError | None]:
         started, restarts = time.monotonic(), 0
         try:
             outcome = await self._in_sandbox(wanted, backend, trail)
@@ -63,7 +66,9 @@ class Rollouts:
             trail.forget()
             restarts = 1
             outcome = await self._in_sandbox(wanted, backend, trail)
-        return Rollout(
+        made = msgspec.structs.asdict(outcome)
+        failure = made.pop("failure")
+        rollout = Rollout(
             id=wanted.id,
             task=wanted.task,
             stage=wanted.stage,
@@ -76,8 +81,9 @@ class Rollouts:
             restarts=restarts,
             redactions=placeholders([*map(_text, outcome.messages), outcome.patch]),
             findings=audit(outcome.messages, outcome.patch, self._agent.project),
-            **msgspec.structs.asdict(outcome),
+            **made,
         )
+        return rollout, failure
 
     async def _in_sandbox(self, wanted: Assignment, backend: Backend, trail: Trail) -> Outcome:
         async with backend.sandbox() as sandbox:

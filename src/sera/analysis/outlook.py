@@ -3,16 +3,13 @@ ends, and nothing is drawn at random. For intervals, `sera estimate REPO --run R
 
 from sera.analysis.forecast import dollars
 from sera.analysis.runs import spent_on
-from sera.records import Pair, Record, State, Usage
+from sera.records import Pair, State, Usage
 from sera.runs import Run
+from sera.runs.summary import usage_by_rollout, usage_of
 from sera.teachers import Price
 
 _NANO = 1_000_000_000
 _ROUND = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-
-
-class _Used(Record, frozen=True):
-    usage: Usage = Usage()
 
 
 class Outlook:
@@ -22,8 +19,7 @@ class Outlook:
         self._run, self._price = run, price
         self._tasks = {task.id: task for task in run.tasks}
         self._ended = {pair.task for pair in run.pairs} - {task.id for task in run.owed()}
-        used = [part.usage for journal in run.journals[:3] for part in journal.every(_Used)]
-        self._usage = sum(used, Usage())
+        self._usage = usage_of(run, usage_by_rollout(run))
         self._dollars = self._price_of(self._usage)
 
     def count(self, pair: Pair) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from sera.analysis.basis import Measured, Spent
-from sera.records import Pair, PullRequest, Rollout, Stage, State, Task, Usage, Verdict
+from sera.records import Pair, PullRequest, Rollout, State, Task, Usage, Verdict
 from sera.runs import LEDGER, Run, read_ledger
 from sera.runs.rollouts import usage_under_way
 
@@ -74,15 +74,13 @@ def _as_billed(run: Run, spent: Sequence[Spent]) -> list[Spent]:
 
 
 def _rollouts(run: Run, task: Task) -> Iterator[Rollout]:
-    identities = [run.rollout_id(task, Stage.T1, attempt) for attempt in range(len(task.categories))]
-    for identity in (*identities, run.rollout_id(task, Stage.T2, 0)):
+    for _, _, identity in run.rollout_ids(task):
         if rollout := run.rollouts.get(identity):
             yield rollout
 
 
 def _answers(run: Run, task: Task) -> Iterator[Verdict | PullRequest]:
-    for attempt in range(len(task.categories)):
-        identity = run.rollout_id(task, Stage.T1, attempt)
+    for _, _, identity in run.rollout_ids(task):
         if verdict := run.verdicts.get(identity):
             yield verdict
         if request := run.pull_requests.get(identity):

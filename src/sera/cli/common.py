@@ -99,11 +99,19 @@ def table(
 
 
 def bill(spent: "Balance") -> str:
-    """What a run has spent, in a sentence."""
-    return (
+    """What a run has spent, in a line or two."""
+    told = (
         f"spent: ${spent.settled.usd:.2f} as billed, and at most ${spent.uncertain.usd:.2f} more for "
         "requests that were broken off"
     )
+    if spent.reserved.tokens:
+        told += f"; ${spent.reserved.usd:.2f} reserved for requests in flight"
+    if spent.overruns:
+        told += (
+            f"\n{counted(spent.overruns, 'request')} cost more than the most that was reckoned with: the price is "
+            "wrong, or the server counts otherwise"
+        )
+    return told
 
 
 def counted(number: int, noun: str) -> str:

@@ -33,7 +33,8 @@ def resume(run: Path) -> None:
 )
 def stop(run: Path, share: float | None) -> None:
     """End RUN after its present steps, or as soon as a share of its tasks has ended, without waiting
-    for stragglers. Nothing is lost: the same `sera generate` goes on with the rest."""
+    for stragglers: their requests in flight are broken off. The same `sera generate` goes on with the
+    rest, from its last steps."""
     _order(run, "stop", share=share or 0.0)
     console().print(
         f"{run} ends {f'when {share:.1%} of its tasks have ended' if share else 'after its present steps'}"
@@ -51,7 +52,8 @@ Examples:
 @click.option("--state", "states", multiple=True, help="All tasks that ended so; may be repeated.")
 def requeue(run: Path, pairs: tuple[str, ...], states: tuple[str, ...]) -> None:
     """Do tasks of RUN anew, by number, id or state. What was recorded of them stays in the journals
-    but counts no more. If the run is not under way, its next `sera generate` does them."""
+    but counts no more. One that is owed, as a failed one is, is not begun anew: it goes on from its last
+    step. If the run is not under way, its next `sera generate` does them."""
     _apply(run, "requeue", _chosen(run, pairs, states))
 
 
@@ -101,4 +103,18 @@ def _apply(run: Path, verb: str, tasks: list[str]) -> None:
         console().print(f"{run} has been told to {verb} {len(tasks)} tasks")
     else:
         changed = change_run(run, Verb(verb), tasks)
-        console().print(f"{verb}: {changed} of {len(tasks)} tasks of {run}")
+        console().print(
+            f"{verb}: {changed} of {len(tasks)} tasks of {run}{_rest(run, verb, len(tasks) - changed)}"
+        )
+
+
+def _rest(run: Path, verb: str, unchanged: int) -> str:
+    """Why some were left alone."""
+    if not unchanged:
+        return ""
+    if verb == "drop":
+        return f"; {unchanged} have ended already, and nothing is left to give up"
+    return (
+        f"; {unchanged} are owed already, and the next `sera generate` with --out {run} goes on with them from "
+        "their last steps"
+    )

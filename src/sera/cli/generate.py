@@ -101,6 +101,7 @@ def command(
             f"lost, and --functions {before} brings the others back"
         )
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
+        run.orders.begin()
         halted = _work(job, run)
         owed = len(run.owed())
     if halted:
@@ -190,7 +191,7 @@ async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
         async with teacher, make_backend(job.sandbox, job.layer) as backend:
             if backend.notice:
                 complain(backend.notice)
-            shift = Shift(job, run, teacher, backend, finished)
+            shift = Shift(job, run, teacher, backend, finished, ledger)
             with interruptible(shift):
                 await shift.work()
             return shift.halted

@@ -9,10 +9,15 @@ import click
 from sera.cli.common import PATH, bill, console, duration, json_option, print_json, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from sera.runs.summary import Summary
+    from sera.runs.underway import UnderWay
 
 _AGAIN = 2.0
 """Seconds between two looks with --watch."""
+_SHOWN = 20
+"""Rollouts under way that are listed; --json has all."""
 
 
 @click.command(
@@ -26,7 +31,7 @@ Examples:
 @json_option
 @click.option("--watch", is_flag=True, help="Look again every few seconds until the run has ended.")
 def command(run: Path, as_json: bool, watch: bool) -> None:
-    """How far RUN is: tasks by state and reason, recall, tokens, time left."""
+    """How far RUN is: tasks by state and reason, recall, what is under way, tokens, time left."""
     from sera.runs import read_run
     from sera.runs.summary import summarize
 
@@ -56,6 +61,8 @@ def _print(run: Path, summary: "Summary") -> None:
     if summary.mean_recall is not None:
         out.print(table(f"Recall r of T2 against T1, mean {summary.mean_recall:.3f}", ["pairs", "r", ""],
                         _bars(summary.recall_histogram), ["pairs"]))  # fmt: skip
+    if summary.running and summary.under_way:
+        out.print(_stragglers(summary.under_way))
     usage = summary.usage
     out.print(
         f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
@@ -73,7 +80,28 @@ def _activity(summary: "Summary") -> str:
     if not summary.running:
         return f"{summary.owed} owed, not running"
     left = f", about {duration(summary.seconds_left)} left" if summary.seconds_left is not None else ""
-    return f"{summary.owed} owed, running{left}"
+    return f"{summary.owed} owed, {_doing(summary.ordered)}{left if not summary.ordered else ''}"
+
+
+def _doing(ordered: str) -> str:
+    """`running`, or what it does by order."""
+    return f"running, {ordered}" if ordered.startswith("to ") else ordered or "running"
+
+
+def _stragglers(under_way: "list[UnderWay]") -> "Table":
+    """What is under way, the longest silent first: a straggler stands at the top."""
+    rows = [
+        (one.pair, one.stage, one.attempt + 1, (one.question or "rollout").replace("_", " "), one.steps,
+         duration(one.seconds), duration(one.silent))
+        for one in under_way[:_SHOWN]
+    ]  # fmt: skip
+    more = f", the {_SHOWN} that are silent longest" if len(under_way) > _SHOWN else ""
+    return table(
+        f"{len(under_way)} under way{more}",
+        ["pair", "stage", "attempt", "what", "steps", "since", "last step ago"],
+        rows,
+        ["pair", "attempt", "steps", "since", "last step ago"],
+    )
 
 
 def _bars(histogram: list[int]) -> list[tuple[object, ...]]:

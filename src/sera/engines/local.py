@@ -1,49 +1,69 @@
 """The engine of one machine: K workers in one event loop, each with one task at a time.
 
-A worker takes the next task as soon as it is free, so a stalled one delays nothing else. A run under
-way listens to orders (`runs/control.py`). Told to stop, it lets every step under way end and be recorded,
-then returns with the rest still owed. Anything a task raises beyond that is a bug, or ends the run: the
-other workers are cancelled, their sandboxes closed, and the exception leaves as it is.
+A worker takes the next task as soon as it is free, so a stalled one delays nothing else. A task whose teacher
+broke is put back and tried again after a rest, going on from its last step, so that an outage does not use up
+the plan. A run under way listens to orders (`runs/control.py`). Told to stop, it lets every step under way
+end and be recorded, then returns with the rest still owed. Anything a task raises beyond that is a bug, or
+ends the run: the other workers are cancelled, their sandboxes closed, and the exception leaves as it is.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from sera.agent import Agent
-from sera.errors import BudgetExhausted, Halted
+from sera.engines.queue import Queue
+from sera.errors import BudgetExhausted, Halted, RolloutError, TeacherError, TeacherRefused
 from sera.generation.job import Job
 from sera.generation.steps import Steps
 from sera.generation.svg import ended, generate_pair
 from sera.records import Pair, State, Task
-from sera.runs import Run
-from sera.runs.control import Order, OrderBook, Verb
+from sera.runs import Ledger, Run
+from sera.runs.control import Order, Verb
 from sera.sandboxes import Backend
 from sera.teachers import Teacher
 
 _LISTENS_EVERY = 0.25
 """Seconds between two looks at the orders."""
+_ROUNDING = 1e-9
 
 Finished = Callable[[Pair], None]
 
 
 class Shift:
-    """One process's work on one run. `finished` is called with every pair that was recorded."""
+    """One process's work on one run.
 
-    def __init__(self, job: Job, run: Run, teacher: Teacher, backend: Backend, finished: Finished) -> None:
+    `finished` is called once for each task, with the end it came to; for one that failed, when it is not
+    tried again. The time of `ledger` stops while the run is paused.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        run: Run,
+        teacher: Teacher,
+        backend: Backend,
+        finished: Finished,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.halted = ""
         """Why the work was ended before the tasks were; empty if it was not."""
         self._run = run
-        self._open = len(run.owed())
+        self._config = job.config
+        self._ledger = ledger
         self._finished = finished
-        self._concurrency = job.config.concurrency
-        self._waiting = deque(run.owed())
+        self._told: set[str] = set()
+        self._tasks = {task.id: task for task in run.tasks}
+        self._owed = {task.id for task in run.owed()}
+        self._queue = Queue(run.owed())
+        self._failures = Counter[str]()
         self._under_way: dict[str, asyncio.Task[Pair]] = {}
+        self._broken_off: dict[str, bool] = {}
+        """Tasks at work that were cancelled by order, and whether they are given up."""
         self._stop_at = 1.0
         self._may_go_on = asyncio.Event()
         self._may_go_on.set()
-        self._orders = OrderBook(run.path)
         agent = Agent(
             teacher=teacher,
             profile=run.profile,
@@ -57,14 +77,16 @@ class Shift:
 
     async def work(self) -> None:
         """Work off what the run owes. Raises `TeacherUnusable` and `RunError`."""
+        self._obey_all()
         listener = asyncio.create_task(self._listen())
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
+                for _ in range(self._config.concurrency):
                     group.create_task(self._worker())
         except ExceptionGroup as problems:
             raise problems.exceptions[0] from None
         finally:
+            self._queue.close()
             listener.cancel()
             with suppress(asyncio.CancelledError):
                 await listener
@@ -72,63 +94,101 @@ class Shift:
     def halt(self, reason: str) -> None:
         """Let the steps under way end, begin no others."""
         self.halted = self.halted or reason
+        self._queue.close()
         self._may_go_on.set()
 
     async def _permission(self) -> None:
         """What every request to the teacher waits for."""
-        await self._may_go_on.wait()
+        if not self.halted:
+            await self._may_go_on.wait()
         if self.halted:
             raise Halted(self.halted)
 
     async def _worker(self) -> None:
-        while self._waiting and not self.halted:
-            task = self._waiting.popleft()
-            current = asyncio.create_task(generate_pair(task, self._steps))
-            self._under_way[task.id] = current
+        while task := await self._queue.take():
             try:
-                self._end(await current)
-            except Halted:
-                return
-            except BudgetExhausted as exhausted:
-                self.halt(str(exhausted))
-            except asyncio.CancelledError:
-                if not self._was_dropped(task, current):
-                    raise
+                await self._work_on(task)
             finally:
-                await _settle(current)
-                del self._under_way[task.id]
+                self._queue.done()
 
-    def _was_dropped(self, task: Task, current: "asyncio.Task[Pair]") -> bool:
-        """Whether only this task was cancelled, by an order; otherwise the worker itself was."""
-        worker = asyncio.current_task()
-        if not current.cancelled() or (worker and worker.cancelling()):
-            return False
-        self._end(ended(task, State.DROPPED, "given up by order"))
-        return True
+    async def _work_on(self, task: Task) -> None:
+        current = asyncio.create_task(generate_pair(task, self._steps))
+        self._under_way[task.id] = current
+        try:
+            self._end(await current)
+        except RolloutError as problem:
+            self._fail(task, problem)
+        except Halted:
+            pass  # it stays owed
+        except BudgetExhausted as exhausted:
+            self.halt(str(exhausted))
+        except asyncio.CancelledError:
+            if task.id not in self._broken_off or not _by_order(current):
+                raise
+            if self._broken_off[task.id]:
+                self._end(ended(task, State.DROPPED, "given up by order"))
+        finally:
+            await _settle(current)
+            del self._under_way[task.id]
+            self._broken_off.pop(task.id, None)
 
     def _end(self, pair: Pair) -> None:
         self._run.end(pair)
-        self._finished(pair)
-        self._open -= pair.state is not State.FAILED
-        if 0 < self._open <= (1 - self._stop_at) * len(self._run.tasks):
+        self._owed.discard(pair.task)
+        self._tell(pair)
+        self._stop_if_reached()
+
+    def _fail(self, task: Task, problem: RolloutError) -> None:
+        """Record it; after a rest it is tried again, unless that has been done often enough or is in vain."""
+        pair = ended(task, State.FAILED, self._steps.clean(f"{type(problem).__name__}: {problem}"))
+        self._run.end(pair)
+        before = self._failures[task.id]
+        self._failures[task.id] += 1
+        if _may_pass(problem) and before < self._config.again:
+            self._queue.put_after(task, self._config.again_after * 2.0**before)
+        else:
+            self._tell(pair)
+
+    def _tell(self, pair: Pair) -> None:
+        if pair.task not in self._told:
+            self._told.add(pair.task)
+            self._finished(pair)
+
+    def _stop_if_reached(self) -> None:
+        """At the share of ended tasks from which stragglers are not waited for: they stay owed, with all of
+        their steps but the request in flight."""
+        ended_tasks, all_tasks = len(self._tasks) - len(self._owed), len(self._tasks)
+        if self._owed and ended_tasks >= self._stop_at * all_tasks - _ROUNDING:
             self.halt(f"{self._stop_at:.1%} of the tasks have ended")
+            for straggler in self._under_way:
+                self._break_off(straggler)
+
+    def _break_off(self, identity: str, give_up: bool = False) -> None:
+        """Cancel a task at work. Once: a second time would hit the closing of its sandbox."""
+        if identity not in self._broken_off:
+            self._under_way[identity].cancel()
+        self._broken_off[identity] = self._broken_off.get(identity, False) or give_up
 
     # ── orders ────────────────────────────────────────────────────────────────────────────────────
 
     async def _listen(self) -> None:
         while True:
             await asyncio.sleep(_LISTENS_EVERY)
-            for order in self._orders.read():
-                self._obey(order)
+            self._obey_all()
+
+    def _obey_all(self) -> None:
+        for order in self._run.orders.read():
+            self._obey(order)
 
     def _obey(self, order: Order) -> None:
         match order.verb:
             case Verb.PAUSE:
-                self._may_go_on.clear()
+                self._pause()
             case Verb.RESUME:
-                self._may_go_on.set()
+                self._resume()
             case Verb.STOP if order.share:
                 self._stop_at = order.share
+                self._stop_if_reached()
             case Verb.STOP:
                 self.halt("stopped by order")
             case Verb.DROP:
@@ -136,26 +196,50 @@ class Shift:
             case Verb.REQUEUE:
                 self._requeue(order.task)
 
+    def _pause(self) -> None:
+        self._may_go_on.clear()
+        if self._ledger:
+            self._ledger.pause()
+
+    def _resume(self) -> None:
+        self._may_go_on.set()
+        if self._ledger:
+            self._ledger.resume()
+
     def _drop(self, identity: str) -> None:
-        if current := self._under_way.get(identity):
-            current.cancel()
-        for task in [task for task in self._waiting if task.id == identity]:
-            self._waiting.remove(task)
-            self._end(ended(task, State.DROPPED, "given up by order"))
+        if identity in self._under_way:
+            self._break_off(identity, give_up=True)
+        elif identity in self._owed:
+            self._queue.remove(identity)
+            self._end(ended(self._tasks[identity], State.DROPPED, "given up by order"))
 
     def _requeue(self, identity: str) -> None:
-        """Only what is not at work or waiting already."""
-        busy = {*self._under_way, *(task.id for task in self._waiting)}
-        for task in self._run.tasks:
-            if task.id == identity and identity not in busy:
-                self._run.end(ended(task, State.REQUEUED, "put back by order"))
-                self._waiting.append(task)
-                self._open += 1
+        """One at work goes on. One that is owed is not begun anew, which would pay for its steps twice: it
+        goes on from them at once."""
+        if identity in self._under_way or identity not in self._tasks:
+            return
+        task = self._tasks[identity]
+        del self._failures[identity]
+        if identity not in self._owed:
+            self._run.end(ended(task, State.REQUEUED, "put back by order"))
+            self._owed.add(identity)
+        self._queue.put(task)
+
+
+def _may_pass(problem: RolloutError) -> bool:
+    """Whether the cause may be gone after a while: an outage of the teacher, not its refusal."""
+    return isinstance(problem, TeacherError) and not isinstance(problem, TeacherRefused)
+
+
+def _by_order(current: "asyncio.Task[Pair]") -> bool:
+    """Whether only this task was cancelled, by an order; otherwise the worker itself was."""
+    worker = asyncio.current_task()
+    return current.cancelled() and not (worker and worker.cancelling())
 
 
 async def _settle(current: "asyncio.Task[Pair]") -> None:
     """See that a task has ended, its sandbox closed, before its worker goes on or away."""
     if not current.done():
         current.cancel()
-        with suppress(asyncio.CancelledError, Halted):
+        with suppress(asyncio.CancelledError, Halted, RolloutError):
             await current

@@ -7,13 +7,14 @@ profile, demonstrations, settings ────────────┴─► 
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from sera.agent import AgentConfig
 from sera.environments import Environment
 from sera.environments.choosing import choose_environment
-from sera.errors import RunError
+from sera.errors import ConfigError, RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import AUTO, Profile, load_profile, profile_for
 from sera.records import Layer, Record, Task, content_id
@@ -28,11 +29,13 @@ from sera.repositories import (
     plan_tasks,
 )
 from sera.repositories.held_out import held_out_among
+from sera.repositories.history import refuse_later
 from sera.repositories.names import import_names
 from sera.repositories.remotes import redacted
+from sera.repositories.sources import described
 from sera.runs import Manifest, SpendingLimits, read_run
 from sera.sandboxes import NamespacesConfig, SandboxConfig
-from sera.settings import Config, Count, convert, to_tree
+from sera.settings import Config, Count, Seconds, convert, to_tree
 from sera.teachers import RehearsalConfig, TeacherConfig, keys_of, make_teacher
 
 
@@ -47,6 +50,12 @@ class GenerateConfig(Config, frozen=True):
     """Seed of every choice: functions, categories, demonstrations, and of the teacher's sampling."""
     attempts: Count = 3
     """Rollouts T1 that a task may take until the self-check accepts one."""
+    again: Annotated[int, msgspec.Meta(ge=0)] = 4
+    """Times that a task whose teacher broke is tried again after all others, going on from its last step.
+    0: only the same command does that. What the teacher refuses for good is not tried again."""
+    again_after: Seconds = 60.0
+    """Seconds before the first of these tries; before each further one twice as many. With the patience of a
+    remote teacher the last task of a run outlives an outage of an hour."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
     environment: str = "auto"
@@ -102,8 +111,10 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     """
     redactor = make_redactor(config.redaction, keys_of(config.teacher))
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
-    begun = _begun_with(out, repository)
-    snapshot = _recorded_snapshot(begun) or open_snapshot(repository, revision=config.revision or None)
+    begun = _begun_with(out, config.revision)
+    snapshot = _snapshot_of(repository, config.revision, out, begun)
+    if begun is None:
+        refuse_later(config.index.held_out, repository, snapshot)
     used = begun.identity.get("environment", "") if begun else None
     environment = choose_environment(config.environment, snapshot, config.sandbox, used)
     index = index_functions(snapshot.tree, config.index)
@@ -158,23 +169,46 @@ def _clean_task(task: Task, redactor: Redactor) -> Task:
     return msgspec.structs.replace(task, function=function)
 
 
-def _begun_with(out: Path | None, repository: str) -> Manifest | None:
-    """What the run in `out` was begun with, if there is one."""
+def _begun_with(out: Path | None, revision: str) -> Manifest | None:
+    """What the run in `out` was begun with, if there is one; `ConfigError` if that was another revision."""
     if out is None or not (out / "run.json").exists():
         return None
     manifest = read_run(out).manifest
-    if manifest.source["repository"] != redacted(repository):
-        raise RunError(f"the run {out} belongs to another repository: choose another --out")
+    before = manifest.config.get("revision", "")
+    if before != revision:
+        was, now = (f"revision {one!r}" if one else "no revision" for one in (before, revision))
+        again = f"give it again (--set revision={before})" if before else "give none again"
+        raise ConfigError(
+            f"the run {out} was begun with {was} and is asked for with {now}: {again}, or choose another "
+            "--out"
+        )
     return manifest
 
 
+def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manifest | None) -> Snapshot:
+    """The snapshot that the run was begun with, if its files are still cached; else a new one.
+
+    `RunError` if the run is of another repository. One that has moved is the same while its files are.
+    """
+    recorded = _recorded_snapshot(begun)
+    is_same = recorded is not None and recorded.source == described(repository)
+    if recorded and is_same and recorded.tree.is_dir():
+        return recorded
+    snapshot = open_snapshot(repository, revision=revision or None)
+    if recorded and not is_same and recorded.tree_hash != snapshot.tree_hash:
+        raise RunError(
+            f"the run {out} is of {recorded.source}, and {snapshot.source} is another repository: name that "
+            "one, or choose another --out"
+        )
+    return snapshot
+
+
 def _recorded_snapshot(begun: Manifest | None) -> Snapshot | None:
-    """The snapshot of a run that was begun before, if its files are still cached."""
+    """The snapshot of a run that was begun before."""
     if begun is None:
         return None
     facts = {key: value for key, value in begun.source.items() if key != "repository"}
-    snapshot = convert(facts, Snapshot, "the source recorded in the run's run.json")
-    return snapshot if snapshot.tree.is_dir() else None
+    return convert(facts, Snapshot, "the source recorded in the run's run.json")
 
 
 def _index_identity(rules: IndexRules) -> dict[str, object]:

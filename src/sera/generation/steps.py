@@ -1,17 +1,19 @@
 """The steps of Soft Verified Generation, each done once: looked up in the run, or made and recorded.
 
-A step that breaks (`RolloutError`) is recorded as far as it got and raised; the next run of the same
-command takes it up there (rollouts: `agent.recorded`).
+A step that breaks (`RolloutError`) is recorded as far as it got and raised; whoever has it done again takes
+it up there (rollouts: `agent.recorded`). Answers to a question are remembered like a rollout's replies.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sera.agent import Agent
+from sera.agent.memory import replied
 from sera.agent.recorded import Assignment, Rollouts, seed_of
 from sera.errors import ContextOverflow
 from sera.generation.answers import read_block, read_verdict
-from sera.records import Message, PullRequest, Rollout, Stage, Task, Usage, Verdict
-from sera.runs import Run
+from sera.records import Message, PullRequest, Replied, Rollout, Stage, Task, Usage, Verdict
+from sera.runs import Run, Trail
+from sera.runs.rollouts import Question
 from sera.sandboxes.contract import Backend
 
 _ASKS = 2
@@ -48,9 +50,14 @@ class Steps:
         """The self-check. An answer without a readable yes counts as no."""
         if known := self._run.verdicts.get(t1.id):
             return known
-        text, usage = await self._ask(t1, "self_check", lambda answer: read_verdict(answer) is not None)
-        verdict = Verdict(rollout=t1.id, accepted=bool(read_verdict(text)), text=text, usage=usage)
-        self._run.verdicts.append(verdict)
+        with self._run.trail(t1.id, "self_check") as trail:
+            text, usage = await self._ask(
+                t1, "self_check", trail, lambda answer: read_verdict(answer) is not None
+            )
+            verdict = Verdict(rollout=t1.id, accepted=bool(read_verdict(text)), text=text, usage=usage)
+            self._run.verdicts.append(verdict)
+            await self._run.verdicts.on_disk()
+            trail.discard()
         return verdict
 
     async def pull_request(self, task: Task, t1: Rollout) -> PullRequest:
@@ -59,11 +66,14 @@ class Steps:
         if known := self._run.pull_requests.get(t1.id):
             return known
         style = self._demonstrations[task.demonstration]
-        text, usage = await self._ask(t1, "pull_request", read_block, demonstration=style)
-        request = PullRequest(
-            rollout=t1.id, text=read_block(text), demonstration=task.demonstration, usage=usage
-        )
-        self._run.pull_requests.append(request)
+        with self._run.trail(t1.id, "pull_request") as trail:
+            text, usage = await self._ask(t1, "pull_request", trail, read_block, demonstration=style)
+            request = PullRequest(
+                rollout=t1.id, text=read_block(text), demonstration=task.demonstration, usage=usage
+            )
+            self._run.pull_requests.append(request)
+            await self._run.pull_requests.on_disk()
+            trail.discard()
         return request
 
     def clean(self, text: str) -> str:
@@ -86,7 +96,7 @@ class Steps:
         return await self._rollouts.have(wanted, self._backend)
 
     async def _ask(
-        self, t1: Rollout, prompt: str, readable: Callable[[str], object], **values: str
+        self, t1: Rollout, prompt: Question, trail: Trail, readable: Callable[[str], object], **values: str
     ) -> tuple[str, Usage]:
         """Put a question at the end of T1's own conversation, whose prefix the server still holds.
         A conversation that leaves no room for the question gets no answer."""
@@ -94,12 +104,20 @@ class Steps:
         question = Message(role="user", content=asked)
         text, usage = "", Usage()
         for n in range(_ASKS):
-            await self._agent.permission()
             try:
-                reply = await self._agent.ask((*t1.messages, question), t1.seed + n)
+                answer = await self._answer((*t1.messages, question), t1.seed, n, trail)
             except ContextOverflow:
                 break
-            text, usage = reply.message.content, usage + reply.usage
+            text, usage = answer.message.content, usage + answer.usage
             if readable(text):
                 break
         return text, usage
+
+    async def _answer(self, messages: Sequence[Message], seed: int, n: int, trail: Trail) -> Replied:
+        """The n-th answer to a question, from 0: remembered or asked for."""
+        if known := trail.reply(n):
+            return known
+        await self._agent.permission()
+        answer = replied(n, await self._agent.ask(messages, seed + n))
+        await trail.remember(answer)
+        return answer

@@ -11,21 +11,13 @@ before is not done again, so the same function starts and resumes a task.
 
 import time
 
-from sera.errors import RolloutError
 from sera.generation.recall import compare
 from sera.generation.steps import Steps
 from sera.records import Agreement, End, Pair, Rollout, State, Task
 
 
 async def generate_pair(task: Task, steps: Steps) -> Pair:
-    """Bring one task to its end. Never raises a `RolloutError`: that is the state `failed`."""
-    try:
-        return await _generate(task, steps)
-    except RolloutError as problem:
-        return ended(task, State.FAILED, steps.clean(f"{type(problem).__name__}: {problem}"))
-
-
-async def _generate(task: Task, steps: Steps) -> Pair:
+    """Bring one task to its end. Raises `RolloutError` if a step broke: the task is then owed."""
     for attempt in range(len(task.categories)):
         t1 = await steps.first_rollout(task, attempt)
         if t1.end is not End.SUBMITTED:

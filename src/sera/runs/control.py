@@ -1,6 +1,7 @@
 """Orders to a run under way: one line each in `control.jsonl`, read by the process that works on it.
 
-The orders of earlier processes do not count: whoever starts to work begins at the end of the file.
+Orders to earlier processes do not count: whoever opens a run reads from the end of the file on, and whoever
+begins to work on it notes that there.
 """
 
 import os
@@ -25,6 +26,8 @@ class Verb(StrEnum):
     """Give a task up."""
     REQUEUE = "requeue"
     """Do a task anew."""
+    BEGIN = "begin"
+    """No order: a process has begun to work, and what was ordered before is over."""
 
 
 class Order(Record, frozen=True):
@@ -38,7 +41,7 @@ class Order(Record, frozen=True):
 
 
 class OrderBook:
-    """The orders of one run directory."""
+    """The orders of one run directory, from now on."""
 
     def __init__(self, run: Path) -> None:
         self._path = run / "control.jsonl"
@@ -53,15 +56,43 @@ class OrderBook:
             finally:
                 os.close(file)
 
+    def begin(self) -> None:
+        """Note that a process begins to work."""
+        self.write(Order(verb=Verb.BEGIN))
+
     def read(self) -> list[Order]:
         """Orders written since the last call; a line that is no order is passed over."""
         if not self._path.exists() or self._path.stat().st_size <= self._position:
             return []
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            lines = [line for line in file if line.endswith(b"\n")]
-        self._position += sum(map(len, lines))
-        return [order for line in lines if (order := _decode(line))]
+        orders, read = _read(self._path, self._position)
+        self._position += read
+        return orders
+
+
+def standing(run: Path) -> str:
+    """What the process at work on a run has been ordered and has not been countermanded; empty if nothing."""
+    path, paused, stops = run / "control.jsonl", False, ""
+    for order in _read(path, 0)[0] if path.exists() else []:
+        match order.verb:
+            case Verb.BEGIN:
+                paused, stops = False, ""
+            case Verb.PAUSE | Verb.RESUME:
+                paused = order.verb is Verb.PAUSE
+            case Verb.STOP if order.share:
+                stops = stops if stops == "stopping" else f"to stop when {order.share:.1%} have ended"
+            case Verb.STOP:
+                stops = "stopping"
+    if stops == "stopping":
+        return stops
+    return ", ".join(filter(None, ("paused" if paused else "", stops)))
+
+
+def _read(path: Path, position: int) -> tuple[list[Order], int]:
+    """The orders from that byte on, and the bytes they take."""
+    with path.open("rb") as file:
+        file.seek(position)
+        lines = [line for line in file if line.endswith(b"\n")]
+    return [order for line in lines if (order := _decode(line))], sum(map(len, lines))
 
 
 def _decode(line: bytes) -> Order | None:

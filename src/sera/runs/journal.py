@@ -6,6 +6,7 @@ unreadable line held is simply not there, and so is owed again. Of two records w
 later one counts.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,7 +40,8 @@ class Journal(Generic[R]):
         self._key = key
         self._offsets: dict[str, int] = {}
         self._file = -1
-        self._size = 0
+        self._size = self._synced = 0
+        self._disk = asyncio.Lock()
         self._load()
 
     def __len__(self) -> int:
@@ -88,6 +90,16 @@ class Journal(Generic[R]):
             self._write(line)
         self._count(line, self._size)
         self._size += len(line)
+
+    async def on_disk(self) -> None:
+        """Wait until all that was appended so far is on the disk; who waits together shares one `fsync`."""
+        wanted = self._size
+        async with self._disk:
+            if self._synced < wanted:
+                reached = self._size
+                with boundary(RunError, f"cannot write {self.path}"):
+                    await asyncio.to_thread(os.fsync, self._file)
+                self._synced = reached
 
     def close(self) -> None:
         """See that the disk has everything, and give the file back; reading goes on to work."""

@@ -16,7 +16,6 @@ one in flight is not broken off.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +24,9 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from sera.errors import BudgetExhausted, ConfigError, RunError, boundary
+from sera.errors import BudgetExhausted, ConfigError, RunError
 from sera.records import Record, Usage
+from sera.runs.folder import is_running
 from sera.runs.journal import Journal
 from sera.settings import Config
 
@@ -50,7 +50,7 @@ class SpendingLimits(Config, frozen=True):
     max_tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
     """Tokens of all requests, prompt (cached ones too) and answer. Default: no limit."""
     max_hours: Positive | None = None
-    """Hours of work, pauses between resumes not counted. Default: no limit."""
+    """Hours of work. While the run is paused, or nobody works on it, none are counted. Default: no limit."""
 
 
 class Tariff(Protocol):
@@ -128,10 +128,8 @@ class Ledger:
         self._tariff = tariff
         self._journal, self._count = _read(path)
         self._before = self._count.balance.seconds
-        self._started = time.monotonic()
-        self._turn, self._disk, self._freed = asyncio.Lock(), asyncio.Lock(), asyncio.Event()
-        self._written = self._synced = 0
-        self._file = -1
+        self._started: float | None = time.monotonic()
+        self._turn, self._freed = asyncio.Lock(), asyncio.Event()
 
     def summary(self) -> Balance:
         """How the run stands now."""
@@ -147,7 +145,7 @@ class Ledger:
             hold = self._count.last + 1
             self._write(Line(kind="hold", hold=hold, nano=amount.nano, tokens=amount.tokens))
         try:
-            await self._on_disk()
+            await self._journal.on_disk()
         except BaseException:
             self.release(hold)
             raise
@@ -168,11 +166,21 @@ class Ledger:
         """It stays counted at its worst."""
         self._end(Line(kind="uncertain", hold=hold))
 
+    def pause(self) -> None:
+        """Count no time until `resume`."""
+        self._before, self._started = self._seconds(), None
+
+    def resume(self) -> None:
+        """Count time again."""
+        if self._started is None:
+            self._started = time.monotonic()
+
     def open(self) -> None:
-        """Make the ledger writable. The caller holds the run's lock."""
+        """Make the ledger writable, and end the holds of processes that are gone. The caller holds the run's
+        lock."""
         self._journal.open_for_writing()
-        with boundary(RunError, f"cannot read {self.path}"):
-            self._file = os.open(self.path, os.O_RDONLY)
+        for hold in self._count.left_open():
+            self.uncertain(hold)
 
     def close(self) -> None:
         """Note the time worked, and give the file back."""
@@ -180,7 +188,6 @@ class Ledger:
             self._write(Line(kind="pause"))
         finally:
             self._journal.close()
-            os.close(self._file)
 
     async def _room(self, amount: Amount) -> None:
         """Wait until `amount` more is within every limit."""
@@ -198,21 +205,10 @@ class Ledger:
     def _write(self, line: Line) -> None:
         line = msgspec.structs.replace(line, seconds=round(self._seconds(), 3))
         self._journal.append(line)
-        self._written += 1
         self._count.take(line)
 
-    async def _on_disk(self) -> None:
-        """Wait until all that is written so far is on the disk; those who wait together share one `fsync`."""
-        wanted = self._written
-        async with self._disk:
-            if self._synced < wanted:
-                reached = self._written
-                with boundary(RunError, f"cannot write {self.path}"):
-                    await asyncio.to_thread(os.fsync, self._file)
-                self._synced = reached
-
     def _seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
+        return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     def _lacking(self, total: Amount) -> str:
         """The limit that `total` would exceed, or nothing."""
@@ -257,8 +253,13 @@ def open_ledger(path: Path, limits: SpendingLimits, tariff: Tariff | None) -> It
 
 
 def read_ledger(path: Path) -> Balance:
-    """How a run stands by its ledger, for those who only look; all zero if there is none."""
-    return _read(path)[1].balance
+    """How a run stands by its ledger, for those who only look; all zero if there is none. Holds without an
+    end are reserved while somebody works on the run, and else uncertain."""
+    at_work = is_running(path.parent)
+    count = _read(path)[1]
+    for hold in () if at_work else count.left_open():
+        count.take(Line(kind="uncertain", hold=hold))
+    return count.balance
 
 
 def _read(path: Path) -> tuple[Journal[Line], "_Count"]:
@@ -271,7 +272,6 @@ def _read(path: Path) -> tuple[Journal[Line], "_Count"]:
     count = _Count()
     for line in journal.every(Line):
         count.take(line)
-    count.forget_open()
     return journal, count
 
 
@@ -295,10 +295,9 @@ class _Count:
             self._close(line, amount)
         self._change(seconds=max(self.balance.seconds, line.seconds))
 
-    def forget_open(self) -> None:
-        """What the lines before now left open will never be settled."""
-        for hold in list(self._open):
-            self.take(Line(kind="uncertain", hold=hold))
+    def left_open(self) -> list[int]:
+        """Holds without an end."""
+        return list(self._open)
 
     def _close(self, line: Line, charged: Amount) -> None:
         held = self._open.pop(line.hold)

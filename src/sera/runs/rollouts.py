@@ -1,10 +1,11 @@
 """The rollouts of a folder, a run's or an evaluation's.
 
 rollouts.jsonl             those that have ended; one that failed is kept and does not count
-steps/<rollout id>.jsonl   the steps of those under way
+steps/<rollout id>.jsonl   the steps of those under way; see `trail`
 """
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
@@ -12,6 +13,10 @@ from sera.errors import RunError, boundary
 from sera.records import End, Record, Rollout, Usage
 from sera.runs.journal import Journal
 from sera.runs.trail import Trail
+
+Question = Literal["self_check", "pull_request"]
+"""What the teacher is asked about a rollout T1."""
+QUESTIONS: tuple[Question, ...] = get_args(Question)
 
 
 class _Heading(Record, frozen=True):
@@ -33,9 +38,14 @@ def rollouts_of(folder: Path) -> Journal[Rollout]:
     )
 
 
-def trail_of(folder: Path, rollout: str) -> Trail:
-    """The steps so far of a rollout under way, by its id."""
-    return Trail(folder / "steps" / f"{rollout}.jsonl")
+def trail_of(folder: Path, rollout: str, question: Question | None = None) -> Trail:
+    """The steps so far of a rollout under way, by its id, or the answers to a question about it."""
+    return Trail(steps_file(folder, rollout, question))
+
+
+def steps_file(folder: Path, rollout: str, question: Question | None = None) -> Path:
+    """Where that trail lies."""
+    return folder / "steps" / f"{rollout}{f'-{question}' if question else ''}.jsonl"
 
 
 def usage_under_way(folder: Path) -> Usage:

@@ -1,6 +1,6 @@
 """A run is a directory; a record is a line; resuming is a difference.
 
-    run.json            what was asked for, resolved, and from which source: written first
+    run.json            what was asked for, resolved, and from which source: there before any work is
     harness.json        every word the agent was told
     tasks.jsonl         the plan: one task a line, in order
     rollouts.jsonl      ┐
@@ -9,7 +9,7 @@
     pairs.jsonl         ┘ one line ends a task; a task without one, or with a failed one, is owed
     ledger.jsonl        what requests to the teacher may cost, written before they are sent, and did cost
     control.jsonl       orders to the process at work
-    steps/              the steps of rollouts under way, a file each; gone when the rollout is recorded
+    steps/              the steps of rollouts under way, a file each; gone when the rollout is on the disk
 
 One process at a time writes a run, held by a lock that the kernel frees however the process ends;
 any number may read it meanwhile.
@@ -27,10 +27,10 @@ import msgspec
 from sera.errors import RunError, boundary
 from sera.harness import Profile
 from sera.records import Pair, PullRequest, Record, Stage, State, Task, Verdict, rollout_id
-from sera.runs.control import Verb
+from sera.runs.control import OrderBook, Verb
 from sera.runs.folder import Manifest, check_manifest, locked, read_manifest, replace, write_manifest
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import rollouts_of, trail_of
+from sera.runs.rollouts import QUESTIONS, Question, rollouts_of, steps_file, trail_of
 from sera.runs.trail import Trail
 
 MANIFEST = "run.json"
@@ -63,6 +63,9 @@ class Run:
         self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, lambda p: p.task)
         ends = self.pairs.every(_PairHeading)
         self._turns = Counter(end.task for end in ends if end.state is State.REQUEUED)
+        self._tasks = {task.id: task for task in tasks}
+        self.orders = OrderBook(path)
+        """Orders given since the run was opened."""
 
     @property
     def journals(self) -> tuple[Journal[Any], ...]:
@@ -75,8 +78,11 @@ class Run:
         return [task for task in self.tasks if task.id not in ended]
 
     def end(self, pair: Pair) -> None:
-        """Record what became of a task."""
+        """Record what became of a task. Unless it failed, nobody goes on from its steps."""
         self.pairs.append(pair)
+        if pair.state is not State.FAILED and (task := self._tasks.get(pair.task)):
+            for file in self._steps_of(task):
+                file.unlink(missing_ok=True)
         if pair.state is State.REQUEUED:
             self._turns[pair.task] += 1
 
@@ -84,9 +90,19 @@ class Run:
         """The id of a task's rollout in the present turn of the task."""
         return rollout_id(task.id, stage, attempt, self._turns[task.id])
 
-    def trail(self, rollout: str) -> Trail:
-        """The steps so far of a rollout under way, by its id."""
-        return trail_of(self.path, rollout)
+    def rollout_ids(self, task: Task) -> list[tuple[Stage, int, str]]:
+        """(stage, attempt, id) of every rollout that a task may have in its present turn."""
+        places = [*((Stage.T1, attempt) for attempt in range(len(task.categories))), (Stage.T2, 0)]
+        return [(stage, attempt, self.rollout_id(task, stage, attempt)) for stage, attempt in places]
+
+    def trail(self, rollout: str, question: Question | None = None) -> Trail:
+        """The steps so far of a rollout under way, by its id, or the answers to a question about it."""
+        return trail_of(self.path, rollout, question)
+
+    def _steps_of(self, task: Task) -> list[Path]:
+        """Where steps of a task's present turn may lie."""
+        rollouts = [identity for _, _, identity in self.rollout_ids(task)]
+        return [steps_file(self.path, one, question) for one in rollouts for question in (None, *QUESTIONS)]
 
     def task_pairs(self) -> list[tuple[Task, Pair | None]]:
         """Every task of the plan with its end, if it has one, in order."""
@@ -130,18 +146,21 @@ def planned(path: Path) -> int:
 def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:
     """Requeue or drop tasks of a run that nobody is working on; how many were changed.
 
-    A task that is owed already is not requeued, one that has ended is not dropped.
+    A task that is owed is not requeued: it goes on from what is recorded of it. One that has ended is not
+    dropped.
     """
     known = read_run(path)
     with open_run(path, known.manifest, known.profile, known.tasks) as run:
         owed = {task.id for task in run.owed()}
-        for task in known.tasks:
-            if task.id in tasks and (task.id in owed) == (verb is Verb.DROP):
-                state = State.DROPPED if verb is Verb.DROP else State.REQUEUED
-                run.end(
-                    Pair(task=task.id, index=task.index, state=state, reason="by order", finished=time.time())
-                )
-        return abs(len(run.owed()) - len(owed))
+        changed = [
+            task for task in known.tasks if task.id in tasks and (task.id in owed) == (verb is Verb.DROP)
+        ]
+        for task in changed:
+            state = State.DROPPED if verb is Verb.DROP else State.REQUEUED
+            run.end(
+                Pair(task=task.id, index=task.index, state=state, reason="by order", finished=time.time())
+            )
+        return len(changed)
 
 
 def _settle(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:

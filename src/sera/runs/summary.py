@@ -5,9 +5,11 @@ import statistics
 from collections import Counter
 
 from sera.records import Pair, Record, State, Usage
+from sera.runs.control import standing
 from sera.runs.folder import is_running
 from sera.runs.ledger import LEDGER, Balance, read_ledger
 from sera.runs.run import Run
+from sera.runs.underway import UnderWay, under_way
 
 _RECENT = 50
 """Pairs from which the present speed is taken."""
@@ -29,13 +31,18 @@ class Summary(Record, frozen=True):
     """Complete pairs with r in [0, 0.1), … [0.8, 0.9), [0.9, 1), and r = 1 exactly."""
     mean_recall: float | None
     usage: Usage
-    """Of all model calls, also those of refused and failed attempts."""
+    """Of all model calls on record, also those of refused and failed attempts."""
     spent: Balance
-    """By the ledger: dollars and tokens, settled and uncertain; all zero if nothing was metered."""
+    """By the ledger: dollars and tokens, settled, uncertain, in flight; all zero if nothing was metered."""
     rollouts: int
+    """One that broke and was gone on with counts once."""
     seconds_left: float | None
     """Estimated from the pace of the last pairs; None if nothing is owed or the pace is unknown."""
     running: bool
+    ordered: str
+    """What the process at work was told and obeys: `paused`, `stopping`; empty if it simply works."""
+    under_way: list[UnderWay]
+    """What was begun and has not ended, the longest silent first."""
     damaged: int
     """Lines of the journals that could not be read; what they held is owed again."""
 
@@ -44,13 +51,36 @@ class _Spent(Record, frozen=True):
     usage: Usage = Usage()
 
 
+class _Made(Record, frozen=True):
+    id: str
+    usage: Usage = Usage()
+    restarts: int = 0
+
+
+def usage_by_rollout(run: Run) -> dict[str, Usage]:
+    """What every rollout on record has used. One that broke is part of the record of what went on from it;
+    only if that was begun anew are both counted."""
+    past: dict[str, Usage] = {}
+    last: dict[str, Usage] = {}
+    for made in run.rollouts.every(_Made):
+        if made.restarts and made.id in last:
+            past[made.id] = past.get(made.id, Usage()) + last[made.id]
+        last[made.id] = made.usage
+    return {identity: past.get(identity, Usage()) + usage for identity, usage in last.items()}
+
+
+def usage_of(run: Run, rollouts: dict[str, Usage]) -> Usage:
+    """Of all model calls on record, those of the rollouts and of the questions about them."""
+    asked = [part.usage for journal in (run.verdicts, run.pull_requests) for part in journal.every(_Spent)]
+    return sum(asked, sum(rollouts.values(), Usage()))
+
+
 def summarize(run: Run) -> Summary:
     """Read all journals once."""
     ends = run.task_pairs()
     pairs = [pair for _, pair in ends if pair]
     recalls = [pair.agreement.recall for pair in pairs if pair.agreement]
-    owed = len(run.owed())
-    spent = [part.usage for journal in run.journals[:3] for part in journal.every(_Spent)]
+    owed, running, rollouts = len(run.owed()), is_running(run.path), usage_by_rollout(run)
     return Summary(
         tasks=len(run.tasks),
         owed=owed,
@@ -58,11 +88,13 @@ def summarize(run: Run) -> Summary:
         reasons=_count([_reason(pair) for pair in pairs if pair.state is not State.COMPLETE]),
         recall_histogram=_histogram(recalls),
         mean_recall=statistics.fmean(recalls) if recalls else None,
-        usage=sum(spent, Usage()),
+        usage=usage_of(run, rollouts),
         spent=read_ledger(run.path / LEDGER),
-        rollouts=sum(1 for _ in run.rollouts.every(_Spent)),
+        rollouts=len(rollouts),
         seconds_left=_seconds_left(pairs, owed),
-        running=is_running(run.path),
+        running=running,
+        ordered=standing(run.path) if running else "",
+        under_way=under_way(run),
         damaged=sum(journal.damaged for journal in run.journals),
     )
 

@@ -1,11 +1,14 @@
-"""The trail of a rollout under way: its steps so far, in a file of its own.
+"""The trail of a rollout under way, or of a question about one: its steps so far, in a file of its own.
 
-    steps/<rollout id>.jsonl    a line for each reply, before its tool call runs, and for what followed
+    steps/<rollout id>.jsonl              a line for each reply, before its tool call runs, and what followed
+    steps/<rollout id>-self_check.jsonl   a line for each answer to the question
 
-The file is there only while the rollout is unfinished: once the whole rollout is in the run's journal,
-the trail is discarded. A torn last line is cut off when the trail is taken up again.
+The file is there only while the work is unfinished: once the whole record is in the run's journal, the
+trail is discarded. A reply is on the disk before it is used; 0.2 to 0.5 ms for an SSD, off the event loop. A
+torn last line is cut off when the trail is taken up again.
 """
 
+import asyncio
 import os
 from pathlib import Path
 from types import TracebackType
@@ -46,12 +49,14 @@ class Trail:
         """What followed it."""
         return self._answers.get(number)
 
-    def remember(self, half: Replied | Answered) -> None:
-        """Append one line, whole or not at all. `RunError` if the disk is full."""
+    async def remember(self, half: Replied | Answered) -> None:
+        """Append one line, whole or not at all; a reply is on the disk then. `RunError` if that is full."""
         line = msgspec.json.encode(half) + b"\n"
         with boundary(RunError, f"cannot write {self._path}; free some space and run the same command again"):
             if os.write(self._file, line) != len(line):
                 raise OSError("only part of a line could be written")
+            if isinstance(half, Replied):
+                await asyncio.to_thread(os.fsync, self._file)
 
     def forget(self) -> None:
         """Begin anew: the steps so far could not be rebuilt."""
@@ -60,7 +65,7 @@ class Trail:
         self._answers.clear()
 
     def discard(self) -> None:
-        """The rollout is recorded whole, so its steps are no longer needed."""
+        """What the steps led to is recorded whole, so they are no longer needed."""
         self._path.unlink(missing_ok=True)
 
     def _take_up(self) -> None:

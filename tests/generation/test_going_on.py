@@ -1,0 +1,105 @@
+"""Whether a run goes on is decided by which repository is meant, not by how it is named."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sera.errors import ConfigError, RunError
+from sera.generation.job import GenerateConfig, Job, plan_job
+from sera.runs import open_run, read_run
+from sera.settings import load_config
+
+FILES = (
+    "def shorten(text, width=10):\n    if len(text) <= width:\n        return text\n    return text[:width]\n"
+)
+Begin = Callable[..., Job]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """Begins the run `run`, or goes on with it, without working on it."""
+    monkeypatch.setenv("SERA_CACHE", str(cache))
+
+    def begun(repository: str, out: Path = tmp_path / "run", **given: object) -> Job:
+        job = plan_job(repository, out, load_config(GenerateConfig, given={"functions": 1} | given))
+        with open_run(out, job.manifest, job.profile, job.tasks):
+            return job
+
+    return begun
+
+
+def project(place: Path, more: str = "") -> Path:
+    place.mkdir()
+    (place / "text.py").write_text(FILES + more)
+    return place
+
+
+def test_the_same_line_in_another_directory_is_another_repository(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = project(tmp_path / "one"), project(tmp_path / "other", "x = 1\n")
+    monkeypatch.chdir(one)
+    begin(".")
+    monkeypatch.chdir(other)
+    with pytest.raises(RunError, match=r"another repository.*another --out") as failure:
+        begin(".")
+    assert str(one) in str(failure.value)
+    assert str(other) in str(failure.value)
+    assert read_run(tmp_path / "run").manifest.source["source"] == str(one)
+
+
+def test_another_way_to_name_it_goes_on_whatever_has_happened_to_it(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(tmp_path / "one")
+    (tmp_path / "link").symlink_to("one")
+    monkeypatch.chdir(tmp_path)
+    first = begin("one").snapshot
+    (root / "text.py").write_text("changed = True\n")
+    for name in ("./one", str(root), "link", root.as_posix() + "/"):
+        assert begin(name).snapshot == first
+    shutil.rmtree(root)
+    assert begin("./one").snapshot == first
+
+
+def test_a_repository_that_has_moved_is_the_same_while_its_files_are(begin: Begin, tmp_path: Path) -> None:
+    first = begin(str(project(tmp_path / "one"))).snapshot
+    (tmp_path / "one").rename(tmp_path / "two")
+    moved = begin(str(tmp_path / "two")).snapshot
+    assert (moved.commit, moved.source) == (first.commit, str(tmp_path / "two"))
+    (tmp_path / "two/text.py").write_text("changed = True\n")
+    assert begin(str(tmp_path / "two")).snapshot == moved
+
+
+def test_another_revision_is_refused(begin: Begin, tmp_path: Path) -> None:
+    root = str(project(tmp_path / "one"))
+    begin(root)
+    with pytest.raises(ConfigError, match=r"with no revision .*'v2'.*none again, or choose another --out"):
+        begin(root, revision="v2")
+    file = tmp_path / "run/run.json"
+    file.write_text(file.read_text().replace('"revision": ""', '"revision": "v1"'))
+    for other, said in (("v2", "revision 'v2'"), ("", "no revision")):
+        with pytest.raises(ConfigError, match=f"revision 'v1' .*{said}.*--set revision=v1"):
+            begin(root, revision=other)
+    assert read_run(tmp_path / "run").manifest.config["revision"] == "v1"
+    assert begin(root, revision="v1")
+
+
+def test_a_run_in_its_own_repository_is_no_part_of_it(begin: Begin, tmp_path: Path) -> None:
+    root = project(tmp_path / "one")
+    first = begin(str(root), root / "run").snapshot
+    second = begin(str(root), root / "second", seed=1).snapshot
+    assert second.tree_hash == first.tree_hash
+    assert second.skipped == {"made by sera": 1}
+
+
+def test_a_run_of_a_path_that_is_not_utf8(begin: Begin, tmp_path: Path) -> None:
+    root = project(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    first = begin(str(root)).snapshot
+    source = read_run(tmp_path / "run").manifest.source
+    assert source["source"] == source["repository"] == f"{tmp_path}/caf\\xe9"
+    (root / "text.py").write_text("changed = True\n")
+    assert begin(str(root)).snapshot == first
