@@ -1,6 +1,7 @@
 """What many tests share: a small repository, its snapshot, sandboxes over it, and a tokenizer of bytes."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,10 @@ from sera.sandboxes import NamespacesConfig, Sandbox, make_backend
 
 settings.register_profile("shared machine", deadline=None)  # what is slow there is not wrong
 settings.load_profile("shared machine")
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job; what tests start inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 InSandbox = Callable[[Callable[[Sandbox], Awaitable[T]]], T]
