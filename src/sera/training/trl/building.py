@@ -88,6 +88,28 @@ def attention(config: TrainConfig) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_trained_positions(config: TrainConfig) -> Iterator[None]:
+    """Within it the loss on a processor works out the logits of trained positions alone, as TRL does it on a
+    GPU. A conversation trains every seventh of its tokens, and all the others would cost as much.
+
+    TRL asks a function of its own whether to leave the others out; another version that does not have it
+    works out all of them, with the same loss.
+    """
+    from trl.trainer import utils
+
+    name = "_use_triton"
+    if not find_device(config).is_cpu or not hasattr(utils, name):
+        yield
+        return
+    before = getattr(utils, name)
+    setattr(utils, name, lambda device: True)  # noqa: ARG005
+    try:
+        yield
+    finally:
+        setattr(utils, name, before)
+
+
 def _arguments(config: TrainConfig, steps: int, out: Path) -> Any:
     """The settings in TRL's words. It uses the first GPU, however many are in sight: transformers would put
     the model on all of them by `nn.DataParallel`, which TRL refuses once the weights are loaded."""

@@ -18,7 +18,7 @@ from sera.training.contract import Bytes, Job, Plan, Progress
 from sera.training.folder import STATE, TOKENS, Metrics
 from sera.training.forecast import find_device
 from sera.training.rows import write_rows
-from sera.training.trl.building import attention, make_trainer, refuse_missing
+from sera.training.trl.building import attention, make_trainer, only_trained_positions, refuse_missing
 from sera.training.trl.loading import load_model, peft_config, quiet, tokenizer_for
 from sera.training.trl.proof import refuse_leaks, refuse_other_rows
 from sera.training.trl.states import WHOLE, last_state
@@ -86,7 +86,7 @@ class TrlTrainer:
         progress.begin(plan, step)
         failing = boundary(TrainError, "training failed", RuntimeError, OSError)
         full = boundary(TrainError, f"the GPU's memory is full; {_SMALLER}", torch.OutOfMemoryError)
-        with failing, full, stopping(watch), attention(job.config):
+        with failing, full, stopping(watch), attention(job.config), only_trained_positions(job.config):
             trainer.train(resume_from_checkpoint=str(state) if state else None)
         watch.refuse_unfinished(plan.steps)
         if files.held_out and watch.measured_at != trainer.state.global_step:
