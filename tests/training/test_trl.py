@@ -22,7 +22,7 @@ from sera.training.finish import finish, read_finished
 from sera.training.folder import read_metrics
 from sera.training.gguf_export import export_gguf
 from sera.training.names import repair_names, weight_names
-from sera.training.trl.building import _arguments
+from sera.training.trl.building import _arguments, only_trained_positions
 from sera.training.weights import _whole
 
 torch = pytest.importorskip("torch")
@@ -147,6 +147,33 @@ def test_kept_attention_changes_nothing_but_the_memory(request_: Request, tmp_pa
         train_student(changed(request, max_steps=3, trl={"keep_attention": kept}), told)
         losses.append(told.losses)
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_a_processor_works_out_the_logits_of_trained_positions_alone(student_folder: Path) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = AutoModelForCausalLM.from_pretrained(student_folder)
+    add_fused_lm_head(model)
+    ids = torch.arange(200).remainder(model.config.vocab_size)[None]
+    labels = torch.full_like(ids, -100)
+    labels[:, 150:170] = ids[:, 150:170]
+
+    def measured() -> tuple[float, int]:
+        with FlopCounterMode(display=False) as counter:
+            loss = model(input_ids=ids, labels=labels, fused_lm_head=True).loss
+            loss.backward()
+        return float(loss.detach()), counter.get_total_flops()
+
+    loss, all_positions = measured()
+    with only_trained_positions(tiny_config()):
+        same, trained_positions = measured()
+    gradients = (
+        4 * model.config.vocab_size * model.config.hidden_size
+    )  # products written in place do not count
+    assert same == pytest.approx(loss, rel=1e-6)
+    assert all_positions - trained_positions == (199 - 20) * gradients
 
 
 def test_an_adapter_is_merged_and_runs_in_llama(request_: Request) -> None:
