@@ -15,9 +15,9 @@
 A layer keeps for each token, as transformers' own modules do: of both norms what comes in, in 32 bits, what
 is normed and what goes out; queries, keys and values, and attention's result twice; four times the width of
 the MLP. Half as much again is alive while gradients are computed. Fused kernels keep less. The loss holds a
-tile of logits, in place on a GPU; a processor makes eight tiles in 32 bits of it, reckoned as if all positions
-of a row were trained. Utilisation is an assumption, named in every plan. A processor is
-reckoned at 0.05 TFLOP/s a core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
+tile of logits, in place on a GPU; a processor makes eight tiles in 32 bits of it, reckoned as if all
+positions of a row were trained. Utilisation is an assumption, named in every plan. A processor is reckoned at
+0.05 TFLOP/s a core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
 """
 
 import os
