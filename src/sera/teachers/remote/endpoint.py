@@ -5,6 +5,7 @@ streamed answer, ten seconds for a connection. Nothing is repeated here; see `re
 """
 
 import asyncio
+from itertools import cycle
 
 import httpx2
 
@@ -23,9 +24,30 @@ _CONNECT = 10.0
 _IDLE = 4.0
 """Seconds an idle connection is kept: less than the five after which uvicorn (vLLM, SGLang) closes it, so
 that no request is lost on a connection that is just being closed."""
+_POOLS = 16
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
+
+
+class _Spread(httpx2.AsyncBaseTransport):
+    """Several pools of connections in turns: a pool looks through all of its own for every request, which
+    costs milliseconds where there are hundreds."""
+
+    def __init__(self) -> None:
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE)
+        trusted = httpx2.create_ssl_context(trust_env=False)
+        self._pools = [
+            httpx2.AsyncHTTPTransport(verify=trusted, limits=limits, trust_env=False) for _ in range(_POOLS)
+        ]
+        self._turns = cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
 
 
 class Line:
@@ -56,9 +78,7 @@ class Line:
         self._client = httpx2.AsyncClient(
             headers={"content-type": "application/json"} | self.dialect.headers(key, self._query),
             timeout=httpx2.Timeout(None, connect=_CONNECT, read=read),
-            limits=httpx2.Limits(
-                max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE
-            ),
+            transport=_Spread(),
             trust_env=False,
         )
 
