@@ -5,7 +5,6 @@ streamed answer, ten seconds for a connection. Nothing is repeated here; see `re
 """
 
 import asyncio
-from itertools import cycle
 
 import httpx2
 
@@ -24,15 +23,16 @@ _CONNECT = 10.0
 _IDLE = 4.0
 """Seconds an idle connection is kept: less than the five after which uvicorn (vLLM, SGLang) closes it, so
 that no request is lost on a connection that is just being closed."""
-_POOLS = 16
+_POOLS, _POOL = 16, 64
+"""Pools of connections, and requests that wait in one before the next is taken."""
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
 
 
 class _Spread(httpx2.AsyncBaseTransport):
-    """Several pools of connections in turns: a pool looks through all of its own for every request, which
-    costs milliseconds where there are hundreds."""
+    """Several pools of connections, the first of them filled first, so that few requests find a connection
+    again. One pool looks through all of its own for every request: milliseconds, where there are hundreds."""
 
     def __init__(self) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE)
@@ -40,10 +40,16 @@ class _Spread(httpx2.AsyncBaseTransport):
         self._pools = [
             httpx2.AsyncHTTPTransport(verify=trusted, limits=limits, trust_env=False) for _ in range(_POOLS)
         ]
-        self._turns = cycle(self._pools)
+        self._waiting = [0] * _POOLS
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await next(self._turns).handle_async_request(request)
+        with_room = (n for n, waiting in enumerate(self._waiting) if waiting < _POOL)
+        chosen = next(with_room, self._waiting.index(min(self._waiting)))
+        self._waiting[chosen] += 1
+        try:
+            return await self._pools[chosen].handle_async_request(request)
+        finally:
+            self._waiting[chosen] -= 1
 
     async def aclose(self) -> None:
         for pool in self._pools:
