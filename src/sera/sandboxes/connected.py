@@ -8,7 +8,7 @@ one closes the sandbox, since its answer could no longer be told from the next.
 import errno
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -40,10 +40,12 @@ class ConnectedSandbox:
         workdir: str,
         largest: int,
         room: Callable[[], AbstractContextManager[None]] = nullcontext,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        """`room` gives the sandbox more memory for as long as it is held."""
+        """`room` gives the sandbox more memory while it is held; `turn` is held for every request."""
         self._connection = connection
         self._room = room
+        self._turn = turn
         self._workdir = workdir
         self._largest = largest
 
@@ -101,7 +103,8 @@ class ConnectedSandbox:
     async def _ask(
         self, request: dict[str, Any], body: bytes = b"", seconds: float = 0.0
     ) -> tuple[Reply, bytes]:
-        reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
+        async with self._turn():
+            reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
         if reply.error:
             raise SandboxError(reply.error)
         return reply, content

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sera.sandboxes.connection import Connection
 from sera.sandboxes.contract import Layer, Sandbox
 from sera.sandboxes.inside.spec import Spec
 from sera.sandboxes.machine import NamespacesConfig, cure, make_spec, raise_open_files
+from sera.sandboxes.turns import Turns
 
 __all__ = ["Namespaces", "NamespacesConfig"]
 
@@ -47,6 +49,7 @@ class Namespaces:
         self._notice = ""
         self._groups: Groups | None = None
         self._sending = asyncio.Lock()
+        self._turns = Turns()
 
     @property
     def notice(self) -> str:
@@ -146,15 +149,25 @@ class Namespaces:
 
     @asynccontextmanager
     async def _opened(self, group: list[Path]) -> AsyncIterator[Sandbox]:
-        connection = await self._connect(group)
+        connection = await self._start(group)
         try:
-            reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
-            if reply.error:
-                raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
             largest = self._config.limits.read_bytes
-            yield ConnectedSandbox(connection, self._config.workdir, largest, lambda: self._room(group))
+            room = partial(self._room, group)
+            yield ConnectedSandbox(connection, self._config.workdir, largest, room, self._turns.turn)
         finally:
             await _close(connection)
+
+    async def _start(self, group: list[Path]) -> Connection:
+        async with self._turns.turn():
+            connection = await self._connect(group)
+            try:
+                reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
+                if reply.error:
+                    raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
+            except BaseException:
+                await _close(connection)
+                raise
+        return connection
 
     async def _connect(self, group: list[Path]) -> Connection:
         if self._control is None:

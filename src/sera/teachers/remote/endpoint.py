@@ -12,6 +12,7 @@ from sera.teachers.contract import Reply
 from sera.teachers.remote.breaker import Breaker
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.config import Endpoint, RemoteConfig, split_address
+from sera.teachers.remote.connections import Connections
 from sera.teachers.remote.dialects import dialect
 from sera.teachers.remote.failures import LOST, SLOW, UNREACHABLE, UNUSABLE, Failure
 from sera.teachers.remote.gate import Gate
@@ -20,40 +21,9 @@ from sera.teachers.remote.reading import UNREADABLE, Reader
 from sera.teachers.remote.sse import EventReader
 
 _CONNECT = 10.0
-_IDLE = 4.0
-"""Seconds an idle connection is kept: less than the five after which uvicorn (vLLM, SGLang) closes it, so
-that no request is lost on a connection that is just being closed."""
-_POOLS, _POOL = 16, 64
-"""Pools of connections, and requests that wait in one before the next is taken."""
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
-
-
-class _Spread(httpx2.AsyncBaseTransport):
-    """Several pools of connections, the first of them filled first, so that few requests find a connection
-    again. One pool looks through all of its own for every request: milliseconds, where there are hundreds."""
-
-    def __init__(self) -> None:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE)
-        trusted = httpx2.create_ssl_context(trust_env=False)
-        self._pools = [
-            httpx2.AsyncHTTPTransport(verify=trusted, limits=limits, trust_env=False) for _ in range(_POOLS)
-        ]
-        self._waiting = [0] * _POOLS
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        with_room = (n for n, waiting in enumerate(self._waiting) if waiting < _POOL)
-        chosen = next(with_room, self._waiting.index(min(self._waiting)))
-        self._waiting[chosen] += 1
-        try:
-            return await self._pools[chosen].handle_async_request(request)
-        finally:
-            self._waiting[chosen] -= 1
-
-    async def aclose(self) -> None:
-        for pool in self._pools:
-            await pool.aclose()
 
 
 class Line:
@@ -84,7 +54,7 @@ class Line:
         self._client = httpx2.AsyncClient(
             headers={"content-type": "application/json"} | self.dialect.headers(key, self._query),
             timeout=httpx2.Timeout(None, connect=_CONNECT, read=read),
-            transport=_Spread(),
+            transport=Connections(),
             trust_env=False,
         )
 
