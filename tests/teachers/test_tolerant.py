@@ -35,11 +35,15 @@ ONE = ("bash", {"command": "ls -l"})
         ("<tool_call>\n<function=bash>\n<parameter=command>\nls -l\n</parameter>\n</function>\n</tool_call>", set()),
         ("<function=bash>\n<parameter=command>ls -l</parameter>\n</function>", set()),
         (f"<tool_call>\n{CALL}", {"unclosed"}),
-        (f"<tool_call>\n{CALL}\n</tool_calls>", set()),
+        (f"<tool_call>\n{CALL}\n</tool_calls>", {"mistagged"}),
+        (f"<tools>\n{CALL}\n</tools>", {"mistagged"}),
+        (f"<tools>\n{CALL}", {"mistagged", "unclosed"}),
         ("<function=bash>\n<parameter=command>\nls -l\n", {"unclosed"}),
         (f"<tool_call>{CALL[:-1]}</tool_call>", {"unfinished"}),
         (f"<tool_call>{CALL[:-2]}", {"unclosed", "unfinished"}),
-        (f"<tool_call>{CALL} and then I look</tool_call>", {"loose"}),
+        (f"<tool_call>{CALL} and then I look</tool_call>", {"followed"}),
+        (f"<tool_call>{CALL}}}</tool_call>", {"surplus"}),
+        (f"<tool_call>{{{CALL}}}</tool_call>", {"surplus"}),
         (f"<tool_call><tool_call>{CALL}</tool_call></tool_call>", {"nested"}),
         (f'<tool_call>{{"name": "bash", "arguments": {CALL}}}</tool_call>', {"nested"}),
         (f'<tool_call>{{"function": {CALL}}}</tool_call>', {"nested"}),
@@ -51,6 +55,10 @@ ONE = ("bash", {"command": "ls -l"})
         (f"<tool_call>\n```json\n{CALL}\n```\n</tool_call>", {"fenced"}),
         (CALL, {"bare"}),
         (f"I run this:\n{CALL}", {"bare"}),
+        (f"I run this:\n{CALL}\n```", {"bare", "surplus"}),
+        (f"{{{CALL}}}", {"bare", "surplus"}),
+        (f"{CALL}\n\n**Note:** this only looks.", {"bare", "followed"}),
+        (f"{CALL}\n<tool_response>\nbench.py\n</tool_response>", {"bare", "followed"}),
     ],
 )  # fmt: skip
 def test_what_is_overlooked(text: str, repair: set[str]) -> None:
@@ -68,6 +76,9 @@ def test_what_is_overlooked(text: str, repair: set[str]) -> None:
         '```json\n{"name": "unknown", "arguments": {}}\n```',
         '{"name": "package", "arguments": {"version": 1}}',
         f"Write it as {CALL} please.",
+        f"Write it as\n{CALL}\nplease.",
+        f"<tools>\n{json.dumps(TOOLS[0])}\n{json.dumps(TOOLS[1])}\n</tools>",
+        json.dumps(TOOLS[0]["function"]),
         "```python\nprint({'name': 'bash'})\n```",
         '{"name": "unknown"}',
         "<tool_call></tool_call>",
@@ -92,6 +103,17 @@ def test_several_calls_and_the_text_before_them() -> None:
     content, found = find_calls(f"Two.\n<tool_call>{CALL}</tool_call>\n<tool_call>{other}</tool_call>", TOOLS)
     assert content == "Two."
     assert [one.arguments["command"] for one in found] == ["ls -l", "pwd"]
+
+
+def test_several_calls_in_one_tag() -> None:
+    other = '{"name": "bash", "arguments": {"command": "pwd"}}'
+    _, found = find_calls(f"<tools>\n{CALL}\n{other}\n</tools>", TOOLS)
+    assert [one.arguments["command"] for one in found] == ["ls -l", "pwd"]
+
+
+def test_line_breaks_in_a_string() -> None:
+    _, [found] = find_calls('Now:\n{"name": "bash", "arguments": {"command": "cd x\nls"}}', TOOLS)
+    assert (found.arguments, found.repair) == ({"command": "cd x\nls"}, {"bare", "loose"})
 
 
 def test_parameters_have_the_type_of_their_schema() -> None:

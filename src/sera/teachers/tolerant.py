@@ -6,22 +6,27 @@ what was meant, and says what it was:
 
     hermes          `<tool_call>{"name": …, "arguments": …}</tool_call>`: nothing to overlook
     xml             `<function=name><parameter=key>value</parameter></function>`: nothing to overlook
-    unclosed        the text ends before the closing tag, or the tag is written otherwise
+    mistagged       another tag, as in `<tools>{"name": …}</tools>`
+    unclosed        the text ends before the closing tag
     unfinished      closing braces are missing at the very end
-    loose           line breaks within strings, or text after the object
+    surplus         a brace too many at one end or both, or a lone fence behind
+    loose           line breaks within strings
+    followed        text after the object
     nested          a call whose arguments are the call itself, or tags within tags
     quoted          the arguments are an object written as a string
     renamed         `parameters`, `args` or `input` for `arguments`; `function` or `tool` for `name`
     empty           a name and nothing else: the tool itself says what is missing, if anything is
     fenced          a Markdown block that holds nothing but a call
-    bare            a message that ends in the object of a call, without any mark
+    bare            a message that begins with the object of a call, or ends in it, without any mark
 
 Where no tag says that a call begins (fenced, bare) only a tool that was offered counts. An answer cut off
-within the arguments holds no call: what it would have said is not known.
+within the arguments holds no call: what it would have said is not known. The definition of a tool, repeated
+by a model that was shown it, is none either.
 """
 
 import json
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -35,13 +40,17 @@ Json = dict[str, Any]
 Tools = Sequence[Json]
 """Tool definitions in the chat-completions form."""
 
-_OPEN = re.compile(r"<tool_calls?>")
-_CLOSE = re.compile(r"</tool_calls?>")
+_OPEN = re.compile(r"<(?:tool_calls?|tools)>")
+_CLOSE = re.compile(r"</(?:tool_calls?|tools)>")
+_TAGS = ("<tool_call>", "</tool_call>")
+"""As they should be."""
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _NAMES = ("name", "function", "tool", "tool_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
+_SCHEMA = {"type", "properties", "required", "additionalProperties", "description", "strict"}
+"""Fields of a tool's definition beside its parameters."""
 _MISSING_BRACES = 3
 _UNKNOWN = "\ufffd"
 _DEPTH = 4
@@ -106,20 +115,24 @@ Reading = tuple[int, list[Found]]
 
 
 def _tagged(text: str, schemas: Schemas) -> Reading:
-    openings = [match.span() for match in _OPEN.finditer(text)]
+    openings = list(_OPEN.finditer(text))
     if not openings:
         return 0, []
-    ends = [start for start, _ in openings[1:]] + [len(text)]
-    bodies = [text[begin:end] for (_, begin), end in zip(openings, ends, strict=True)]
-    found = [one for body in bodies for one in _in_tag(body, schemas)]
+    ends = [opening.start() for opening in openings[1:]] + [len(text)]
+    found = [
+        _mended(one, *_mistagged(opening))
+        for opening, end in zip(openings, ends, strict=True)
+        for one in _in_tag(text[opening.end() : end], schemas)
+    ]
     if len(openings) > 1 and len(found) == 1:
         found = [_mended(found[0], "nested")]
-    return openings[0][0], found
+    return openings[0].start(), found
 
 
 def _in_tag(body: str, schemas: Schemas) -> list[Found]:
-    inner, *closed = _CLOSE.split(body, maxsplit=1)
-    overlooked = [] if closed else ["unclosed"]
+    closing = _CLOSE.search(body)
+    inner = body[: closing.start()] if closing else body
+    overlooked = _mistagged(closing) if closing else ["unclosed"]
     _, functions = _functions(inner, schemas)
     if functions:
         return [_mended(one, *overlooked) for one in functions]
@@ -127,7 +140,12 @@ def _in_tag(body: str, schemas: Schemas) -> list[Found]:
         inner = fence[1]
         overlooked.append("fenced")
     one = _from_object(inner) or _from_object(body)  # a closing tag may stand within a string
-    return [_mended(one, *overlooked)] if one else []
+    found = _from_lines(inner) or ([one] if one else [])
+    return [_mended(one, *overlooked) for one in found]
+
+
+def _mistagged(tag: re.Match[str]) -> list[str]:
+    return [] if tag[0] in _TAGS else ["mistagged"]
 
 
 def _mended(one: Found, *overlooked: str) -> Found:
@@ -161,23 +179,32 @@ def _fenced(text: str, schemas: Schemas) -> Reading:
 
 
 def _bare(text: str, schemas: Schemas) -> Reading:
-    for start in _objects_at_the_end(text):
+    for start in _line_starts(text):
         one = _from_object(text[start:])
-        if one and one.name in schemas and "loose" not in one.repair:
+        at_one_end = not text[:start].strip() or (one and "followed" not in one.repair)
+        if one and one.name in schemas and at_one_end:
             return start, [_mended(one, "bare")]
     return 0, []
 
 
-def _objects_at_the_end(text: str) -> Iterator[int]:
-    """Where an object may begin that reaches to the end: line starts with a brace, the first one first."""
+def _line_starts(text: str) -> Iterator[int]:
+    """Where an object may begin: line starts with a brace, the first one first."""
     return (match.start() for match in re.finditer(r"^\{", text, re.MULTILINE))
 
 
 # ── objects ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def _from_lines(body: str) -> list[Found]:
+    """The calls of a body that has one on each of several lines."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    found = [one for line in lines if (one := _from_object(line))]
+    return found if len(found) == len(lines) > 1 else []
+
+
 def _from_object(body: str) -> Found | None:
-    value, repair = _decode(body.strip())
+    body = body.strip()
+    value, repair = _decode(body.removeprefix("{") if body.startswith("{{") else body)
     return _call(value, repair, _DEPTH) if isinstance(value, dict) else None
 
 
@@ -187,9 +214,16 @@ def _decode(body: str) -> tuple[object, frozenset[str]]:
         return json.loads(body), frozenset()
     for missing in range(_MISSING_BRACES):
         with suppress(ValueError, RecursionError):
-            value, _ = _DECODER.raw_decode(body + "}" * missing)
-            return value, frozenset({"unfinished" if missing else "loose"})
+            value, end = _DECODER.raw_decode(body + "}" * missing)
+            return value, frozenset({"unfinished" if missing else _behind(body[end:])})
     return None, frozenset()
+
+
+def _behind(rest: str) -> str:
+    """What to overlook for the sake of what stands behind an object."""
+    if not rest.strip():
+        return "loose"
+    return "followed" if rest.strip("}`" + string.whitespace) else "surplus"
 
 
 def _call(value: Json, repair: frozenset[str], depth: int) -> Found | None:
@@ -202,13 +236,17 @@ def _call(value: Json, repair: frozenset[str], depth: int) -> Found | None:
     if isinstance(arguments, str):
         arguments, _ = _decode(arguments)
         repair |= {"quoted"}
-    if not isinstance(name, str) or not isinstance(arguments, dict):
+    if not isinstance(name, str) or not isinstance(arguments, dict) or _is_schema(arguments):
         return None
     if depth and _is_call_of(arguments, name):
         return _call(arguments, repair | {"nested"}, depth - 1)
     if (name_key, arguments_key) != (_NAMES[0], _ARGUMENTS[0]):
         repair |= {"renamed"}
     return Found(name, arguments, repair)
+
+
+def _is_schema(arguments: Json) -> bool:
+    return isinstance(arguments.get("properties"), dict) and arguments.keys() <= _SCHEMA
 
 
 def _is_call_of(arguments: Json, name: str) -> bool:
