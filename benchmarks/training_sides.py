@@ -1,9 +1,10 @@
-"""The two sides of `training.py`: sera's TRL path and the plain `Trainer`, on one model of random weights and
-the same random rows; each gives the seconds of its steps."""
+"""The sides of `training.py`: sera's TRL path and the plain `Trainer`, on one model of random weights and the
+same random rows; each gives the seconds of its steps."""
 
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,10 @@ def train_sera(shape: Shape, config: TrainConfig, rows: Path, steps: int) -> lis
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
 
-    from sera.training.trl.building import attention, make_trainer, refuse_missing
+    from sera.training.trl.building import attention, make_trainer
     from sera.training.trl.loading import model_options, peft_config, quiet
 
     quiet()
-    refuse_missing(config)
     model = random_model(shape, place(config), **model_options(config))
     words = Tokenizer(WordLevel({"pad": 0, "end": 1}, unk_token="pad"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="pad", eos_token="end")
@@ -67,17 +67,18 @@ def train_sera(shape: Shape, config: TrainConfig, rows: Path, steps: int) -> lis
     return list(clock.seconds)
 
 
-def train_plain(shape: Shape, config: TrainConfig, rows: Path, steps: int) -> list[float]:
-    """As somebody does who knows transformers, and nothing else."""
+def train_plain(
+    shape: Shape, config: TrainConfig, rows: Path, steps: int, liger: bool = False
+) -> list[float]:
+    """As somebody does who knows transformers, and nothing else; or Liger too."""
     import torch
     from transformers import Trainer, TrainingArguments, default_data_collator
 
     from datasets import Dataset
-    from sera.training.trl.building import OPTIMIZERS, refuse_missing
+    from sera.training.trl.building import OPTIMIZERS, on_one_gpu
     from sera.training.trl.loading import quiet
 
     quiet()
-    refuse_missing(config)
     on_cpu = place(config) == "cpu"
     kind = torch.bfloat16 if config.trl.weights == "bf16" else torch.float32
     optimizer, how = OPTIMIZERS[config.trl.optimizer]
@@ -93,13 +94,14 @@ def train_plain(shape: Shape, config: TrainConfig, rows: Path, steps: int) -> li
         bf16=not on_cpu,
         use_cpu=on_cpu,
         gradient_checkpointing=True,
+        use_liger_kernel=liger,
         report_to="none",
         disable_tqdm=True,
     )
     data = Dataset.from_file(str(rows)).remove_columns("seq_lengths")
     Trainer(
         model=random_model(shape, place(config), dtype=kind),
-        args=arguments,
+        args=on_one_gpu(arguments),
         train_dataset=data,
         data_collator=default_data_collator,
         callbacks=[clock],
@@ -107,8 +109,10 @@ def train_plain(shape: Shape, config: TrainConfig, rows: Path, steps: int) -> li
     return list(clock.seconds)
 
 
+LIGER = "Trainer+Liger"
 SIDES: dict[str, Callable[[Shape, TrainConfig, Path, int], list[float]]] = {
     "Trainer": train_plain,
+    LIGER: partial(train_plain, liger=True),
     "sera": train_sera,
 }
 

@@ -9,20 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from training_support import Told, changed, make_data, tiny_config
 
 from sera.datasets.proof import StudentNames, check_dataset
-from sera.errors import Halted, SeraError, TrainError
+from sera.errors import Halted, ModelError, SeraError, TrainError
 from sera.training import Request, plan_training, train_student
 from sera.training.contract import Step
 from sera.training.finish import finish, read_finished
 from sera.training.folder import read_metrics
 from sera.training.gguf_export import export_gguf
 from sera.training.names import repair_names, weight_names
-from sera.training.trl.building import _arguments, only_trained_positions
+from sera.training.trl.building import _arguments, attention, only_trained_positions, refuse_missing
+from sera.training.trl.loading import load_model
 from sera.training.weights import _whole
 
 torch = pytest.importorskip("torch")
@@ -221,11 +223,56 @@ def test_one_gpu_is_used_however_many_there_are(tmp_path: Path, monkeypatch: pyt
     assert _arguments(config, 4, tmp_path).n_gpu == 1
 
 
+@pytest.mark.parametrize("kernel", ["auto", "cudnn"])
+def test_rows_side_by_side_are_not_left_to_cudnn(kernel: str) -> None:
+    """With their mask its gradients can be no numbers, and PyTorch prefers it on Hopper."""
+    one = tiny_config(**{"trl.attention": kernel})
+    with attention(one):
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+    with attention(msgspec.structs.replace(one, micro_batch=2)):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.mem_efficient_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_a_gpu_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton would say it after all weights are loaded."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))
+    config = tiny_config(**{"device.gpu": "h100"})
+    monkeypatch.setenv("CC", "cc")
+    with pytest.raises(SeraError, match=r"needs the headers of Python, .* there is no .*Python\.h"):
+        refuse_missing(config)
+    (tmp_path / "headers").mkdir()
+    (tmp_path / "headers" / "Python.h").touch()
+    monkeypatch.setenv("CPATH", f"{tmp_path}:{tmp_path / 'headers'}")
+    refuse_missing(config)
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SeraError, match=r"needs a C compiler, for Triton: install gcc"):
+        refuse_missing(config)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(request_: Request) -> None:
     with pytest.raises(TrainError, match=r"device.gpu is h100, and torch sees no GPU here"):
         train_student(changed(request_, device={"gpu": "h100"}), Told())
     assert not (request_.out / "tokens").exists()
+
+
+def test_a_gpu_that_is_full_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of something else, which no forecast knows."""
+
+    class Full:
+        config = SimpleNamespace()
+
+        def to(self, _place: str) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("sera.training.trl.loading.load_whole", lambda *_, **__: Full())
+    job = SimpleNamespace(config=tiny_config(**{"device.gpu": "h100"}), student=SimpleNamespace(name="tiny"))
+    with pytest.raises(ModelError, match=r"the model tiny does not fit on the GPU.*out of memory"):
+        load_model(job)
 
 
 @pytest.mark.skipif(find_spec("torchao") is not None, reason="torchao is here")

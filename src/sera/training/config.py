@@ -69,8 +69,9 @@ class TrlConfig(Config, frozen=True):
     torchao."""
     attention: Literal["auto", "cudnn", "flash_attention_2"] = "auto"
     """Who computes attention on a GPU. `auto`: PyTorch, with the kernel that it prefers. `cudnn`: PyTorch,
-    with cuDNN's kernel first, made for Hopper and later. `flash_attention_2`: flash-attn, which packed rows
-    take in any case."""
+    with cuDNN's kernel first, made for Hopper and later. Neither takes cuDNN's where rows of `micro_batch`
+    above 1 are padded: its gradients can be no numbers then. `flash_attention_2`: flash-attn, which packed
+    rows take in any case."""
     keep_attention: bool = False
     """Whether gradient checkpointing keeps what attention gives, and computes only the rest a second time.
     Attention is most of the work on long rows; keeping it takes about as much memory again as the inputs of

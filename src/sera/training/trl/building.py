@@ -5,10 +5,13 @@ with `micro_batch=1` or packed rows. Rows of different lengths side by side need
 kernels.
 """
 
+import os
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from sera.errors import TrainError, UsageError, boundary
@@ -68,23 +71,41 @@ def refuse_missing(config: TrainConfig) -> None:
     for setting, package in wanted.items():
         if package and not find_spec(package.replace("-", "_")):
             raise UsageError(f"{setting} needs a library: pip install {package}")
+    if not device.is_cpu:
+        _refuse_no_compiler()
+
+
+def _refuse_no_compiler() -> None:
+    """Triton, which computes TRL's loss on a GPU, builds its launcher when it is first used. Raises
+    `UsageError` if it could not."""
+    if not (os.environ.get("CC") or which("gcc") or which("clang")):
+        raise UsageError("training on a GPU needs a C compiler, for Triton: install gcc, or name one in CC")
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    own = sysconfig.get_path("include", scheme)
+    if not any(
+        Path(folder, "Python.h").is_file() for folder in (own, *os.environ.get("CPATH", "").split(":"))
+    ):
+        raise UsageError(
+            f"training on a GPU needs the headers of Python, for Triton, and there is no {own}/Python.h: "
+            f"install them (python3-dev on Debian), or name their folder in CPATH"
+        )
 
 
 @contextmanager
 def attention(config: TrainConfig) -> Iterator[None]:
-    """Within it attention is computed by the kernel that settings prefer, if it can be had for a row."""
-    if config.trl.attention != "cudnn":
+    """Within it attention is computed by the kernel that settings prefer, if it can be had for a row.
+
+    Rows side by side have a mask, with which the gradients of cuDNN's kernel can be no numbers (PyTorch's
+    issue 196678, found with 2.11 to 2.13). It is left out then, also where PyTorch would prefer it by itself.
+    """
+    masked = config.micro_batch > 1 and not config.packing
+    if not masked and config.trl.attention != "cudnn":
         yield
         return
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    order = (
-        SDPBackend.CUDNN_ATTENTION,
-        SDPBackend.FLASH_ATTENTION,
-        SDPBackend.EFFICIENT_ATTENTION,
-        SDPBackend.MATH,
-    )
-    with sdpa_kernel(list(order), set_priority=True):
+    order = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with sdpa_kernel(order if masked else [SDPBackend.CUDNN_ATTENTION, *order], set_priority=True):
         yield
 
 
@@ -111,8 +132,7 @@ def only_trained_positions(config: TrainConfig) -> Iterator[None]:
 
 
 def _arguments(config: TrainConfig, steps: int, out: Path) -> Any:
-    """The settings in TRL's words. It uses the first GPU, however many are in sight: transformers would put
-    the model on all of them by `nn.DataParallel`, which TRL refuses once the weights are loaded."""
+    """The settings in TRL's words."""
     from trl import SFTConfig
 
     device = find_device(config)
@@ -158,6 +178,12 @@ def _arguments(config: TrainConfig, steps: int, out: Path) -> Any:
         padding_free=config.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    return on_one_gpu(arguments)
+
+
+def on_one_gpu(arguments: Any) -> Any:
+    """The first, however many are in sight: transformers would put the model on all of them by
+    `nn.DataParallel`, which TRL refuses once the weights are loaded."""
     arguments._n_gpu = min(arguments.n_gpu, 1)  # read first, since reading counts them
     return arguments
 

@@ -31,7 +31,9 @@ def load_model(job: Job) -> Any:
     model.config.use_cache = False
     if find_device(job.config).is_cpu or getattr(model, "is_quantized", False):
         return model
-    return model.to("cuda")
+    # Something else may be on the GPU: what was forecast is all of its memory.
+    with boundary(ModelError, f"the model {job.student.name} does not fit on the GPU", RuntimeError):
+        return model.to("cuda")
 
 
 def model_options(config: TrainConfig) -> dict[str, Any]:
