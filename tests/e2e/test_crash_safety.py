@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from user_shell import SERA, Sera, environment
 
-KILLS = 12
 SEED = 20260
 ARGUMENTS = ["--functions", "40", "--concurrency", "4", "--set", "teacher.latency=0.03"]
 
@@ -67,18 +66,21 @@ def dataset(sera: Sera, run: Path, out: Path) -> dict[str, bytes]:
     return contents(out)
 
 
-def test_kill_at_random_moments(sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [5, pytest.param(25, marks=pytest.mark.soak)])
+def test_kill_at_random_moments(
+    sera: Sera, tiny_repo: Path, cache: Path, tmp_path: Path, wanted: int
+) -> None:
     moments = random.Random(SEED)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     sera("generate", tiny_repo, "--out", whole, *ARGUMENTS)
     kills = 0
-    for _ in range(3 * KILLS):
+    for _ in range(3 * wanted):
         process = start(tiny_repo, broken, cache, ARGUMENTS)
         time.sleep(moments.uniform(0.5, 1.6))
         kills += kill_and_wait(process)
-        if kills == KILLS:
+        if kills == wanted:
             break
-    assert kills == KILLS
+    assert kills == wanted
     sera("generate", tiny_repo, "--out", broken, *ARGUMENTS)
     assert dataset(sera, whole, tmp_path / "d1") == dataset(sera, broken, tmp_path / "d2")
     repeated = [json.loads(line)["id"] for line in (broken / "rollouts.jsonl").read_text().splitlines()]
