@@ -62,11 +62,13 @@ def test_a_call_reads_back_as_recorded(style: str, arguments: str) -> None:
     assert turn.train
 
 
+said = st.text().filter(lambda text: text.lower() != "null")
+"""Other than what a server of the xml style reads as no value."""
 values = st.fixed_dictionaries(
     {"command": st.sampled_from(["view", "create"])},
     optional={
-        "path": st.text(),
-        "file_text": st.text(),
+        "path": said,
+        "file_text": said,
         "insert_line": st.integers(-9, 10**6),
         "view_range": st.lists(st.integers(-1, 999), min_size=2, max_size=2),
     },
@@ -111,6 +113,7 @@ def test_a_closing_tag_in_a_json_string_does_not_end_the_call() -> None:
         "x <parameter=y>",
         "a </function>",
         "null",
+        "NULL",
     ],
 )
 def test_xml_that_some_server_reads_otherwise_is_not_trained(command: str) -> None:
