@@ -72,16 +72,17 @@ def test_kill_at_random_moments(
 ) -> None:
     moments = random.Random(SEED)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    sera("generate", tiny_repo, "--out", whole, *ARGUMENTS)
+    arguments = [*ARGUMENTS, "--functions", str(4 * wanted)]
+    sera("generate", tiny_repo, "--out", whole, *arguments)
     kills = 0
     for _ in range(3 * wanted):
-        process = start(tiny_repo, broken, cache, ARGUMENTS)
+        process = start(tiny_repo, broken, cache, arguments)
         time.sleep(moments.uniform(0.5, 1.6))
         kills += kill_and_wait(process)
         if kills == wanted:
             break
     assert kills == wanted
-    sera("generate", tiny_repo, "--out", broken, *ARGUMENTS)
+    sera("generate", tiny_repo, "--out", broken, *arguments)
     assert dataset(sera, whole, tmp_path / "d1") == dataset(sera, broken, tmp_path / "d2")
     repeated = [json.loads(line)["id"] for line in (broken / "rollouts.jsonl").read_text().splitlines()]
     assert len(repeated) == len(set(repeated)), "a recorded rollout was done again"
