@@ -111,7 +111,7 @@ def test_sections_and_figures(page: str) -> None:
     read = Page(page)
     assert read.sections == ["results", "calls", "examples", "training", "audit", "cost", "repeat"]
     assert len(read.figures) == 3
-    assert read.figures[0] == "Tasks resolved, with 95 % of the draws: 33.3 % before, 33.3 % after."
+    assert read.figures[0] == "Tasks resolved, with 95 % intervals: 33.3 % before, 33.3 % after."
     assert read.figures[1].endswith("9.1% before, 81.8% after.")
     assert "from 2.000 to 1.750" in read.figures[2]
     words = " ".join(read.words)

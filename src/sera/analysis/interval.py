@@ -58,8 +58,9 @@ def _tail(n: int) -> float:
     return statistics.NormalDist().cdf(-t)
 
 
-def share(hits: int, trials: int) -> Interval:
-    """Of a probability, after `hits` in `trials`; nothing is known after none."""
+def share(hits: float, trials: float) -> Interval:
+    """Of a probability, after `hits` in `trials`, either of which may be a fraction where trials depend on
+    each other; nothing is known after none."""
     if not trials:
         return Interval(low=0.0, likely=None, high=1.0)
     rate, weight = hits / trials, _NORMAL**2 / trials

@@ -203,7 +203,7 @@ def _print(results: "Results") -> None:
 
 
 def _between(interval: "Interval") -> str:
-    return f"95 % of the draws from {interval.low:.1f} to {interval.high:.1f}"
+    return f"95 % interval {interval.low:.1f} to {interval.high:.1f}"
 
 
 def _rows(behaviour: "Behaviour") -> list[tuple[str, str]]:
@@ -228,8 +228,8 @@ def _compared(comparison: "Comparison") -> list[tuple[str, str]]:
     return [
         ("tasks in both", str(comparison.tasks)),
         ("difference in points", f"{comparison.difference:+.1f}"),
-        ("95 % of the draws", f"{comparison.interval.low:+.1f} to {comparison.interval.high:+.1f}"),
+        ("95 % interval", f"{comparison.interval.low:+.1f} to {comparison.interval.high:+.1f}"),
         ("won, lost", f"{comparison.won}, {comparison.lost}"),
-        ("McNemar's p", f"{comparison.p_value:.3f}"),
+        ("p (sign-flip)", f"{comparison.p_value:.3f}"),
         ("signal to noise", f"{ratio:.2f}" if ratio is not None else "unknown"),
     ]

@@ -25,7 +25,7 @@ def draw(found: Findings) -> Iterator[Plot]:
     ]
     rated = [(name, one, colour) for name, one, colour in asked if one.results.rate]
     if rated:
-        yield Plot("resolved", f"Tasks resolved, with 95 % of the draws: {_rates(rated)}.", _resolved(rated))
+        yield Plot("resolved", f"Tasks resolved, with 95 % intervals: {_rates(rated)}.", _resolved(rated))
     behaved = [(name, one) for name, one, _ in asked if one.results.behaviour]
     if behaved:
         yield Plot(

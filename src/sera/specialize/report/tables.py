@@ -70,7 +70,7 @@ def rates(found: Findings) -> Iterator[Table]:
         ("seeds", *(f"{one.results.seeds}" for one in asked)),
         ("resolved", *(_rate(one) for one in asked)),
         (
-            "95 % of the draws",
+            "95 % interval",
             *(_range(one.results.rate.interval) if one.results.rate else "" for one in asked),
         ),
         *(
@@ -86,10 +86,10 @@ def rates(found: Findings) -> Iterator[Table]:
         noise = comparison.signal_to_noise
         rows = [
             ("difference in points", f"{comparison.difference:+.1f}"),
-            ("95 % of the draws", f"{comparison.interval.low:+.1f} – {comparison.interval.high:+.1f}"),
+            ("95 % interval", f"{comparison.interval.low:+.1f} – {comparison.interval.high:+.1f}"),
             ("tasks won", f"{comparison.won}"),
             ("tasks lost", f"{comparison.lost}"),
-            ("McNemar’s p", f"{comparison.p_value:.3f}"),
+            ("p (sign-flip)", f"{comparison.p_value:.3f}"),
             ("signal to noise", "unknown with one seed" if noise is None else f"{noise:.2f}"),
         ]
         yield Table("After against before", ("", "value"), rows, (1,))
