@@ -62,3 +62,20 @@ def test_half_of_many_are_found_in_bounded_time() -> None:
     started = time.process_time()
     assert near_duplicates(signed, 0.8) == list(range(3_000, 6_000))
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("shared", [0.3, 0.6])
+def test_copies_are_found_among_texts_that_all_share_much(shared: float) -> None:
+    """Texts around one template, and copies of every fortieth with one word changed; comparing them costs no
+    more than a few times what signing them did, which comparing each with each would by far."""
+    template = text(-1, round(100 * shared))
+    own = [text(seed, 100 - round(100 * shared)) for seed in range(2_000)]
+    started = time.process_time()
+    signed = [sign(f"{template} {one}") for one in own]
+    signing = time.process_time() - started
+    copies = [sign(f"{template} {changed(one, 1)}") for one in own[::40]]
+    started = time.process_time()
+    found = near_duplicates(enumerate(signed + copies), 0.85)
+    assert time.process_time() - started < 12 * signing
+    assert len([number for number in found if number < 2_000]) < 20
+    assert len([number for number in found if number >= 2_000]) >= 45
