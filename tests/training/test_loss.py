@@ -42,6 +42,10 @@ def test_the_command_keeps_every_conversation(data: Path, student_folder: Path, 
     assert f"on 12 conversations: {kept.loss:.4f}" in done.stdout
     assert "12/12 conversations" in done.stderr
     assert kept.loss == pytest.approx(fmean(one.loss for one in kept.conversations))
+    counted = sum(one.trained for one in kept.conversations)
+    assert kept.by_token == pytest.approx(sum(one.loss * one.trained for one in kept.conversations) / counted)
+    assert kept.by_token != pytest.approx(kept.loss, rel=1e-6)
+    assert f"as trainers count: {kept.by_token:.4f}" in done.stdout
     assert all(0 < one.trained < one.tokens for one in kept.conversations)
 
 

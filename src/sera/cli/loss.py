@@ -22,7 +22,7 @@ def command(dataset: Path, student: str, out: Path | None, as_json: bool) -> Non
     """The loss of a student on the conversations in DATASET; nothing is trained.
 
     That of a conversation is the mean over the tokens that a training on it would count, and that of
-    the dataset the mean over its conversations.
+    the dataset the mean over its conversations; the mean over all tokens, as a trainer prints it, is told too.
     """
     from sera.training.loss import measure_loss, write_loss
 
@@ -34,6 +34,7 @@ def command(dataset: Path, student: str, out: Path | None, as_json: bool) -> Non
         return
     number = len(measured.conversations)
     console().print(f"loss of {measured.student} on {number} conversations: {measured.loss:.4f}")
+    console().print(f"over all trained tokens, as trainers count: {measured.by_token:.4f}")
 
 
 def _told(done: int, rows: int) -> None:

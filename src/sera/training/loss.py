@@ -5,7 +5,8 @@ students can be asked about the very same conversations. Rows pass the proofs an
 The model computes in 32 bits, one conversation at a time.
 
 The loss of a conversation is the mean over its trained tokens, and that of a dataset the mean over its
-conversations: these are what can be drawn anew, since the tokens of one are not independent of each other.
+conversations: these are what can be drawn anew, since the tokens of one are not independent of each other. The
+mean over all trained tokens, which is what a trainer prints, stands beside it.
 """
 
 import time
@@ -46,6 +47,9 @@ class Loss(Record, frozen=True, kw_only=True):
     dataset: str
     """SHA-256 of its manifest: losses compare only on the same one."""
     loss: float
+    """Mean over the conversations."""
+    by_token: float | None = None
+    """Mean over all trained tokens, in which long conversations weigh more; None in older files."""
     conversations: tuple[Conversation, ...]
     seconds: float
     schema: int = SCHEMA
@@ -81,6 +85,7 @@ def measure_loss(dataset: Path, model: str, told: Callable[[int, int], None] = l
         student=student.name,
         dataset=sha256(dataset / MANIFEST),
         loss=fmean(one.loss for one in found),
+        by_token=fmean((one.loss for one in found), weights=[one.trained for one in found]),
         conversations=tuple(found),
         seconds=round(time.monotonic() - began, 1),
     )
