@@ -5,8 +5,8 @@ students can be asked about the very same conversations. Rows pass the proofs an
 The model computes in 32 bits, one conversation at a time.
 
 The loss of a conversation is the mean over its trained tokens, and that of a dataset the mean over its
-conversations: these are what can be drawn anew, since the tokens of one are not independent of each other. The
-mean over all trained tokens, which is what a trainer prints, stands beside it.
+conversations: these are what can be drawn anew, since the tokens of one are not independent of each other.
+The mean over all trained tokens, which is what a trainer prints, stands beside it.
 """
 
 import time
