@@ -62,17 +62,13 @@ for n in range(3):
     os.dup2(null, n)
 """
 WAKES = {
-    "timers": """
-class Event(ctypes.Structure):
-    _fields_ = [('value', ctypes.c_long), ('signal', ctypes.c_int), ('notify', ctypes.c_int),
-                ('rest', ctypes.c_char * 48)]
-for period in (1_000_000, 1_700_000):
-    timer = ctypes.c_long()
-    event = Event(0, signal.SIGCONT, 0)
-    assert libc.syscall({'x86_64': 222, 'aarch64': 107}[os.uname().machine], 1, ctypes.byref(event),
-                        ctypes.byref(timer)) == 0
-    when = (ctypes.c_long * 4)(0, period, 0, period)
-    assert libc.syscall({'x86_64': 223, 'aarch64': 110}[os.uname().machine], timer, 0, when, None) == 0
+    "notices of files": """
+watch = libc.inotify_init1(os.O_NONBLOCK)
+for name in (b'.', b'd', b'package', b'README.md', b'tool.sh'):
+    assert libc.inotify_add_watch(watch, name, 0x20 | 0x1) > 0
+fcntl.fcntl(watch, fcntl.F_SETOWN, os.getpid())
+fcntl.fcntl(watch, 10, int(signal.SIGCONT))
+fcntl.fcntl(watch, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
 """,
     "notices of directories": """
 folders = [os.open(name, os.O_RDONLY) for name in ('.', 'd', 'package', '.git')]
@@ -312,7 +308,7 @@ class Hostile(Stage):
             code = RACER + wake + EXCHANGE
             assert (await box.run(f"{python(code)} {self.closed}", 5)).exit_code == 0
             taken = 0
-            for _ in range(25):
+            for _ in range(40):
                 with contextlib.suppress(SandboxError):  # a file of it may be refused to git too
                     assert SECRET not in await box.patch()
                     taken += 1

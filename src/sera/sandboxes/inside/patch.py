@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -163,6 +164,21 @@ def _take_over_excludes(folder: str) -> None:
         shutil.copyfile(f"{BASE}/info/exclude", f"{folder}/info/exclude")
 
 
+def _readable(spec: Spec) -> bool:
+    """Whether git may read the layer's objects. Where they are not shown as the commands' own, they may be
+    closed to all but the user who runs the host process; those of a snapshot are few files, of a pack."""
+    found = [BASE]
+    for folder in (f"{BASE}/objects", f"{BASE}/objects/pack"):
+        found += [folder, *(os.path.join(folder, name) for name in os.listdir(folder))]
+    for path in found:
+        status = os.stat(path)
+        wanted = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+        mode = status.st_mode >> 6 if status.st_uid == spec.inside_user else status.st_mode
+        if mode & wanted != wanted:
+            return False
+    return True
+
+
 def _make_git_directory(taking: Taking) -> bool:
     """A bare minimum of a `.git` over the layer's objects; whether there was an index to start from."""
     folder, user, group = taking.folder, taking.spec.inside_user, taking.view.group
@@ -179,6 +195,8 @@ def _make_git_directory(taking: Taking) -> bool:
         found = True
     except FileNotFoundError:
         found = False
+    if not _readable(taking.spec):
+        shutil.copytree(f"{BASE}/objects", f"{folder}/objects", dirs_exist_ok=True)
     if taking.spec.privileged:
         for path, _, names in os.walk(folder):
             for name in (".", *names):
