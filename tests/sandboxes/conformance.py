@@ -391,6 +391,32 @@ class Conformance(Stage):
 
         play(body)
 
+    def test_patch_has_what_commands_closed_to_themselves(self, play: Play) -> None:
+        """And leaves it as closed as it was."""
+
+        async def body(box: Sandbox) -> None:
+            await box.run(
+                "mkdir -p sub/inner; git init -q sub/inner; echo a > sub/inner/a; echo b > b; echo c > c; chmod 111 c; "
+                "echo x >> package/module.py; chmod 0 package/module.py b; chmod 555 sub/inner; chmod 300 package; "
+                "chmod 0 docs sub",
+                5,
+            )
+            state = await box.state()
+            patch = await box.patch()
+            for name in ("sub/inner/a", "package/module.py", "b", "c"):
+                assert f"+++ b/{name}\n" in patch, name
+            assert "docs" not in patch
+            assert "new file mode 100755\nindex" in patch.partition("b/c\n")[2]
+            assert await box.patch() == patch
+            assert await box.state() == state
+            assert (await box.run("stat -c %a package docs sub b c", 5)).output == "300\n0\n0\n0\n111\n"
+            await box.run("chmod 700 sub package", 5)
+            seen = await box.run("stat -c %a sub/inner package/module.py; ls -A sub/inner; chmod 0 .", 5)
+            assert seen.output == "555\n0\n.git\na\n"
+            assert await box.patch() == patch
+
+        play(body)
+
     @pytest.mark.parametrize(
         "megabytes",
         [16, pytest.param(64, marks=pytest.mark.soak)],

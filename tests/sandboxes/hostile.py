@@ -19,6 +19,7 @@ from attempts import ATTEMPTS, Attempt, python, verdict
 from floods import FLOODS, FORK_BOMB, SPIN, Flood
 from stage import SMALL, Body, Make, Play, Stage, gone_soon
 
+from sera.errors import SandboxError
 from sera.sandboxes.contract import Layer, Sandbox
 
 SECRET = "sk-not-for-the-sandbox"
@@ -45,9 +46,58 @@ echo seen > seen.txt
 """
 """Everything that could make git, or what takes the patch, run a program of the command's choice."""
 
+RACER = """
+import ctypes, fcntl, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+os.makedirs('d')
+for n in range(40):
+    open(f'd/f{n}', 'w').write('mine\\n')
+os.symlink(sys.argv[1], '.git/x')
+if os.fork():
+    os._exit(0)
+os.setsid()
+signal.signal(signal.SIGCONT, lambda *_: None)
+null = os.open('/dev/null', os.O_RDWR)
+for n in range(3):
+    os.dup2(null, n)
+"""
+WAKES = {
+    "notices of files": """
+watch = libc.inotify_init1(os.O_NONBLOCK)
+for name in (b'.', b'd', b'package', b'README.md', b'tool.sh'):
+    assert libc.inotify_add_watch(watch, name, 0x20 | 0x1) > 0
+fcntl.fcntl(watch, fcntl.F_SETOWN, os.getpid())
+fcntl.fcntl(watch, 10, int(signal.SIGCONT))
+fcntl.fcntl(watch, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+""",
+    "notices of directories": """
+folders = [os.open(name, os.O_RDONLY) for name in ('.', 'd', 'package', '.git')]
+for folder in folders:
+    fcntl.fcntl(folder, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(folder, 10, int(signal.SIGCONT))
+    fcntl.fcntl(folder, fcntl.F_NOTIFY, fcntl.DN_ACCESS | fcntl.DN_MULTISHOT | fcntl.DN_ATTRIB | fcntl.DN_CREATE)
+""",
+}
+"""Ways in which a process that is stopped has the kernel wake it."""
+EXCHANGE = """
+while os.getppid() == 1:
+    libc.renameat2(-100, b'd', -100, b'.git/x', 2)
+"""
+
+
+def make_closed(folder: Path) -> Path:
+    """What `Hostile.closed` promises, to be mounted. Commands may be its owner, so that neither may read."""
+    for number in range(40):
+        (folder / f"f{number}").write_text(f"{SECRET}\n")
+        (folder / f"f{number}").chmod(0)
+    return folder
+
 
 class Hostile(Stage):
     """Inherit and provide `make`, of scope `class`."""
+
+    closed: ClassVar[str] = ""
+    """A directory seen inside, with files `f0` to `f39` that hold `SECRET` and that no command may read."""
 
     not_promised: ClassVar[dict[str, str]] = {}
     """Names of attempts and floods that this backend does not hold off, with the reason."""
@@ -250,6 +300,23 @@ class Hostile(Stage):
         play(body)
         assert secret.read_text() == SECRET
         assert list(tmp_path.iterdir()) == [secret]
+
+    @pytest.mark.parametrize("wake", WAKES.values(), ids=WAKES)
+    def test_a_process_that_wakes_while_the_tree_is_read(self, play: Play, wake: str) -> None:
+        async def body(box: Sandbox) -> None:
+            assert SECRET not in (await box.run(f"cat {self.closed}/f0", 5)).output
+            code = RACER + wake + EXCHANGE
+            assert (await box.run(f"{python(code)} {self.closed}", 5)).exit_code == 0
+            taken = 0
+            for _ in range(40):
+                with contextlib.suppress(SandboxError):  # a file of it may be refused to git too
+                    assert SECRET not in await box.patch()
+                    taken += 1
+                await box.state()
+            assert taken > 2
+            assert (await box.run("echo on", 5)).output == "on\n"
+
+        play(body)
 
     def test_tricks_when_the_patch_is_taken(self, play: Play) -> None:
         async def body(box: Sandbox) -> None:

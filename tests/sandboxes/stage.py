@@ -57,6 +57,12 @@ def commit_all(tree: Path) -> str:
     return git("rev-parse", "HEAD").strip()
 
 
+def close_history(layer: Layer) -> None:
+    """Take from all but the owner the right to read a layer's `.git`."""
+    for path in (layer.tree / ".git", *(layer.tree / ".git").rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+
+
 def alive_with(marker: str) -> list[str]:
     """Command lines on this host that contain the marker."""
     found = []

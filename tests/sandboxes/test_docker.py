@@ -11,15 +11,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance import Conformance
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
-from stage import SMALL, Body, Make, alive_with, commit_all, make_layer
+from stage import SMALL, Body, Make, alive_with, close_history, commit_all, make_layer
 
 from sera.errors import SandboxError
 from sera.leases import own_lease
@@ -75,6 +77,53 @@ def _is_soon(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_layer_whose_history_only_its_owner_may_read(tmp_path: Path) -> None:
+    async def body(box: Sandbox) -> None:
+        await box.run("echo more >> README.md", 5)
+        assert "+more" in await box.patch()
+
+    layer = make_layer(tmp_path / "tree")
+    close_history(layer)
+    _play(layer, body)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "tree"])
+def test_a_tree_of_an_image_that_leads_elsewhere(engine: EngineAtHand, tmp_path: Path, kind: str) -> None:
+    """git, which runs on this machine, takes no repository's word that the image brought."""
+    layer, marker = make_layer(tmp_path / "tree"), tmp_path / "ran"
+    odd = layer.tree / "odd"
+    (layer.tree / ".git").rename(odd)
+    subprocess.run(
+        ["git", f"--git-dir={odd}", "config", "core.fsmonitor", f"touch {marker}; false"], check=True
+    )
+    if kind == "file":
+        (layer.tree / ".git").write_text("gitdir: odd\n")
+    elif kind == "link":
+        (layer.tree / ".git").symlink_to("odd")
+    else:
+        (tmp_path / "tree").rename(tmp_path / "elsewhere")
+        layer.tree.symlink_to(tmp_path / "elsewhere")
+    container = engine.run("create", IMAGE, "true").strip()
+    packed = tmp_path / "packed.tar"
+    with tarfile.open(packed, "w") as tar:
+        tar.add(layer.tree, "testbed")
+    with packed.open("rb") as stream:
+        subprocess.run([engine.program, "cp", "-", f"{container}:/"], stdin=stream, check=True)
+    engine.run("commit", container, f"sera-test:{kind}")
+    engine.run("rm", container)
+    take = partial(layer_of_image, Engine(engine.program, "docker"), f"sera-test:{kind}", "/testbed")
+    if kind == "tree":
+        with pytest.raises(SandboxError, match="no directory"):
+            take(tmp_path / "taken")
+        assert not (tmp_path / "elsewhere/.git").exists()
+    else:
+        taken = take(tmp_path / "taken")
+        assert (taken.tree / ".git").is_dir()
+        assert (taken.tree / "odd/config").is_file()
+    assert not marker.exists()
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 from engines import IMAGE, EngineAtHand, docker_engine, in_use
+from hostile import make_closed
 from hostile_containers import HostileContainers
 from stage import Make
 
@@ -29,8 +30,12 @@ class TestHostileDocker(HostileContainers):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def make(cls, engine: EngineAtHand) -> Make:
+    def make(cls, engine: EngineAtHand, tmp_path_factory: pytest.TempPathFactory) -> Make:
+        closed = make_closed(tmp_path_factory.mktemp("closed"))
+        cls.closed = str(closed)
+
         def make(layer: Layer, limits: Limits) -> Containers:
-            return Containers(layer, DockerConfig(image=IMAGE, limits=limits, program=engine.program))
+            config = DockerConfig(image=IMAGE, limits=limits, program=engine.program, mounts=(closed,))
+            return Containers(layer, config)
 
         return make

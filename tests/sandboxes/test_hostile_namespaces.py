@@ -5,7 +5,7 @@ import os
 from typing import ClassVar
 
 import pytest
-from hostile import Hostile
+from hostile import Hostile, make_closed
 from ordinary import passes_as_an_ordinary_user
 from stage import Make
 
@@ -26,9 +26,12 @@ class TestHostileNamespaces(Hostile):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def make(cls) -> Make:
+    def make(cls, tmp_path_factory: pytest.TempPathFactory) -> Make:
+        closed = make_closed(tmp_path_factory.mktemp("closed"))
+        cls.closed = str(closed)
+
         def make(layer: Layer, limits: Limits) -> Namespaces:
-            return Namespaces(layer, NamespacesConfig(limits=limits))
+            return Namespaces(layer, NamespacesConfig(limits=limits, mounts=(closed,)))
 
         return make
 

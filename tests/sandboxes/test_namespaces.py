@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conformance import Conformance
 from ordinary import passes_as_an_ordinary_user
-from stage import SMALL, Make, gone_soon, make_layer
+from stage import SMALL, Make, close_history, gone_soon, make_layer
 
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Layer, Limits
@@ -109,6 +109,22 @@ def test_without_an_overlay_each_sandbox_has_a_copy(tmp_path: Path) -> None:
                 ).output == "tool\nREADME.md\n"
 
     asyncio.run(scene())
+
+
+def test_a_layer_whose_history_is_closed_to_others(tmp_path: Path) -> None:
+    """As one has that was made under a umask of 077; git reads it as a command's user."""
+    layer = make_layer(tmp_path / "tree")
+    close_history(layer)
+
+    async def scene(shared: bool) -> None:
+        async with Namespaces(layer, NamespacesConfig(limits=SMALL, share_layer=shared)) as backend:
+            async with backend.sandbox() as box:
+                await box.run("echo x >> tool.sh", 5)
+                assert "+x" in await box.patch()
+                assert (await box.run("git status --short", 5)).output == " M tool.sh\n"
+
+    for shared in (True, False):
+        asyncio.run(scene(shared))
 
 
 def test_the_layer_keeps_its_owner(tmp_path: Path) -> None:

@@ -54,6 +54,21 @@ def test_a_file_is_read_once(tree: Path, look: Look) -> None:
     assert moved[1] == {"two"}
 
 
+def test_no_link_on_the_way_is_followed(tree: Path) -> None:
+    """Process 1 looks with more rights than those have who may put a link in the place of a directory."""
+    (tree.parent / "way").symlink_to("tree")
+    folder, here = os.open(tree.parent, os.O_RDONLY), Path.cwd()
+
+    def found(top: str) -> str:
+        return digest(Changes(folder, top, whole=True))
+
+    nothing = found("missing")
+    assert found("tree/folder") != nothing
+    assert [found(top) for top in ("way", "way/folder", "tree/link")] == [nothing] * 3
+    os.close(folder)
+    os.chdir(here)
+
+
 def test_size_and_time_may_stay(tree: Path, look: Look) -> None:
     seen = {look()[0]}
     for content in ("ONE", "Two", "San"):

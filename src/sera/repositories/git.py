@@ -16,8 +16,11 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,6 +29,9 @@ from sera.errors import SourceError
 
 READ_SECONDS = 300.0
 """Bound on one local git command."""
+_OUTPUT_BYTES = 1 << 30
+_COMPLAINT_BYTES = 1 << 16
+_PATH_BYTES = 1 << 20
 
 _HARMLESS = {
     "safe.directory": "*",
@@ -108,12 +114,18 @@ class Local(msgspec.Struct, frozen=True):
             return ""
 
     def entries(self, tree: str) -> Iterator[Object]:
-        """All entries of a tree-ish, at any depth, in git's order."""
-        for row in self.run("ls-tree", "-r", "-z", "-l", "--full-tree", tree).split(b"\0"):
-            if row:
+        """All entries of a tree-ish, at any depth, in git's order. A few trees that hold each other can have
+        more than anybody counts: stop when there are too many."""
+        command = [f"--git-dir={self.git_dir}", "ls-tree", "-r", "-z", "-l", "--full-tree", tree]
+        rest = b""
+        for part in _output(command, self._env(), self.work_tree or self.git_dir, READ_SECONDS):
+            *rows, rest = (rest + part).split(b"\0")
+            for row in rows:
                 facts, path = row.split(b"\t", 1)
                 mode, _, digest, size = facts.decode().split()
                 yield Object(mode, digest, int(size) if size.isdigit() else 0, path)
+            if len(rest) > _PATH_BYTES:
+                raise GitFailed("ls-tree", f"a path is longer than {_PATH_BYTES:,} bytes")
 
     @contextmanager
     def blobs(self) -> Iterator["Blobs"]:
@@ -225,36 +237,76 @@ def settings(pairs: Mapping[str, str] | list[tuple[str, str]], first: int = 0) -
     return env
 
 
-def run(args: list[str], *, env: dict[str, str], cwd: Path, seconds: float = READ_SECONDS) -> bytes:
+def run(
+    args: list[str],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    seconds: float = READ_SECONDS,
+    most: int = _OUTPUT_BYTES,
+) -> bytes:
     """Run git to its end and return its stdout.
 
-    Raises `GitFailed` on a non-zero exit or when `seconds` are over; then, as on any other way out,
-    everything it started is killed with it.
+    Raises `GitFailed` on a non-zero exit, when `seconds` are over, or for more than `most` bytes; then, as on
+    any other way out, everything it started is killed with it.
     """
+    parts = []
+    for part in _output(args, env, cwd, seconds):
+        most -= len(part)
+        if most < 0:
+            raise GitFailed(_command(args), "it says more than any repository has to")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _command(args: list[str]) -> str:
+    return next((arg for arg in args if not arg.startswith("-")), "")
+
+
+def _output(args: list[str], env: dict[str, str], cwd: Path, seconds: float) -> Iterator[bytes]:
+    """What git writes, as it comes; its process ends when the iteration does."""
     if shutil.which("git") is None:
         raise SourceError("git is not installed, or not on PATH: install it (`apt-get install git`)")
-    command = next((arg for arg in args if not arg.startswith("-")), "")
-    with subprocess.Popen(
-        ["git", *args],
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        umask=0o022,
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            ["git", *args],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            start_new_session=True,
+            umask=0o022,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        late = threading.Event()
+
+        def end_late() -> None:
+            late.set()
+            _end(process)
+
+        timer = threading.Timer(seconds, end_late)
+        timer.start()
         try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise GitFailed(command, f"no end after {seconds:.0f} seconds") from None
+            yield from iter(partial(os.read, process.stdout.fileno(), 1 << 20), b"")
+            process.wait()
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            timer.cancel()
+            _end(process)
+        complaints.seek(0)
+        said = complaints.read(_COMPLAINT_BYTES).decode(errors="replace").strip()
+    if late.is_set():
+        raise GitFailed(_command(args), f"no end after {seconds:.0f} seconds")
     if process.returncode != 0:
-        said = err.decode(errors="replace").strip(), _signal(process.returncode)
-        raise GitFailed(command, "; ".join(filter(None, said)))
-    return out
+        raise GitFailed(_command(args), "; ".join(filter(None, (said, _signal(process.returncode)))))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill git, if it runs still, and what it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _signal(code: int) -> str:

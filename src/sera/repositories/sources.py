@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -130,6 +131,8 @@ def _read_directory(
     if revision is not None:
         raise UsageError(f"{path} is not under git, so it has no revision {revision!r}")
     tracked, others = _listed(local, path) if local is not None else ([], [])
+    for listed in (*tracked, *others):
+        staging.check_path(listed)
     if local is None or not (tracked or others):
         _take_plain(path, staging, store)
         return Origin(staging=staging, description=description, kind="directory", name=name)
@@ -175,7 +178,7 @@ def _entries(local: Local, commit: str, prefix: str) -> Iterator[tuple[str, str,
 def _take_commit(local: Local, commit: str, prefix: str, staging: Staging) -> None:
     """Hand over the files of a commit, or of one directory in it, as they are stored."""
     try:
-        entries = list(_entries(local, commit, prefix))
+        entries = list(islice(_entries(local, commit, prefix), staging.limits.files + 1))
     except GitFailed as failure:
         where = f"directory {prefix!r} of commit" if prefix else "commit"
         raise SourceError(
@@ -183,16 +186,18 @@ def _take_commit(local: Local, commit: str, prefix: str, staging: Staging) -> No
         ) from None
     with local.blobs() as blobs:
         for mode, digest, size, path in entries:
+            if not staging.admits(size):
+                continue
             if mode == "160000":
                 staging.skip("submodule")
-            elif staging.admits(size):
-                content = blobs.read(digest)
-                if content is None:
-                    staging.skip("object missing from the repository")
-                elif mode == "120000":
-                    staging.link(path, content)
-                else:
-                    staging.file(path, content, mode == "100755")
+                continue
+            content = blobs.read(digest)
+            if content is None:
+                staging.skip("object missing from the repository")
+            elif mode == "120000":
+                staging.link(path, content)
+            else:
+                staging.file(path, content, mode == "100755")
 
 
 def _listed(local: Local, path: Path) -> tuple[list[str], list[str]]:
@@ -249,12 +254,11 @@ def _differs(local: Local, commit: str, path: Path, staging: Staging, taken: set
     """Whether what was taken is not the commit's; things that never enter a tree are no difference."""
     algorithm = "sha1" if len(commit) == 40 else "sha256"
     refused = taken - staging.files.keys() - staging.links.keys()
+    entries = _entries(local, commit, _prefix(local, path))
+    files = ((os.fsdecode(name), mode, digest) for mode, digest, _, name in entries if mode != "160000")
     try:
-        committed = {
-            os.fsdecode(name): (mode, digest)
-            for mode, digest, _, name in _entries(local, commit, _prefix(local, path))
-            if mode != "160000" and os.fsdecode(name) not in refused
-        }
+        most = islice(files, len(taken) + 1)  # with more, some are missing from what was taken
+        committed = {name: (mode, digest) for name, mode, digest in most if name not in refused}
     except GitFailed:  # the subdirectory is not in the commit
         return True
     return committed != staging.contents(algorithm)
@@ -283,6 +287,7 @@ def _take_plain(root: Path, staging: Staging, store: Path) -> None:
     """Hand over a whole directory but for what is never source."""
     for directory, below, names in os.walk(root, onerror=lambda _: staging.skip("directory cannot be read")):
         relative = Path(directory).relative_to(root)
+        staging.check_path(str(relative))
         junk = {name for name in (*below, *names) if name in JUNK or name.endswith(JUNK_SUFFIXES)}
         junk |= {name for name in below if os.path.lexists(Path(directory, name, "pyvenv.cfg"))}
         if junk:

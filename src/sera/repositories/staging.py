@@ -2,11 +2,13 @@
 
 Every kind of source hands its files to one `Staging`, which decides what may enter the tree:
 
-- a path that is absolute, climbs with `..`, contains `.git` or is not UTF-8 does not;
+- a path that is absolute, climbs with `..`, contains `.git` or is not UTF-8 does not; one longer than
+  `SourceLimits.path_bytes`, and so deeper than half of that, is a `SourceError`: nothing after this walks
+  deeper, whether by recursion or not;
 - a file over `SourceLimits.file_bytes` does not, and more than `total_bytes` or `files` altogether
   is a `SourceError`: an archive may be a bomb, and a home directory is no repository;
-- a symbolic link does if, followed through every other link, it stays inside the tree. Links are
-  made last, so no file is ever written through one.
+- a symbolic link does if, followed through at most 40 others, as the kernel does, it stays inside the tree.
+  Links are made last, so no file is ever written through one.
 
 Whatever stays out is counted by reason in `skipped`; none of it is fatal. A disk that takes no more is:
 `CannotWrite`. Files get mode 0644 or 0755, directories 0755, and everything one constant time, so that
@@ -29,6 +31,9 @@ MODIFIED = 1_577_836_800
 
 _IMPOSSIBLE = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL})
 """Of a path that this file system cannot have: too long a name, a file and a directory of one name."""
+_FOLLOWED = 40
+_STEPS = 20_000_000
+"""On the ways of all links together, those that are ahead counted anew at each link."""
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
 
 
@@ -45,6 +50,10 @@ class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """All files together, unpacked; beyond it the source is refused."""
     files: int = 500_000
     """Files and links; beyond it the source is refused."""
+    path_bytes: int = 1_024
+    """A path, and what a link leads to; the source is refused for a longer one."""
+    paths_bytes: int = 64 << 20
+    """All of them together; beyond it the source is refused."""
 
 
 class Staging:
@@ -56,9 +65,9 @@ class Staging:
         self.files: dict[str, str] = {}
         """Path → git mode of every file written."""
         self.links: dict[str, str] = {}
-        self._limits = limits
+        self.limits = limits
         self._source = source
-        self._bytes = 0
+        self._bytes = self._paths_bytes = self._steps = 0
         self._entries = 0
 
     def skip(self, reason: str, count: int = 1) -> None:
@@ -72,16 +81,26 @@ class Staging:
         """
         self._bytes += size
         self._entries += 1
-        if self._bytes > self._limits.total_bytes or self._entries > self._limits.files:
+        if self._bytes > self.limits.total_bytes or self._entries > self.limits.files:
             raise SourceError(
                 f"{self._source} is too large for a source repository: more than "
-                f"{self._limits.total_bytes >> 20:,} MiB or {self._limits.files:,} files. "
+                f"{self.limits.total_bytes >> 20:,} MiB or {self.limits.files:,} files. "
                 "Name the subdirectory with the code, or leave data and build output out"
             )
-        if size > self._limits.file_bytes:
+        if size > self.limits.file_bytes:
             self.skip("file too large")
             return False
         return True
+
+    def check_path(self, path: str) -> int:
+        """Bytes of a path; `SourceError` for one that is too long."""
+        size = len(os.fsencode(path))
+        if size > self.limits.path_bytes:
+            raise SourceError(
+                f"{self._source} holds a path of {size:,} bytes, {path[:60]}…: it may have "
+                f"{self.limits.path_bytes:,}. Leave it out, or name the subdirectory with the code"
+            )
+        return size
 
     def file(self, name: str | bytes, content: bytes, executable: bool) -> None:
         """Write one file; the last of several with one name wins."""
@@ -107,6 +126,7 @@ class Staging:
         if path is None:
             return
         text = _text(target)
+        self._count_path(text or "")
         lexical = posixpath.normpath(posixpath.join(posixpath.dirname(path), text or "/"))
         parts = lexical.split("/")
         if (
@@ -161,8 +181,30 @@ class Staging:
         return blobs | links
 
     def _stays_inside(self, path: str) -> bool:
-        """Whether the link, through all others, ends in the tree. One removal can spoil another."""
-        return (os.path.realpath(self.root / path) + "/").startswith(os.path.realpath(self.root) + "/")
+        """Whether the link, through all others, ends in the tree or nowhere. A removal may spoil another."""
+        here, ahead, seen = list[str](), path.split("/")[::-1], set[tuple[str, ...]]()
+        while ahead:
+            part = ahead.pop()
+            if part == ".." and not here:
+                return False
+            if part in ("", ".", ".."):
+                here = here[:-1] if part == ".." else here
+                continue
+            target = self.links.get("/".join([*here, part]))
+            if target is None:
+                here.append(part)
+                continue
+            self._steps += len(here) + len(ahead) + len(target)
+            state = (*here, "", part, *ahead)
+            if state in seen:
+                return True
+            seen.add(state)
+            ahead += target.split("/")[::-1]
+            if target.startswith("/") or len(seen) > _FOLLOWED:
+                return False
+            if self._steps > _STEPS:
+                raise SourceError(f"the symbolic links of {self._source} are too entangled to be followed")
+        return True
 
     def _make_link(self, path: str) -> None:
         place = self.root / path
@@ -172,6 +214,14 @@ class Staging:
         except OSError as failure:
             self._skip_impossible(path, failure)
             self.links.pop(path)
+
+    def _count_path(self, path: str) -> None:
+        self._paths_bytes += self.check_path(path)
+        if self._paths_bytes > self.limits.paths_bytes:
+            raise SourceError(
+                f"the paths in {self._source} come to more than {self.limits.paths_bytes >> 20:,} MiB. "
+                "Name the subdirectory with the code, or leave data and build output out"
+            )
 
     def _skip_impossible(self, path: str, failure: OSError) -> None:
         """Count a path that cannot be; `CannotWrite` for a failure that is not the path's."""
@@ -185,6 +235,7 @@ class Staging:
         if text is None:
             self.skip("name is not UTF-8")
             return None
+        self._count_path(text)
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if text.startswith("/") or ".." in parts or "\0" in text or not parts:
             self.skip("path leads outside")

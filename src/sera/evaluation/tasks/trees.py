@@ -27,7 +27,7 @@ from sera.evaluation.tasks.record import Instance, archive_of, replace
 from sera.records import Layer
 from sera.repositories.git import GitFailed, run, writing
 from sera.repositories.snapshots import commit_tree
-from sera.repositories.staging import MODIFIED
+from sera.repositories.staging import MODIFIED, SourceLimits
 from sera.settings import default_cache
 
 
@@ -102,6 +102,7 @@ def write_archive(environment: Environment, folder: Path) -> None:
             ["archive", "--format=tar", f"--prefix={top}", "HEAD"],
             env=writing(environment.tree),
             cwd=environment.tree,
+            most=2 * SourceLimits().total_bytes,
         )
         replace(file, gzip.compress(packed, mtime=0))
 

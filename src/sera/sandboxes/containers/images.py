@@ -92,16 +92,29 @@ def layer_of_image(engine: Engine, image: str, workdir: str, folder: Path) -> La
         engine.call_now("cp", f"{container}:{workdir}", str(folder))
     finally:
         engine.remove(container)
-    shutil.rmtree(folder / ".git", ignore_errors=True)
     with boundary(SandboxError, f"cannot make a layer of {folder}", OSError, subprocess.SubprocessError):
+        _take_history_away(folder)
         _git(folder, "init", "--quiet")
         _git(folder, "add", "--all", "--force", ".")
         _git(folder, *_IDENTITY, "commit", "--quiet", "--allow-empty", "--message=as in the image")
         return Layer(tree=folder, commit=_git(folder, "rev-parse", "HEAD").strip())
 
 
+def _take_history_away(folder: Path) -> None:
+    """Whatever kind of thing it is: a link or a file would lead git elsewhere on this machine."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
+        raise SandboxError(f"the image holds no directory there: {folder.name} would lead elsewhere")
+    history = folder / ".git"
+    if history.is_symlink() or not history.is_dir():
+        history.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(history)
+
+
 def _git(folder: Path, *arguments: str) -> str:
-    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment = own | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     command = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return done.stdout

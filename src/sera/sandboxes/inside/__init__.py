@@ -9,7 +9,8 @@
     processes.py  finding, killing and starting processes; the rights they run with
     files.py      read, write and list with the rights of the commands
     patch.py      the diff of the tree against the layer's commit
-    views.py      what git sees while that diff is taken
+    tree.py       what is done to the tree while that diff is taken
+    views.py      what git sees meanwhile
     contained.py  process 1 of a container, where an engine has put up the walls
     wire.py       the frames on the socket, used by the host too
     calls.py      the system calls a sandbox goes without

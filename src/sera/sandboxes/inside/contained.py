@@ -3,8 +3,8 @@
 The host starts it with pipes for its requests and answers, and sends the settings as the first frame. It
 cannot mount. So what is to be writable are file systems in memory that the engine has mounted; the layer,
 read-only at `LAYER`, is copied into the tree unless the image holds that tree already; git's private files
-lie in a directory that commands cannot enter, and git runs as a user of its own; what would lead git astray
-is renamed while everything stands still.
+lie in a directory that commands cannot enter, and git runs with a group of its own, which can; what would
+lead git astray is renamed meanwhile.
 
 Commands of a container may be its root. They have no capabilities, and what process 1 writes for
 itself belongs to `KEEPER`, so that they can change it no more than an ordinary user could.
@@ -18,9 +18,9 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from . import calls, init, kernel, root, wire
+from . import calls, init, kernel, root, tree, wire
 from .spec import BASE, CLOSED, COMMAND, EXCLUDES, HOME, PROCESSES, Spec
-from .views import Changes
+from .views import AsCommand, Changes
 
 KEEPER = 65533
 LAYER = "/run/layer"
@@ -81,7 +81,7 @@ def _build(order: Order) -> init.Walls:
     _isolate()
     _use_up_numbers()
     folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    changes = Changes(folder, spec.workdir.strip("/"), whole=True)
+    changes = Changes(folder, os.path.realpath(spec.workdir).strip("/"), whole=True)
     messages = os.open(_MESSAGES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return init.Walls(messages, changes, Renamed(order.git, hidden), _open_kills())
 
@@ -97,6 +97,7 @@ def _make_messages(hidden: str) -> None:
         os.chown(path, KEEPER, KEEPER)
     for path in (CLOSED, _MESSAGES):
         os.chown(path, KEEPER, KEEPER)
+    os.chmod(CLOSED, 0o710)
 
 
 def _copy_layer(spec: Spec) -> None:
@@ -110,7 +111,7 @@ def _isolate() -> None:
     kernel.adopt_orphans()
     kernel.hide_arguments(b"sandbox")
     kernel.forbid_new_privileges()
-    kernel.drop_bounding_set(keep=(kernel.CAP_DAC_OVERRIDE,))
+    kernel.drop_bounding_set()
     calls.refuse_calls()
     kernel.forbid_inspection()
 
@@ -139,38 +140,32 @@ def _open_kills() -> int:
 
 
 class Renamed:
-    """A view without mounts: git's files belong to a user of their own, and what is not to be seen bears,
-    for that time, a name that git ignores."""
+    """A view without mounts: git's files lie where only its group may go, so that no command may trace it
+    either; and what is not to be seen bears, for that time, a name that git ignores."""
 
     place = f"{CLOSED}/scratch"
     seen = place
-    user = KEEPER
-    rights = (kernel.CAP_DAC_OVERRIDE,)
+    rights = ()
+    group = KEEPER
 
     def __init__(self, git: Sequence[str], name: str) -> None:
         self.git = git
         self._name = name
-        self._renamed: list[tuple[str, str, os.stat_result]] = []
+        self._renamed: list[tuple[str, str]] = []
 
     def open(self, _: Spec, /) -> None:
         os.makedirs(self.place, exist_ok=True)
 
-    def hide(self, paths: Sequence[str]) -> None:
-        for number, path in enumerate(paths):
-            folder = os.path.dirname(path)
-            before, other = os.stat(folder), f"{folder}/{self._name}-{number}"
-            try:
-                os.rename(path, other)
-            except OSError:
-                continue  # a mount, or a tree that cannot be written: git sees it as it is
-            self._renamed.append((path, other, before))
+    def hide(self, paths: Sequence[str], as_command: AsCommand) -> None:
+        others = [f"{os.path.dirname(path)}/{self._name}-{number}" for number, path in enumerate(paths)]
+        if paths:
+            self._renamed = as_command(lambda: tree.rename(zip(paths, others, strict=True)))
 
     def enter(self) -> None:
-        """Nothing: the place is where it is, and `user` can reach it."""
+        """Nothing: the place is where it is, and `group` can reach it."""
 
-    def close(self) -> None:
-        while self._renamed:
-            path, other, before = self._renamed.pop()
-            os.rename(other, path)
-            os.utime(os.path.dirname(path), ns=(before.st_atime_ns, before.st_mtime_ns))
+    def close(self, as_command: AsCommand) -> None:
+        back, self._renamed = [(other, path) for path, other in reversed(self._renamed)], []
+        if back:
+            as_command(lambda: tree.rename(back))
         shutil.rmtree(f"{self.place}/git", ignore_errors=True)

@@ -88,13 +88,14 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def serve(operation: Callable[[], Reply], spec: Spec, watch: Watch) -> Reply:
-    """Run an operation as a command would; an `OSError` of its becomes the reply."""
+def serve(operation: Callable[[], Reply], spec: Spec, watch: Watch, directory: str = "") -> Reply:
+    """Run an operation as a command would, in a directory or in the tree; an `OSError` of its becomes the
+    reply."""
     watch.begin()
     reader, writer = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _answer(operation, spec, writer)
+        _answer(operation, spec, directory or spec.workdir, writer)
     os.close(writer)
     watch.follow(pid)
     try:
@@ -106,10 +107,10 @@ def serve(operation: Callable[[], Reply], spec: Spec, watch: Watch) -> Reply:
     return _unpack(frame)
 
 
-def _answer(operation: Callable[[], Reply], spec: Spec, writer: int) -> None:
+def _answer(operation: Callable[[], Reply], spec: Spec, directory: str, writer: int) -> None:
     try:
         processes.become_command(spec)
-        os.chdir(spec.workdir)
+        os.chdir(directory)
         header, body = operation()
     except OSError as error:
         header, body = failure(error), b""

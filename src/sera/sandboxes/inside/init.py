@@ -173,7 +173,7 @@ def _isolate(spec: Spec) -> None:
     kernel.raise_loopback()
     kernel.hide_arguments(b"sandbox")
     kernel.forbid_new_privileges()
-    kernel.drop_bounding_set(keep=(kernel.CAP_DAC_READ_SEARCH,))
+    kernel.drop_bounding_set(keep=Mounted.rights)
     pages = str(spec.memory_bytes // os.sysconf("SC_PAGE_SIZE"))
     for name, most in {**_MOST, "kernel/shmall": pages}.items():
         _limit(name, most)

@@ -6,6 +6,7 @@ calls without a libc wrapper are the same on all architectures.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -39,6 +40,7 @@ _SYS_MOVE_MOUNT = 429
 _SYS_FSOPEN = 430
 _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
+_SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -55,8 +57,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
-CAP_DAC_OVERRIDE = 1
-CAP_DAC_READ_SEARCH = 2
+CAP_BLOCK_SUSPEND = 36
+"""Means something in the first namespace of users alone."""
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -149,7 +151,8 @@ def set_capabilities(keep: Iterable[int] = ()) -> None:
     """Give up all capabilities but `keep`, which programs started from here keep too."""
     mask = sum(1 << capability for capability in keep)
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    data = struct.pack("6I", mask, mask, mask, 0, 0, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    data = struct.pack("6I", low, low, low, high, high, high)
     _checked("capset", _libc.capset(header, data))
     for capability in keep:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
@@ -238,11 +241,42 @@ def _set_attributes(mount_descriptor: int, attributes: int, user_namespace: int,
     _syscall("mount_setattr", _SYS_MOUNT_SETATTR, *arguments)
 
 
-def attach(mount_descriptor: int, target: str) -> None:
-    """Attach a mount at a path and close its descriptor."""
-    from_empty_path = 4
-    arguments = (mount_descriptor, b"", _AT_FDCWD, os.fsencode(target), from_empty_path)
+def attach(mount_descriptor: int, target: str | int) -> None:
+    """Attach a mount at a path, or upon what a descriptor has open, and close the mount's descriptor."""
+    from_empty_path, to_empty_path = 4, 64
+    place, path = (_AT_FDCWD, target) if isinstance(target, str) else (target, "")
+    flags = from_empty_path | (0 if path else to_empty_path)
     try:
-        _syscall(f"move_mount {target}", _SYS_MOVE_MOUNT, *arguments)
+        _syscall(
+            f"move_mount {target}", _SYS_MOVE_MOUNT, mount_descriptor, b"", place, os.fsencode(path), flags
+        )
     finally:
         os.close(mount_descriptor)
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_beneath(folder: int, path: str, flags: int) -> int:
+    """Open what lies below a directory, following no link on the way there nor at its end."""
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+    no_links, beneath = 4, 8
+    how = struct.pack("3Q", flags, 0, no_links | beneath)
+    try:
+        return _syscall(f"openat2 {path}", _SYS_OPENAT2, folder, os.fsencode(path), how, len(how))
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # which a container's own filter may say
+            raise
+    return _open_by_parts(folder, path.split("/"), flags)
+
+
+def _open_by_parts(folder: int, parts: list[str], flags: int) -> int:
+    step = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    here = os.dup(folder)
+    for number, part in enumerate(parts, 1):
+        try:
+            inner = os.open(part, flags if number == len(parts) else step, dir_fd=here)
+        finally:
+            os.close(here)
+        here = inner
+    return here

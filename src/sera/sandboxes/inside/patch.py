@@ -2,9 +2,10 @@
 
 git works in a private directory, with a copy of the layer's index and over the layer's own objects,
 on a file system of its own that no command can see, so that neither a full disk nor a rewritten
-`.git` matters. While it works everything else stands still (but for a process that has the kernel
-wake it by a timer). It may read what the command user has made unreadable, and nothing beyond that;
-it takes no configuration, hook, filter command or attribute file from the tree but `.gitattributes`
+`.git` matters. While it works everything else is stopped, so that the patch is of one moment. A process may
+have the kernel wake it again (by a timer, or by signals for a file), so nothing of safety rests on that:
+nothing that reads the tree has more rights than a command (`tree.py`), whatever it turns into meanwhile.
+git takes no configuration, hook, filter command or attribute file from the tree but `.gitattributes`
 and `.gitignore`. How text is compared, and what stands in the heading of a hunk, the tree has no say in.
 
 A repository that was made inside the tree would be recorded as a bare commit number; its `.git` is
@@ -13,15 +14,17 @@ Renames are not looked for: the same change gives the same text, whatever else c
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import signal
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import processes
+from . import files, processes, tree
 from .programs import Outcome, Program, run
 from .spec import BASE, EXCLUDES, PATCH_BYTES, Spec
 from .views import Changes, View
@@ -29,7 +32,6 @@ from .watch import Watch
 
 _SOME_FAILED, _FATAL = 1, 128
 _SPECIAL = b"can only add regular files, symbolic links or git-directories"
-_SETTINGS = (".gitignore", ".gitattributes")
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
     "core.bare": "false",
@@ -75,13 +77,28 @@ class Taking(NamedTuple):
 
 def take(taking: Taking, changes: Changes) -> bytes:
     """The patch; empty if nothing changed."""
+
+    def as_command(function: Callable[[], Any]) -> Any:
+        def answer() -> files.Reply:
+            return {}, json.dumps(function()).encode()
+
+        header, body = files.serve(answer, taking.spec, taking.watch, "/")
+        if "errno" in header:
+            raise PatchFailed(f"the tree cannot be made ready for git: {header['message']}")
+        return json.loads(body)
+
     taking.view.open(taking.spec)
     processes.send(-1, signal.SIGSTOP)
     try:
-        taking.view.hide(_misleading(taking.spec, changes))
-        return _patch(taking)
+        found = tree.Found(*as_command(lambda: tree.open_up(taking.spec.workdir, changes)))
+        try:
+            taking.view.hide(found.misleading, as_command)
+            return _patch(taking)
+        finally:
+            taking.view.close(as_command)
+            if found.closed:
+                as_command(lambda: tree.close_again(found.closed))
     finally:
-        taking.view.close()
         processes.send(-1, signal.SIGCONT)
 
 
@@ -147,9 +164,24 @@ def _take_over_excludes(folder: str) -> None:
         shutil.copyfile(f"{BASE}/info/exclude", f"{folder}/info/exclude")
 
 
+def _readable(spec: Spec) -> bool:
+    """Whether git may read the layer's objects. Where they are not shown as the commands' own, they may be
+    closed to all but the user who runs the host process; those of a snapshot are few files, of a pack."""
+    found = [BASE]
+    for folder in (f"{BASE}/objects", f"{BASE}/objects/pack"):
+        found += [folder, *(os.path.join(folder, name) for name in os.listdir(folder))]
+    for path in found:
+        status = os.stat(path)
+        wanted = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+        mode = status.st_mode >> 6 if status.st_uid == spec.inside_user else status.st_mode
+        if mode & wanted != wanted:
+            return False
+    return True
+
+
 def _make_git_directory(taking: Taking) -> bool:
     """A bare minimum of a `.git` over the layer's objects; whether there was an index to start from."""
-    folder, user = taking.folder, taking.view.user
+    folder, user, group = taking.folder, taking.spec.inside_user, taking.view.group
     for name in ("", "/objects", "/refs", "/info"):
         os.mkdir(folder + name)
     wide = len(taking.spec.commit) == 64
@@ -163,10 +195,12 @@ def _make_git_directory(taking: Taking) -> bool:
         found = True
     except FileNotFoundError:
         found = False
+    if not _readable(taking.spec):
+        shutil.copytree(f"{BASE}/objects", f"{folder}/objects", dirs_exist_ok=True)
     if taking.spec.privileged:
         for path, _, names in os.walk(folder):
             for name in (".", *names):
-                os.chown(os.path.join(path, name), user, user)
+                os.chown(os.path.join(path, name), user, user if group is None else group)
     return found
 
 
@@ -200,10 +234,11 @@ def _git(taking: Taking, arguments: Sequence[str], tolerated: Sequence[int] = (0
         seconds=spec.patch_seconds,
         output_bytes=PATCH_BYTES,
         keep=view.rights,
+        group=view.group,
         prepare=view.enter,
     )
     # git's own files may be twice as large as what a command may write, like the place they lie in
-    limits = spec._replace(inside_user=view.user, disk_bytes=2 * spec.disk_bytes)
+    limits = spec._replace(disk_bytes=2 * spec.disk_bytes)
     outcome = run(program, limits, taking.watch, taking.shell)
     if outcome.timed_out or outcome.dropped or outcome.exit_code not in tolerated:
         raise PatchFailed(_reason(arguments[0], outcome))
@@ -218,28 +253,3 @@ def _reason(command: str, outcome: Outcome) -> str:
     if outcome.limit:
         return f"git {command} was killed for its {outcome.limit}: what was changed is too large"
     return f"git {command} failed: {outcome.output[-500:].decode(errors='replace').strip()}"
-
-
-def _misleading(spec: Spec, changes: Changes) -> list[str]:
-    """Absolute paths of what would lead git astray: every `.git` below the tree's own, and what has
-    the name of a settings file but would never end. An overlay's store has all new ones."""
-    found, waiting = [], [changes.top]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=changes.folder)
-        except OSError:  # deeper than a path can say: out of git's reach too
-            continue
-        for entry in os.scandir(descriptor):
-            if entry.name == ".git" or (entry.name in _SETTINGS and _is_special(entry)):
-                found.append(f"{folder}/{entry.name}")
-            elif entry.is_dir(follow_symlinks=False):
-                waiting.append(f"{folder}/{entry.name}")
-        os.close(descriptor)
-    return [spec.workdir + path.removeprefix(changes.top) for path in found if path != f"{changes.top}/.git"]
-
-
-def _is_special(entry: os.DirEntry[str]) -> bool:
-    return not (
-        entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
-    )

@@ -24,7 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 # ── rights and limits ─────────────────────────────────────────────────────────────────────────────
 
 
-def become_command(spec: Spec, keep: Iterable[int] = ()) -> None:
+def become_command(spec: Spec, keep: Iterable[int] = (), group: int | None = None) -> None:
     """In a fresh child: take on the user, the limits and the standing of a command.
 
     Memory is watched for the sandbox as a whole (`watch.py`). The limit on a process's private
@@ -50,8 +50,9 @@ def become_command(spec: Spec, keep: Iterable[int] = ()) -> None:
     _die_before_process_1()
     if spec.privileged:
         kernel.keep_capabilities_across_user_change(bool(keep))
-        os.setgroups([])
-        os.setresgid(spec.inside_user, spec.inside_user, spec.inside_user)
+        first = spec.inside_user if group is None else group
+        os.setgroups([] if group is None else [spec.inside_user])
+        os.setresgid(first, first, first)
         os.setresuid(spec.inside_user, spec.inside_user, spec.inside_user)
     kernel.set_capabilities(keep)
     calls.refuse_calls_to_commands()

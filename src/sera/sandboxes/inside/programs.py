@@ -24,6 +24,8 @@ class Program(NamedTuple):
     output_bytes: int
     keep: Collection[int] = ()
     """Capabilities it runs with: none, but for git taking a patch."""
+    group: int | None = None
+    """Its group number, if not the command's, which it has besides."""
     prepare: Callable[[], None] | None = None
     """Called in the child while it still has process 1's rights."""
 
@@ -92,7 +94,7 @@ def _become(program: Program, spec: Spec, writer: int) -> None:
         os.dup2(writer, 2)
         if program.prepare:
             program.prepare()
-        processes.become_command(spec, program.keep)
+        processes.become_command(spec, program.keep, program.group)
         os.chdir(program.directory)
         os.execvpe(program.argv[0], program.argv, program.environment)
     except FileNotFoundError as error:

@@ -5,9 +5,10 @@ the tree. Names, kinds, modes and contents count; times do not, nor what a patch
 compiled Python, pytest's cache. Of a file larger than `_WHOLE` the length and both ends stand for its
 content.
 
-Little is read by process 1 itself, which no path can lead further than the sandbox. When there is more than
-`QUICK` entries or bytes, a child with the rights of a command does it, so that a flood of files
-costs that child.
+Little is read by process 1 itself, and of an overlay's store alone: each directory is opened without
+following a link on the way to it, and what is in it from there, so that commands which change the tree
+meanwhile lead nowhere else. When there is more than `QUICK` entries or bytes, a child with the rights of a
+command does it, so that a flood of files costs that child.
 
 Where the tree is a copy, or the image's own, all of it is looked at, always by such a child, so that the same
 is readable every time; but a file is read only once (`Known`). It is read again when its number, size, mode,
@@ -23,7 +24,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from . import kernel
 from .views import Changes
 
 _IGNORED = frozenset({".git", "__pycache__", ".pytest_cache"})
@@ -68,75 +71,100 @@ class Known:
             self._before.clear()
         return str(found).encode()
 
-    def content(self, path: str, status: os.stat_result, start: int) -> bytes:
+    def content(self, entry: "_Entry", start: int) -> bytes:
         """The digest of a regular file's content."""
+        status = entry.status
         identity = (status.st_ino, status.st_size, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
-        known = self._before.get(path)
+        known = self._before.get(entry.path)
         if known and known[0] == identity:
             return known[1]
-        read = _content(path, status)
+        read = _content(entry)
         if max(status.st_ctime_ns, status.st_mtime_ns) < start - _UNSETTLED:
-            self._learnt[path] = identity, read.hex()
+            self._learnt[entry.path] = identity, read.hex()
         return read
+
+
+class _Entry(NamedTuple):
+    """What one directory holds under one name, while that directory is open."""
+
+    folder: int
+    name: str
+    path: str
+    status: os.stat_result
 
 
 def digest(changes: Changes, most: float = math.inf, known: Known | None = None) -> str:
     """Sixteen hex digits; `TooMuch` if looking costs more than `most`."""
     summary, start = hashlib.sha256(), time.time_ns()
-    os.fchdir(changes.folder)
-    try:
-        for path, status in _entries(changes.top):
-            most -= _ENTRY + min(status.st_size, _WHOLE)
-            if most < 0:
-                raise TooMuch
-            summary.update(b"%s\0%o\0" % (os.fsencode(path), status.st_mode))
-            if known and stat.S_ISREG(status.st_mode):
-                summary.update(known.content(path, status, start))
-            else:
-                summary.update(_content(path, status))
-    finally:
-        os.chdir("/")
+    for entry in _entries(changes):
+        most -= _ENTRY + min(entry.status.st_size, _WHOLE)
+        if most < 0:
+            raise TooMuch
+        summary.update(b"%s\0%o\0" % (os.fsencode(entry.path), entry.status.st_mode))
+        if known and stat.S_ISREG(entry.status.st_mode):
+            summary.update(known.content(entry, start))
+        else:
+            summary.update(_content(entry))
     return summary.hexdigest()[:16]
 
 
-def _entries(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below `top`, in an order that depends on the names alone."""
-    waiting = [top]
+def _entries(changes: Changes) -> Iterator[_Entry]:
+    """Everything below the top, in an order that depends on the names alone."""
+    waiting = [changes.top]
     while waiting:
         folder = waiting.pop()
-        for path, status in _listed(folder):
-            yield path, status
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(path)
+        try:
+            descriptor = kernel.open_beneath(changes.folder, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue  # what vanishes meanwhile, or may not be read, is as good as empty
+        try:
+            for entry in _listed(descriptor, folder):
+                yield entry
+                if stat.S_ISDIR(entry.status.st_mode):
+                    waiting.append(entry.path)
+        finally:
+            os.close(descriptor)
 
 
-def _listed(folder: str) -> list[tuple[str, os.stat_result]]:
+def _listed(descriptor: int, folder: str) -> list[_Entry]:
     found = []
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(descriptor) as entries:
             for entry in entries:
-                if entry.name not in _IGNORED and not entry.name.endswith(".pyc"):
-                    found.append((entry.path, entry.stat(follow_symlinks=False)))
+                name = entry.name
+                if name not in _IGNORED and not name.endswith(".pyc"):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(_Entry(descriptor, name, f"{folder}/{name}", status))
     except OSError:
-        pass  # what vanishes meanwhile, or may not be read, is as good as empty
-    return sorted(found, key=lambda pair: pair[0])
+        pass  # as above
+    return sorted(found, key=lambda entry: entry.path)
 
 
-def _content(path: str, status: os.stat_result) -> bytes:
+def _content(entry: _Entry) -> bytes:
+    mode = entry.status.st_mode
     try:
-        if stat.S_ISLNK(status.st_mode):
-            return os.fsencode(os.readlink(path))
-        if stat.S_ISREG(status.st_mode):
-            return _file_digest(path, status.st_size)
-        if stat.S_ISDIR(status.st_mode):
-            return os.getxattr(path, _OPAQUE)
+        if stat.S_ISLNK(mode):
+            return os.fsencode(os.readlink(entry.name, dir_fd=entry.folder))
+        if stat.S_ISREG(mode):
+            return _file_digest(entry)
+        if stat.S_ISDIR(mode):
+            return _mark(entry)
     except OSError:
         pass  # not readable as a command, or no such mark: its name and mode are all there is
     return b""
 
 
-def _file_digest(path: str, size: int) -> bytes:
-    descriptor = os.open(path, _FLAGS)
+def _mark(entry: _Entry) -> bytes:
+    descriptor = os.open(entry.name, _FLAGS | os.O_DIRECTORY, dir_fd=entry.folder)
+    try:
+        return os.getxattr(descriptor, _OPAQUE)
+    finally:
+        os.close(descriptor)
+
+
+def _file_digest(entry: _Entry) -> bytes:
+    size = entry.status.st_size
+    descriptor = os.open(entry.name, _FLAGS, dir_fd=entry.folder)
     try:
         if size <= _WHOLE:
             content = os.read(descriptor, _WHOLE)

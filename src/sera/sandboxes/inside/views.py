@@ -6,11 +6,15 @@ has other means (`contained.py`).
 """
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+import stat
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from . import kernel
-from .spec import CLOSED, SCRATCH, USER, Spec
+from .spec import CLOSED, SCRATCH, Spec
+
+AsCommand = Callable[[Callable[[], Any]], Any]
+"""Runs a function in a child with the rights of a command; what it gives must be data of JSON."""
 
 
 class Changes(NamedTuple):
@@ -42,28 +46,28 @@ class View(Protocol):
         ...
 
     @property
-    def user(self) -> int:
-        """User and group number that git runs as."""
+    def rights(self) -> Sequence[int]:
+        """Capabilities it keeps: none that means anything to a file."""
         ...
 
     @property
-    def rights(self) -> Sequence[int]:
-        """Capabilities it keeps."""
+    def group(self) -> int | None:
+        """Group number that git runs with in the place of the command's, which it has besides."""
         ...
 
     def open(self, spec: Spec, /) -> None:
         """Make the place, empty."""
         ...
 
-    def hide(self, paths: Sequence[str]) -> None:
-        """Have git see nothing at these absolute paths."""
+    def hide(self, paths: Sequence[str], as_command: AsCommand, /) -> None:
+        """Have git see nothing at these absolute paths. What that takes in the tree is done `as_command`."""
         ...
 
     def enter(self) -> None:
         """Called in git's process to be, while it still has process 1's rights."""
         ...
 
-    def close(self) -> None:
+    def close(self, as_command: AsCommand, /) -> None:
         """Undo `hide` and throw the place away."""
         ...
 
@@ -74,8 +78,9 @@ class Mounted:
     place = f"{CLOSED}/{os.path.basename(SCRATCH)}"
     seen = SCRATCH
     git = ("git",)
-    user = USER
-    rights = (kernel.CAP_DAC_READ_SEARCH,)
+    rights = (kernel.CAP_BLOCK_SUSPEND,)
+    """A right that no command has, so that none may trace git, and that is worth nothing."""
+    group = None
 
     def __init__(self) -> None:
         self._hidden: Sequence[str] = ()
@@ -84,22 +89,30 @@ class Mounted:
         options = {"size": str(2 * spec.disk_bytes), "mode": "0755"}
         kernel.attach(kernel.tmpfs(options, kernel.NOSUID | kernel.NODEV), self.place)
 
-    def hide(self, paths: Sequence[str]) -> None:
+    def hide(self, paths: Sequence[str], _: AsCommand) -> None:
         self._hidden = paths
 
     def enter(self) -> None:
         """Mounts of its own, with the place and without what is hidden."""
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.attach(kernel.clone_tree(self.place, 0), self.seen)
+        top = os.open("/", os.O_PATH | os.O_DIRECTORY)
         for path in self._hidden:
             try:
-                if os.path.isdir(path) and not os.path.islink(path):
-                    kernel.attach(kernel.tmpfs({"mode": "0755"}, kernel.RDONLY), path)
-                elif not os.path.islink(path):
-                    kernel.attach(kernel.clone_tree("/dev/null", kernel.RDONLY), path)
+                self._cover(kernel.open_beneath(top, path.lstrip("/"), os.O_PATH))
             except OSError:
                 continue
 
-    def close(self) -> None:
+    def _cover(self, place: int) -> None:
+        mode = os.fstat(place).st_mode
+        try:
+            if stat.S_ISDIR(mode):
+                kernel.attach(kernel.tmpfs({"mode": "0755"}, kernel.RDONLY), place)
+            elif not stat.S_ISLNK(mode):
+                kernel.attach(kernel.clone_tree("/dev/null", kernel.RDONLY), place)
+        finally:
+            os.close(place)
+
+    def close(self, _: AsCommand) -> None:
         self._hidden = ()
         kernel.unmount(self.place)
