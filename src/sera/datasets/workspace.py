@@ -11,7 +11,6 @@ is emptied. One process at a time uses it. It is removed when the dataset is in 
 failure if no row had been made.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -26,6 +25,7 @@ from sera.datasets.decide import Decision, Outcome
 from sera.datasets.folder import put_in_place, refuse_foreign
 from sera.datasets.lines import json_line
 from sera.errors import DatasetError
+from sera.locks import locked
 from sera.records import Record
 
 _INTERVAL = 2.0
@@ -116,7 +116,8 @@ def open_workspace(out: Path, key: str) -> Iterator[Workspace]:
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f".{out.name}.building")
     path.mkdir(exist_ok=True)
-    with _locked(path, out):
+    busy = f"another process is building {out}"
+    with locked(path / ".lock", DatasetError, busy, "wait for it, or choose another folder"):
         _prepare(path, out, key)
         workspace = Workspace(path)
         try:
@@ -128,19 +129,6 @@ def open_workspace(out: Path, key: str) -> Iterator[Workspace]:
             raise
         workspace.close()
         shutil.rmtree(path)
-
-
-@contextmanager
-def _locked(path: Path, out: Path) -> Iterator[None]:
-    """Held until the process ends, however it does."""
-    with (path / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(
-                f"another process is building {out}: wait for it, or choose another folder"
-            ) from None
-        yield
 
 
 def _prepare(path: Path, out: Path, key: str) -> None:

@@ -7,11 +7,10 @@
     …/<key>.lock   held by the process that builds
 
 A virtual environment knows its own path, so it is built where it will stay, not beside: it counts as there
-when its record does. The lock is the kernel's, freed however the builder ends; whoever comes next clears
+when its record does. The lock is freed however the builder ends; whoever comes next clears
 what a killed one has left, and builds anew.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from sera import locks
 from sera.environments.records import Environment
 from sera.errors import PrepareError, boundary
 from sera.records import Record
@@ -76,9 +76,8 @@ def locked(place: Path) -> Iterator[None]:
     """Wait until nobody else builds at `place`, and keep others away meanwhile."""
     with boundary(PrepareError, f"cannot lock {place} in the cache"):
         place.parent.mkdir(parents=True, exist_ok=True)
-        file = place.with_name(place.name + ".lock").open("ab")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock, busy = place.with_name(place.name + ".lock"), f"{place} is being built elsewhere"
+    with locks.locked(lock, PrepareError, busy, wait=True):
         yield
 
 

@@ -1,12 +1,10 @@
 """What every folder that is worked on has: a lock for its one writer, files that are written whole, and a
 manifest that says what it was begun with, which nobody may go on against.
 
-The lock is the kernel's, freed however the process ends; any number may read meanwhile.
+The lock is freed however the process ends; any number may read meanwhile.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +12,12 @@ from typing import Any
 
 import msgspec
 
+from sera import locks
 from sera.errors import ConfigError, RunError, boundary
 from sera.records import SCHEMA, Record
 
-_BEFORE_THE_MANIFEST = (".lock", "harness.json", "tasks.jsonl")
+_LOCK = ".lock"
+_BEFORE_THE_MANIFEST = ("harness.json", "tasks.jsonl")
 """What is written before the manifest, whose presence says that the start is whole."""
 
 
@@ -37,34 +37,15 @@ class Manifest(Record, frozen=True):
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock. Tried for a moment, because `is_running` holds it for an instant."""
-    with boundary(RunError, f"cannot lock {path}"):
-        file = (path / ".lock").open("ab")
-    with file:
-        for patience in (0.02, 0.1, 0.3, None):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if patience is None:
-                    raise RunError(
-                        f"another process is working on the run in {path}: wait for it, or choose another "
-                        "--out"
-                    ) from None
-                time.sleep(patience)
+    """Hold the folder's lock; `RunError` if another process does."""
+    busy = f"another process is working on the run in {path}"
+    with locks.locked(path / _LOCK, RunError, busy, "wait for it, or choose another --out"):
         yield
 
 
 def is_running(path: Path) -> bool:
     """Whether some process holds the folder's lock."""
-    try:
-        with (path / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return locks.is_locked(path / _LOCK)
 
 
 def replace(file: Path, content: bytes) -> None:
@@ -93,7 +74,8 @@ def check_manifest(file: Path, manifest: Manifest) -> None:
 
 def _of_a_beginning(child: Path, manifest: Path) -> bool:
     """Whether it is what a start that was killed before its manifest may leave."""
-    return child.name.removesuffix(".new") in {*_BEFORE_THE_MANIFEST, manifest.name}
+    name = child.name
+    return name.startswith(_LOCK) or name.removesuffix(".new") in {*_BEFORE_THE_MANIFEST, manifest.name}
 
 
 def write_manifest(file: Path, manifest: Manifest) -> None:

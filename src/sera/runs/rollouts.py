@@ -9,10 +9,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from sera.errors import RunError, boundary
 from sera.records import End, Record, Rollout, Usage
 from sera.runs.journal import Journal
-from sera.runs.trail import Trail
+from sera.runs.lines import decode
+from sera.runs.trail import Trail, scan_trail
 
 Question = Literal["self_check", "pull_request"]
 """What the teacher is asked about a rollout T1."""
@@ -40,7 +40,7 @@ def rollouts_of(folder: Path) -> Journal[Rollout]:
 
 def trail_of(folder: Path, rollout: str, question: Question | None = None) -> Trail:
     """The steps so far of a rollout under way, by its id, or the answers to a question about it."""
-    return Trail(steps_file(folder, rollout, question))
+    return Trail(steps_file(folder, rollout, question), chained=question is None)
 
 
 def steps_file(folder: Path, rollout: str, question: Question | None = None) -> Path:
@@ -50,13 +50,16 @@ def steps_file(folder: Path, rollout: str, question: Question | None = None) -> 
 
 def usage_under_way(folder: Path) -> Usage:
     """What the steps so far of all rollouts under way have used."""
-    decode, total = msgspec.json.Decoder(_Used).decode, Usage()
+    return sum(usage_of_trails(folder).values(), Usage())
+
+
+def usage_of_trails(folder: Path) -> dict[str, Usage]:
+    """What the whole lines of each trail have used, by the name of its file without the suffix."""
+    found = {}
     for file in sorted((folder / "steps").glob("*.jsonl")):
-        with boundary(RunError, f"cannot read {file}"):
-            lines = file.read_bytes().splitlines()
-        for line in lines:
-            try:
-                total += decode(line).usage
-            except msgspec.DecodeError:  # torn
-                break
-    return total
+        used = (decode(_USED, line.text).usage for line in scan_trail(file))
+        found[file.stem] = sum(used, Usage())
+    return found
+
+
+_USED = msgspec.json.Decoder(_Used)

@@ -7,7 +7,6 @@ What was found out is kept in `TASKS/work` as it comes, so the same command goes
 a larger number adds to what is there.
 """
 
-import fcntl
 import os
 import time
 from collections import Counter
@@ -39,6 +38,7 @@ from sera.evaluation.tasks.record import (
 )
 from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.trees import find_environment, write_archive
+from sera.locks import locked
 from sera.records import Function, Record, content_id
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
 from sera.repositories.history import find_history
@@ -168,21 +168,16 @@ def _working(out: Path, snapshot: Snapshot, environment: Environment, config: Ta
     work = out / _WORK
     with boundary(TasksError, f"cannot write the set of tasks {out}"):
         work.mkdir(parents=True, exist_ok=True)
-        lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TasksError(f"another process builds {out}: wait for it, or choose another --out") from None
+    busy = f"another process builds {out}"
+    with locked(work / "lock", TasksError, busy, "wait for it, or choose another --out"):
         file = work / "identity"
-        if file.exists() and file.read_text("utf-8") != identity:
-            raise TasksError(
-                f"{out} was begun with other files, settings or another environment: choose another --out"
-            )
-        replace(file, identity.encode())
+        with boundary(TasksError, f"cannot write the set of tasks {out}"):
+            if file.exists() and file.read_bytes() != identity.encode():
+                raise TasksError(
+                    f"{out} was begun with other files, settings or another environment: choose another --out"
+                )
+            replace(file, identity.encode())
         yield work
-    finally:
-        os.close(lock)
 
 
 async def _baseline(work: Path, environment: Environment, config: TasksConfig, told: Told) -> Baseline:
