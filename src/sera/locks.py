@@ -32,7 +32,7 @@ _numbers = itertools.count()
 
 
 class _Held(Exception):
-    """Somebody else has the lock. The text says what to do if that cannot be judged, and is empty otherwise."""
+    """Somebody else has the lock. The text says what to do if that cannot be judged; else it is empty."""
 
 
 @contextmanager

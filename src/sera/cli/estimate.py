@@ -116,7 +116,11 @@ def forecast_job(
         )
     basis = measure(run, {task.id for task in job.tasks}) if run else published()
     made = forecast(basis, plan, price, job.config.concurrency, seconds_per_call)
-    return msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER)) if run else made
+    return (
+        msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER, run.proven, price))
+        if run
+        else made
+    )
 
 
 def _price(

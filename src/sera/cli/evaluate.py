@@ -19,6 +19,7 @@ from sera.cli.common import (
     json_option,
     print_json,
     table,
+    tell_flaws,
 )
 from sera.cli.interrupts import INTERRUPTED, interruptible
 
@@ -160,7 +161,8 @@ async def _evaluate(plan: "Plan", evaluation: "Evaluation") -> str:
 
     wanted, limits = teacher_config(plan.config), plan.config.limits
     metered = isinstance(wanted, RemoteConfig) or limits != SpendingLimits()
-    with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted)) as ledger:
+    with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted), evaluation.proven) as ledger:
+        tell_flaws(evaluation.flaws, ledger.summary())
         asked = plan.predictions is None
         teacher = make_teacher(wanted, ledger if metered else None) if asked else None
         trials = Trials(plan, evaluation, teacher)

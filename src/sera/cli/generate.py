@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain, console
+from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain, console, tell_flaws
 from sera.cli.interrupts import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
     from sera.teachers import make_teacher, price_of
 
     config = job.config
-    with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher)) as ledger:
+    with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher), run.proven) as ledger:
+        tell_flaws(run.flaws, ledger.summary())
         teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None)
         async with teacher, make_backend(job.sandbox, job.layer) as backend:
             if backend.notice:

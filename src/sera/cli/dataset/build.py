@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, console, table
+from sera.cli.common import FILE, PATH, console, table, tell_flaws
 
 if TYPE_CHECKING:
     from sera.datasets import Manifest
@@ -105,7 +105,7 @@ def command(
         "tokenizer": tokenizer and str(tokenizer),
     }
     config = load_config(DatasetConfig, file, pairs, given)
-    samples, sources = open_inputs(runs)
+    samples, sources = open_inputs(runs, tell_flaws)
     manifest = build_dataset(samples, out, config, sources, force)
     _print(out, manifest)
 
