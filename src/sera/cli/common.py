@@ -23,10 +23,32 @@ PATH = click.Path(path_type=Path)
 
 _FLAWS = 20
 """Places of damage that are told one by one."""
+_LARGEST = 10**15
+"""The largest number that an option may be, as of settings."""
 _PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+
+
+class IntRange(click.IntRange):
+    """Whole numbers, none beyond all use."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if abs(number) > _LARGEST:
+            self.fail(f"a number up to {_LARGEST:.0e} is needed", param, ctx)
+        return number
+
+
+class FloatRange(click.FloatRange):
+    """Numbers, none without end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not abs(number) <= _LARGEST:
+            self.fail(f"{number} is no number that can be reckoned with", param, ctx)
+        return number
 
 
 def complain(sentence: str) -> None:

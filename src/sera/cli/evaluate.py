@@ -13,6 +13,8 @@ from sera.cli.common import (
     EXIT_INTERRUPTED,
     FILE,
     PATH,
+    FloatRange,
+    IntRange,
     complain,
     console,
     counted,
@@ -57,17 +59,15 @@ the environment variable SERA_API_KEY."""
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder; made if it is missing.")
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Rollouts of each task.  [default: 3]")
-@click.option(
-    "--context", type=click.IntRange(1024), metavar="TOKENS", help="Of a conversation.  [default: 32768]"
-)
-@click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
+@click.option("--seeds", type=IntRange(1), metavar="N", help="Rollouts of each task.  [default: 3]")
+@click.option("--context", type=IntRange(1024), metavar="TOKENS", help="Of a conversation.  [default: 32768]")
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--require-profile", is_flag=True, default=None, help="Refuse a model without a saved harness.")
 @click.option("--baseline", type=PATH, metavar="DIR", help="An earlier evaluation to compare with.")
 @click.option("--any-baseline", is_flag=True, help="Compare also with one of other tasks or another harness.")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="Dollars it may cost in all.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Tokens it may use in all.")
-@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours it may work in all.")
+@click.option("--max-usd", type=FloatRange(0, min_open=True), help="Dollars it may cost in all.")
+@click.option("--max-tokens", type=IntRange(1), help="Tokens it may use in all.")
+@click.option("--max-hours", type=FloatRange(0, min_open=True), help="Hours it may work in all.")
 @json_option
 def command(
     tasks: Path,

@@ -8,7 +8,7 @@
 A row is on the disk before the line that speaks of it is written, so that a build killed at any moment goes
 on where it was, two seconds of work excepted. Lines are sealed (`runs.lines`) and say the checksum of their
 row: what is torn or damaged of either is decided again. A workspace with another key is emptied. One process
-at a time uses it. It is removed when the dataset is in its place, and after a failure if no row had been made.
+at a time uses it. It is removed when the dataset is in its place, and after a failure if no row was made.
 """
 
 import os

@@ -14,7 +14,7 @@ import msgspec
 
 from sera import locks
 from sera.errors import ConfigError, RunError, boundary
-from sera.records import SCHEMA, Record
+from sera.records import SCHEMA, Record, content_id
 
 _LOCK = ".lock"
 _BEFORE_THE_MANIFEST = ("harness.json", "tasks.jsonl")
@@ -33,6 +33,10 @@ class Manifest(Record, frozen=True):
     source: dict[str, Any]
     """What the work is on. Of a run, the snapshot: where the repository came from, its hash, its counts."""
     schema: int = SCHEMA
+    tasks: int = 0
+    """Of a run, tasks of the plan; 0 in records that are older than this field."""
+    sum: str = ""
+    """`content_id` of all other fields, so that an altered byte shows; empty in older records."""
 
 
 @contextmanager
@@ -80,16 +84,36 @@ def _of_a_beginning(child: Path, manifest: Path) -> bool:
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
     """Write it, readable for people. The caller holds the lock."""
+    manifest = msgspec.structs.replace(manifest, sum=_sum_of(manifest))
     replace(file, msgspec.json.format(msgspec.json.encode(manifest)))
 
 
 def read_manifest(file: Path) -> Manifest:
     """What a folder was begun with; `RunError` if it is damaged or a newer sera wrote it."""
-    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    manifest: Manifest = decode_file(file, Manifest, "restore it from a copy, or choose another --out")
     if manifest.schema > SCHEMA:
         raise RunError(f"{file.parent} was written by sera {manifest.version}, a newer one: update this")
+    if manifest.sum not in ("", _sum_of(manifest)):
+        raise RunError(
+            f"{file} is not as sera wrote it, and says what the records beside it belong to: restore it from "
+            "a copy, or choose another --out"
+        )
     return manifest
+
+
+def decode_file(file: Path, kind: type[Any], cure: str) -> Any:
+    """The record that a file holds; `RunError` with the cure if it is damaged."""
+    damage = (OSError, UnicodeError, RecursionError, msgspec.DecodeError)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except damage as problem:
+        raise RunError(f"cannot read {file}: {problem}: {cure}") from problem
+
+
+def _sum_of(manifest: Manifest) -> str:
+    """As it is read from a file: lists for tuples."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(manifest, sum=""))
+    return content_id(msgspec.json.decode(msgspec.json.encode(fields)))
 
 
 def _refuse_unlike(file: Path, before: Manifest, now: Manifest) -> None:

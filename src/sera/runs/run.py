@@ -28,8 +28,17 @@ from sera.errors import RunError, boundary
 from sera.harness import Profile
 from sera.records import Pair, PullRequest, Record, Stage, State, Task, Usage, Verdict, rollout_id
 from sera.runs.control import OrderBook, Verb
-from sera.runs.folder import Manifest, check_manifest, locked, read_manifest, replace, write_manifest
+from sera.runs.folder import (
+    Manifest,
+    check_manifest,
+    decode_file,
+    locked,
+    read_manifest,
+    replace,
+    write_manifest,
+)
 from sera.runs.journal import Journal, writable
+from sera.runs.lines import Scan, decode, seal
 from sera.runs.rollouts import (
     QUESTIONS,
     Question,
@@ -47,6 +56,7 @@ _OWED = frozenset({State.FAILED, State.REQUEUED})
 _WITH_TEXT = frozenset({State.UNREADABLE, State.T2_UNFINISHED, State.COMPLETE})
 """States that come after the issue text."""
 _MOST_FLAWS = 20
+_WRITTEN_ANEW = "`sera generate` with the command that began the run writes it anew"
 
 
 class _StepHeading(Record, frozen=True):
@@ -199,8 +209,28 @@ def read_run(path: Path) -> Run:
             f"{path} is no run: there is no run.json in it. `sera generate REPO --out {path}` makes one"
         )
     manifest = read_manifest(path / MANIFEST)
-    tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
-    return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
+    profile: Profile = decode_file(path / "harness.json", Profile, _WRITTEN_ANEW)
+    if profile.hash != manifest.identity.get("profile", profile.hash):
+        raise RunError(f"{path / 'harness.json'} is not as sera wrote it: {_WRITTEN_ANEW}")
+    return Run(path, manifest, profile, _read_plan(path / "tasks.jsonl", manifest.tasks))
+
+
+def _read_plan(file: Path, planned: int) -> list[Task]:
+    decoder = msgspec.json.Decoder(Task)
+
+    def is_plain(text: bytes) -> bool:
+        try:
+            decode(decoder, text)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    scan = Scan(file, is_plain)
+    tasks = [decode(decoder, line.text) for line in scan]
+    if scan.flaws or scan.torn or len(tasks) < planned:
+        what = scan.flaws[0] if scan.flaws else f"{file.name}: its end is lost"
+        raise RunError(f"{file.parent}/{what}: {_WRITTEN_ANEW}")
+    return tasks
 
 
 def planned(path: Path) -> int:
@@ -232,17 +262,7 @@ def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:
 def _settle(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:
     """Write the files that are written first, if they are new, and refuse if they contradict."""
     check_manifest(path / MANIFEST, manifest)
-    plan = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
+    plan = b"".join(seal(task, number) for number, task in enumerate(tasks, 1))
     replace(path / "harness.json", msgspec.json.format(msgspec.json.encode(profile)))
     replace(path / "tasks.jsonl", plan)
-    write_manifest(path / MANIFEST, manifest)
-
-
-def _decode(file: Path, kind: type[Any], lines: bool = False) -> Any:
-    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
-        content = file.read_bytes()
-        return (
-            msgspec.json.Decoder(kind).decode_lines(content)
-            if lines
-            else msgspec.json.decode(content, type=kind)
-        )
+    write_manifest(path / MANIFEST, msgspec.structs.replace(manifest, tasks=len(tasks)))
