@@ -20,8 +20,8 @@ class Inputs(NamedTuple):
 
 
 def open_inputs(folders: Sequence[Path], told: Callable[[list[str]], None] = lambda _: None) -> Inputs:
-    """Open run directories and imported runs; `RunError` names a folder that is neither. `told` what is wrong
-    with which line of a run."""
+    """Open run directories and imported runs; `RunError` names a folder that is neither. `told` which lines
+    of a run are damaged, and how many tasks it owes."""
     opened = [_open(folder, told) for folder in folders]
     return Inputs(
         samples=chain.from_iterable(one.samples for one in opened),
@@ -33,6 +33,7 @@ def _open(folder: Path, told: Callable[[list[str]], None]) -> Inputs:
     if is_import(folder):
         return Inputs(read_imported(folder), list(read_import(folder).sources))
     run = read_run(folder)
-    if run.flaws:
-        told([f"{folder}/{flaw}" for flaw in run.flaws])
+    owed = len(run.owed())
+    waiting = f"{folder}: {owed} of {len(run.tasks)} tasks are owed: `sera generate` goes on with them"
+    told([*(f"{folder}/{flaw}" for flaw in run.flaws), *([waiting] if owed else [])])
     return Inputs(read_samples([run]), [source_of(run)])

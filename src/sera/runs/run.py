@@ -48,7 +48,7 @@ from sera.runs.rollouts import (
     steps_file,
     trail_of,
 )
-from sera.runs.trail import Trail
+from sera.runs.trail import Trail, flaws_of
 
 MANIFEST = "run.json"
 _OWED = frozenset({State.FAILED, State.REQUEUED})
@@ -98,8 +98,11 @@ class Run:
 
     @property
     def flaws(self) -> list[str]:
-        """What is wrong with which line of the journals; the first of each."""
-        return [str(flaw) for journal in self.journals for flaw in journal.flaws[:_MOST_FLAWS]]
+        """What is wrong with which line of the journals and trails; the first of each."""
+        found = [flaw for journal in self.journals for flaw in journal.flaws[:_MOST_FLAWS]]
+        for file in sorted((self.path / "steps").glob("*.jsonl")):
+            found += flaws_of(file)[:_MOST_FLAWS]
+        return [str(flaw) for flaw in found]
 
     @property
     def proven(self) -> Usage:

@@ -12,6 +12,7 @@ later ones answer to it, and of a question every answer.
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ import msgspec
 from sera.errors import RunError, boundary
 from sera.records import Answered, Replied
 from sera.runs.folder import replace
-from sera.runs.lines import Scan, decode, seal
+from sera.runs.lines import Flaw, Scan, decode, seal
 
 _DECODER = msgspec.json.Decoder(Replied | Answered)
 
@@ -115,6 +116,13 @@ class Trail:
 def scan_trail(path: Path) -> Scan:
     """One pass over a trail."""
     return Scan(path, _is_plain)
+
+
+def flaws_of(path: Path) -> list[Flaw]:
+    """What is wrong with which line of a trail."""
+    scan = scan_trail(path)
+    deque(scan, maxlen=0)
+    return [msgspec.structs.replace(flaw, file=f"{path.parent.name}/{flaw.file}") for flaw in scan.flaws]
 
 
 def _is_plain(text: bytes) -> bool:

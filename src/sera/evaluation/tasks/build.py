@@ -44,6 +44,7 @@ from sera.repositories import IndexRules, Snapshot, index_functions, open_snapsh
 from sera.repositories.history import find_history
 from sera.repositories.sampling import order_functions
 from sera.runs.journal import Journal, writable
+from sera.runs.lines import decode, read_seal, seal
 from sera.settings import to_tree
 
 Told = Callable[[str], None]
@@ -182,14 +183,25 @@ def _working(out: Path, snapshot: Snapshot, environment: Environment, config: Ta
 
 async def _baseline(work: Path, environment: Environment, config: TasksConfig, told: Told) -> Baseline:
     file = work / "baseline.json"
-    if file.exists():
-        with boundary(TasksError, f"{file} is damaged: remove it", msgspec.DecodeError):
-            return msgspec.json.decode(file.read_bytes(), type=Baseline)
+    if known := _known_baseline(file):
+        return known
     told("running the tests twice")
     baseline = await take_baseline(environment, config)
-    replace(file, msgspec.json.encode(baseline))
+    replace(file, seal(baseline, 1))
     told(f"{len(baseline.seconds)} tests pass, {len(baseline.failing)} fail, {len(baseline.flaky)} are flaky")
     return baseline
+
+
+def _known_baseline(file: Path) -> Baseline | None:
+    """What was found out before; None if it was not, or if it is damaged."""
+    text = file.read_bytes().removesuffix(b"\n") if file.exists() else b""
+    if not read_seal(text) and b'"sum":' in text:  # older ones have no seal
+        return None
+    try:
+        known: Baseline = decode(msgspec.json.Decoder(Baseline), text)
+    except msgspec.DecodeError:
+        return None
+    return known
 
 
 def _functions(snapshot: Snapshot, baseline: Baseline, config: TasksConfig) -> list[Function]:
