@@ -17,7 +17,7 @@ meaning of one changes. Identity is by content: `content_id` of what makes a thi
 import hashlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -124,14 +124,17 @@ class Message(Record, frozen=True):
     """For the role `tool`: the call it answers."""
 
 
+Tokens = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Usage(Record, frozen=True):
     """Tokens of one or of many model calls, as the server reported them."""
 
-    calls: int = 0
-    prompt: int = 0
+    calls: Tokens = 0
+    prompt: Tokens = 0
     """Prompt tokens, cached ones included."""
-    cached: int = 0
-    completion: int = 0
+    cached: Tokens = 0
+    completion: Tokens = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -178,6 +181,8 @@ class Replied(Record, frozen=True, tag="replied"):
     usage: Usage
     at: float = 0.0
     """When, in seconds since 1970; 0 in records that are older than this field."""
+    asked: str = ""
+    """As in the record that the replies lead to."""
 
 
 class Answered(Record, frozen=True, tag="answered"):
@@ -243,6 +248,9 @@ class Rollout(Record, frozen=True):
     """Kind of secret → placeholders in the messages and the patch; a private key counts by the line."""
     findings: tuple[Finding, ...] = ()
     """What the audit found."""
+    asked: str = ""
+    """`content_id` of the request: a rollout for another one stands for nothing. Empty in older records, as
+    in those below."""
     schema: int = SCHEMA
 
 
@@ -260,6 +268,8 @@ class Verdict(Record, frozen=True):
     text: str
     """The whole answer, for the reader."""
     usage: Usage = Usage()
+    asked: str = ""
+    """`content_id` of the conversation with the question."""
     schema: int = SCHEMA
 
 
@@ -271,7 +281,12 @@ class PullRequest(Record, frozen=True):
     text: str
     demonstration: str
     usage: Usage = Usage()
+    asked: str = ""
+    """`content_id` of the conversation with the question."""
     schema: int = SCHEMA
+
+
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Agreement(Record, frozen=True):
@@ -283,15 +298,15 @@ class Agreement(Record, frozen=True):
     All ratios lie in 0…1; a patch without changed lines gives 0.
     """
 
-    recall: float
-    precision: float
-    f1: float
-    file_recall: float
+    recall: Ratio
+    precision: Ratio
+    f1: Ratio
+    file_recall: Ratio
     """As recall, but a line counts only in the same file, and renames and binary changes count."""
     lines_a: int
     lines_b: int
     common: int
-    place_recall: float = 0.0
+    place_recall: Ratio = 0.0
     """As file recall, but a line counts only at its place in the tree that both started from. 0 in records
     that are older than this measure."""
 

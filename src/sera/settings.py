@@ -29,8 +29,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 C = TypeVar("C")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 """A whole number from 1."""
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-"""A time above 0."""
+Listed = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+"""A whole number from 1 of things that are held in memory one by one."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+"""A time above 0. Eleven days at most: system calls that wait do not take more than twice that."""
+LARGEST = 10**15
+"""The largest number that a setting may be: all that is reckoned from it can be counted and stored."""
 Tree = dict[str, Any]
 
 
@@ -61,10 +65,27 @@ def load_config(
 
 def convert(tree: object, kind: type[C], where: str) -> C:
     """Check a plain tree against `kind`; `ConfigError` names the key and lists the known ones."""
+    _refuse_uncountable(tree, "", where)
     try:
         return msgspec.convert(tree, kind, dec_hook=_read_path)
     except msgspec.ValidationError as problem:
         raise ConfigError(f"{where}: {problem}. `docs/configuration.md` lists every key") from problem
+
+
+def _refuse_uncountable(value: object, key: str, where: str) -> None:
+    """`ConfigError` for a number without end or beyond all use, wherever it stands."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _refuse_uncountable(inner, f"{key}.{name}" if key else str(name), where)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            _refuse_uncountable(inner, f"{key}[{place}]", where)
+    elif isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+        shown = repr(value) if isinstance(value, float) else f"a number of {len(f'{abs(value):x}') * 4} bits"
+        raise ConfigError(
+            f"{where}: {key} is {shown}, which nothing can be reckoned with: give a number up to "
+            f"{LARGEST:.0e}, or leave it out"
+        )
 
 
 def to_tree(config: msgspec.Struct) -> Tree:

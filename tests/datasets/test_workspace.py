@@ -86,6 +86,29 @@ def test_torn_ends_are_decided_again(tmp_path: Path, config: DatasetConfig) -> N
         assert content(tmp_path / "d") == content(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("byte", [b"\0", b"\xff", b"0", b"\n", b"", b"ab"])
+def test_damage_in_the_middle_is_decided_again(
+    tmp_path: Path, config: DatasetConfig, rendered: list[str], byte: bytes
+) -> None:
+    """A byte altered, cut or inserted, of a row or of what speaks of it: only that sample is done anew."""
+    build_dataset(samples(), tmp_path / "whole", config, [SOURCE])
+    draw = random.Random(byte)
+    for name in ("decided.jsonl", "spool.jsonl", "key"):
+        with pytest.raises(Interrupted):
+            build_dataset(broken_off(after=40), tmp_path / "d", config, [SOURCE])
+        file = tmp_path / ".d.building" / name
+        data = file.read_bytes()
+        place = draw.randrange(len(data) // 2)
+        if data[place : place + 1] == byte:
+            place += 1
+        file.write_bytes(data[:place] + byte + data[place + 1 :])
+        rendered.clear()
+        build_dataset(samples(), tmp_path / "d", config, [SOURCE])
+        assert content(tmp_path / "d") == content(tmp_path / "whole")
+        if len(byte) == 1 and byte != b"\n" and name != "key":
+            assert len(rendered) < 48 / 2, "what is whole was decided again"
+
+
 def test_other_settings_begin_anew(tmp_path: Path, config: DatasetConfig, rendered: list[str]) -> None:
     with pytest.raises(Interrupted):
         build_dataset(broken_off(after=40), tmp_path / "d", config, [SOURCE])

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sera.errors import ConfigError, RunError
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.runs import open_run, read_run
+from sera.runs.folder import read_manifest, write_manifest
 from sera.settings import load_config
 
 FILES = (
@@ -80,7 +82,8 @@ def test_another_revision_is_refused(begin: Begin, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"with no revision .*'v2'.*none again, or choose another --out"):
         begin(root, revision="v2")
     file = tmp_path / "run/run.json"
-    file.write_text(file.read_text().replace('"revision": ""', '"revision": "v1"'))
+    known = read_manifest(file)
+    write_manifest(file, msgspec.structs.replace(known, config=known.config | {"revision": "v1"}))
     for other, said in (("v2", "revision 'v2'"), ("", "no revision")):
         with pytest.raises(ConfigError, match=f"revision 'v1' .*{said}.*--set revision=v1"):
             begin(root, revision=other)

@@ -11,7 +11,7 @@ ROOT = Path(sera.__file__).parent
 
 LAYERS = [
     {"records", "errors", "leases", "visible", "untrusted"},
-    {"settings", "harness"},
+    {"settings", "harness", "locks"},
     {"models", "formats"},
     {"repositories", "sandboxes", "teachers", "runs", "redaction"},
     {"agent", "environments"},

@@ -162,12 +162,124 @@ def test_what_is_in_flight_was_not_broken_off(path: Path) -> None:
     assert "reserved" not in bill(now)
 
 
-def test_damage_is_not_passed_over(path: Path) -> None:
+async def spend(ledger: Ledger) -> None:
+    """Each kind of end, and one hold that has none."""
+    holds = [await ledger.reserve(tokens(n)) for n in (300, 500, 200, 400)]
+    ledger.settle(holds[1], tokens(450, cached=40))
+    ledger.release(holds[0])
+    ledger.uncertain(holds[2])
+    ledger.settle(await ledger.reserve(tokens(90)), tokens(80))
+
+
+@pytest.fixture
+def spent(path: Path) -> Balance:
+    """How a ledger stands before it is damaged."""
+    with open_ledger(path, SpendingLimits(), Dollar()) as ledger:
+        asyncio.run(spend(ledger))
+    return read_ledger(path)
+
+
+def test_any_byte_altered_is_named_and_nothing_counts_less(path: Path, spent: Balance) -> None:
+    whole = path.read_bytes()
+    for place in range(0, len(whole) - 1, 2):
+        line, byte = whole[:place].count(b"\n") + 1, b'\xff\x00"0k\n'[place // 2 % 6]
+        if whole[place] == byte:
+            continue
+        path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+        now = read_ledger(path)
+        assert now.total.nano >= spent.total.nano, (place, byte)
+        assert now.total.tokens >= spent.total.tokens
+        assert f"ledger.jsonl, line {line}" in " ".join(now.flaws), place
+
+
+def test_a_line_lost_doubled_or_moved_is_named_and_nothing_counts_less(path: Path, spent: Balance) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    for place in range(len(lines)):
+        path.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+        now = read_ledger(path)
+        if place < len(lines) - 1:
+            assert now.flaws == (f"ledger.jsonl, line {place + 1}: 1 before it is lost",)
+            assert now.total.tokens >= spent.total.tokens
+        path.write_bytes(b"".join([*lines[: place + 1], *lines[place:]]))
+        now = read_ledger(path)
+        assert now.flaws == (f"ledger.jsonl, line {place + 2}: here twice, and counted once",)
+        assert now.total == spent.total
+        path.write_bytes(b"".join([*lines[:place], *lines[place + 1 :], lines[place]]))
+        if place < len(lines) - 1:
+            now = read_ledger(path)
+            assert f"ledger.jsonl, line {len(lines)}: out of its place" in now.flaws
+            assert now.total == spent.total
+
+
+def test_damage_is_counted_by_who_goes_on(path: Path, spent: Balance) -> None:
+    """A limit holds over a lost hold, and what was assumed stays when more is written."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))  # the one whose end is uncertain
+    limits = SpendingLimits(max_tokens=spent.total.tokens + 50)
+    with open_ledger(path, limits, Dollar()) as ledger:
+        assert ledger.summary().total.tokens == spent.total.tokens
+        with pytest.raises(BudgetExhausted, match="lines that are lost"):
+            asyncio.run(ledger.reserve(tokens(51)))
+        ledger.settle(asyncio.run(ledger.reserve(tokens(50))), tokens(40))
+    assert read_ledger(path).total.tokens == spent.total.tokens + 40
+
+
+def test_an_end_that_is_lost_counts_what_the_records_prove(path: Path, spent: Balance) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    proven = Usage(calls=2, prompt=530)
+    for kept in range(len(lines)):
+        path.write_bytes(b"".join(lines[:kept]))
+        now = read_ledger(path, proven, Dollar())
+        assert now.total.tokens >= 530
+        assert now.total.nano >= Dollar().cost(Usage(prompt=530, cached=40))
+    path.unlink()
+    now = read_ledger(path, proven, Dollar())
+    assert now.lost.tokens == 530
+    assert "530 tokens that other records prove are not in it" in bill(now)
+    with open_ledger(path, SpendingLimits(max_tokens=600), Dollar(), proven) as ledger:
+        with pytest.raises(BudgetExhausted):
+            asyncio.run(ledger.reserve(tokens(71)))
+    assert read_ledger(path).total.tokens == 530, "what was proven is written down"
+
+
+def test_what_nothing_bounds_is_refused_under_a_limit(path: Path) -> None:
+    path.write_bytes(b'{"kind": "hold", "ho\n')
+    with pytest.raises(RunError, match=r"ledger.jsonl, line 1: altered.*restore the file"):
+        with open_ledger(path, SpendingLimits(max_tokens=100), None):
+            pass
     with open_ledger(path, SpendingLimits(), None) as ledger:
-        asyncio.run(ledger.reserve(tokens(5)))
-    path.write_bytes(b'{"kind": "hold", "ho\n' + path.read_bytes())
-    with pytest.raises(RunError, match="cannot be read"), open_ledger(path, SpendingLimits(), None):
+        assert ledger.summary().flaws
+
+
+def test_a_ledger_from_before_there_were_seals(path: Path) -> None:
+    """It counts as it stands; holds that are missing count as the largest, ends without a hold as told."""
+
+    def line(kind: str, hold: int, count: int = 0) -> bytes:
+        return b'{"kind":"%b","hold":%d,"nano":%d,"tokens":%d}\n' % (kind.encode(), hold, count, count)
+
+    lines = [line("hold", 1, 10), line("settled", 1, 7), line("hold", 2, 30), line("hold", 3, 20)]
+    path.write_bytes(b"".join(lines))
+    assert (read_ledger(path).total.tokens, read_ledger(path).flaws) == (57, ())
+    with open_ledger(path, SpendingLimits(), None):
         pass
+    assert (read_ledger(path).total.tokens, read_ledger(path).flaws) == (57, ())
+    path.write_bytes(b"".join([*lines[:2], lines[3]]))
+    assert read_ledger(path).total.tokens == 7 + 20 + 20
+    assert read_ledger(path).flaws == ("ledger.jsonl: hold 3 follows hold 1",)
+    path.write_bytes(b"".join(lines[1:]))
+    assert read_ledger(path).total.tokens >= 57
+    path.write_bytes(line("hold", 1, 10) + b'{"kind":"settled","hold":1,"nano":-9,"tokens":-9}\n')
+    assert read_ledger(path).total.tokens >= 10
+
+
+@pytest.mark.parametrize("dollars", [1e300, float("inf"), 1e-300])
+def test_limits_of_any_size(path: Path, dollars: float) -> None:
+    with open_ledger(path, SpendingLimits(max_usd=dollars), Dollar()) as ledger:
+        if dollars > 1:
+            asyncio.run(ledger.reserve(tokens(5)))
+        else:
+            with pytest.raises(BudgetExhausted):
+                asyncio.run(ledger.reserve(tokens(5)))
 
 
 def test_no_ledger_is_an_empty_one(path: Path) -> None:

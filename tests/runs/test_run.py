@@ -28,6 +28,7 @@ from sera.records import (
 )
 from sera.runs import Manifest, Run, change_run, is_running, open_run, read_run
 from sera.runs.control import Order, Verb
+from sera.runs.lines import seal
 from sera.runs.summary import summarize
 from sera.runs.underway import under_way
 
@@ -201,9 +202,14 @@ def test_newer_and_damaged_runs_are_named(path: Path) -> None:
 
 
 def test_records_of_a_newer_sera_can_be_read(path: Path) -> None:
-    line = json.dumps(msgspec.to_builtins(pair(3, State.COMPLETE, 0.5)) | {"novel": 1})
-    with (path / "pairs.jsonl").open("a") as file:
-        file.write(line + "\n")
+    class Newer(Pair, frozen=True, kw_only=True):
+        novel: int
+
+    made = msgspec.structs.asdict(pair(3, State.COMPLETE, 0.5))
+    with (path / "pairs.jsonl").open("ab") as file:
+        file.write(
+            seal(Newer(**made, novel=1), len(path.joinpath("pairs.jsonl").read_text().splitlines()) + 1)
+        )
     assert [owed.index for owed in read_run(path).owed()] == [2]
 
 

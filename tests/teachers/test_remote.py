@@ -35,7 +35,7 @@ class Books:
     def release(self, hold: int) -> None:
         self.lines.append("released")
 
-    def uncertain(self, hold: int) -> None:
+    def uncertain(self, hold: int, answered: bool = False) -> None:
         self.lines.append("uncertain")
 
 

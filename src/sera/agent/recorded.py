@@ -45,9 +45,11 @@ class Rollouts:
 
     async def have(self, wanted: Assignment, backend: Backend) -> Rollout:
         """The rollout, in a sandbox of `backend` if it must be made. Raises `RolloutError` if it failed."""
-        if known := self._journal.get(wanted.id):
+        asked = content_id(wanted.request)
+        if (known := self._journal.get(wanted.id)) and known.asked in ("", asked):
             return known
         with self._trail(wanted.id) as trail:
+            trail.begin(asked)
             rollout, failure = await self._make(wanted, backend, trail)
             self._journal.append(rollout)
             if failure:
@@ -80,6 +82,7 @@ class Rollouts:
             seconds=round(time.monotonic() - started, 3),
             restarts=restarts,
             redactions=placeholders([*map(_text, outcome.messages), outcome.patch]),
+            asked=content_id(wanted.request),
             findings=audit(outcome.messages, outcome.patch, self._agent.project),
             **made,
         )

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,34 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PATH = click.Path(path_type=Path)
 
+_FLAWS = 20
+"""Places of damage that are told one by one."""
+_LARGEST = 10**15
+"""The largest number that an option may be, as of settings."""
 _PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+
+
+class IntRange(click.IntRange):
+    """Whole numbers, none beyond all use."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if abs(number) > _LARGEST:
+            self.fail(f"a number up to {_LARGEST:.0e} is needed", param, ctx)
+        return number
+
+
+class FloatRange(click.FloatRange):
+    """Numbers, none without end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not abs(number) <= _LARGEST:
+            self.fail(f"{number} is no number that can be reckoned with", param, ctx)
+        return number
 
 
 def complain(sentence: str) -> None:
@@ -106,12 +130,37 @@ def bill(spent: "Balance") -> str:
     )
     if spent.reserved.tokens:
         told += f"; ${spent.reserved.usd:.2f} reserved for requests in flight"
+    if spent.lost.tokens or spent.lost.nano:
+        told += (
+            f"\n${spent.lost.usd:.2f} and {spent.lost.tokens:,} tokens are counted at the most for lines of the ledger that "
+            "are damaged or lost"
+        )
+    for flaw in spent.flaws:
+        told += f"\n{flaw}"
+    if spent.uncounted:
+        told += (
+            f"\n{counted(spent.uncounted, 'answer')} came without a count of tokens that can be true, and "
+            f"{'counts' if spent.uncounted == 1 else 'count'} at the most that the request may have cost"
+        )
     if spent.overruns:
         told += (
             f"\n{counted(spent.overruns, 'request')} cost more than the most that was reckoned with: the price is "
             "wrong, or the server counts otherwise"
         )
     return told
+
+
+def tell_flaws(flaws: Sequence[str], spent: "Balance | None" = None) -> None:
+    """Say what is wrong with the records of a folder, line by line up to twenty."""
+    told = [*flaws, *(spent.flaws if spent else ())]
+    for flaw in told[:_FLAWS]:
+        complain(flaw)
+    if len(told) > _FLAWS:
+        complain(f"and {len(told) - _FLAWS:,} places more")
+    if spent and spent.lost.tokens:
+        complain(
+            f"${spent.lost.usd:.2f} and {spent.lost.tokens:,} tokens are counted at the most for what the ledger has lost"
+        )
 
 
 def counted(number: int, noun: str) -> str:

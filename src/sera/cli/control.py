@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sera.cli.common import PATH, console
+from sera.cli.common import PATH, FloatRange, console
 
 _RUN = click.argument("run", type=PATH)
 _PAIRS = click.argument("pairs", nargs=-1, metavar="PAIR…")
@@ -28,9 +28,7 @@ def resume(run: Path) -> None:
 
 @click.command(epilog="\b\nExamples:\n  sera stop run\n  sera stop run --at 0.99")
 @_RUN
-@click.option(
-    "--at", "share", type=click.FloatRange(0, 1, min_open=True), help="Only when this share has ended."
-)
+@click.option("--at", "share", type=FloatRange(0, 1, min_open=True), help="Only when this share has ended.")
 def stop(run: Path, share: float | None) -> None:
     """End RUN after its present steps, or as soon as a share of its tasks has ended, without waiting
     for stragglers: their requests in flight are broken off. The same `sera generate` goes on with the

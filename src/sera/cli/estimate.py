@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, bill, console, duration, json_option, print_json, table
+from sera.cli.common import (
+    FILE,
+    PATH,
+    FloatRange,
+    IntRange,
+    bill,
+    console,
+    duration,
+    json_option,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,16 +38,16 @@ Examples:
   sera estimate ./my-project --functions 5000 --run run"""
 )
 @click.argument("repo")
-@click.option("--functions", type=click.IntRange(1), metavar="N", help="Functions to sample.")
+@click.option("--functions", type=IntRange(1), metavar="N", help="Functions to sample.")
 @click.option("--config", "file", type=FILE, help="Settings in TOML, as for sera generate.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @click.option("--teacher", metavar="rehearsal|URL", help="As for sera generate; nothing is asked there.")
 @click.option("--model", metavar="NAME", help="The model, for its price in the shipped table.")
 @click.option("--price", "told", metavar="IN,CACHED,OUT", help="Dollars per million tokens; or IN,OUT.")
-@click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option(
     "--seconds-per-call",
-    type=click.FloatRange(0, min_open=True),
+    type=FloatRange(0, min_open=True),
     metavar="S",
     help="What a model call takes, its tool included.",
 )
@@ -116,7 +127,11 @@ def forecast_job(
         )
     basis = measure(run, {task.id for task in job.tasks}) if run else published()
     made = forecast(basis, plan, price, job.config.concurrency, seconds_per_call)
-    return msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER)) if run else made
+    return (
+        msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER, run.proven, price))
+        if run
+        else made
+    )
 
 
 def _price(

@@ -13,12 +13,15 @@ from sera.cli.common import (
     EXIT_INTERRUPTED,
     FILE,
     PATH,
+    FloatRange,
+    IntRange,
     complain,
     console,
     counted,
     json_option,
     print_json,
     table,
+    tell_flaws,
 )
 from sera.cli.interrupts import INTERRUPTED, interruptible
 
@@ -56,17 +59,15 @@ the environment variable SERA_API_KEY."""
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The folder; made if it is missing.")
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Rollouts of each task.  [default: 3]")
-@click.option(
-    "--context", type=click.IntRange(1024), metavar="TOKENS", help="Of a conversation.  [default: 32768]"
-)
-@click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
+@click.option("--seeds", type=IntRange(1), metavar="N", help="Rollouts of each task.  [default: 3]")
+@click.option("--context", type=IntRange(1024), metavar="TOKENS", help="Of a conversation.  [default: 32768]")
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--require-profile", is_flag=True, default=None, help="Refuse a model without a saved harness.")
 @click.option("--baseline", type=PATH, metavar="DIR", help="An earlier evaluation to compare with.")
 @click.option("--any-baseline", is_flag=True, help="Compare also with one of other tasks or another harness.")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="Dollars it may cost in all.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Tokens it may use in all.")
-@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours it may work in all.")
+@click.option("--max-usd", type=FloatRange(0, min_open=True), help="Dollars it may cost in all.")
+@click.option("--max-tokens", type=IntRange(1), help="Tokens it may use in all.")
+@click.option("--max-hours", type=FloatRange(0, min_open=True), help="Hours it may work in all.")
 @json_option
 def command(
     tasks: Path,
@@ -160,7 +161,8 @@ async def _evaluate(plan: "Plan", evaluation: "Evaluation") -> str:
 
     wanted, limits = teacher_config(plan.config), plan.config.limits
     metered = isinstance(wanted, RemoteConfig) or limits != SpendingLimits()
-    with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted)) as ledger:
+    with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted), evaluation.proven) as ledger:
+        tell_flaws(evaluation.flaws, ledger.summary())
         asked = plan.predictions is None
         teacher = make_teacher(wanted, ledger if metered else None) if asked else None
         trials = Trials(plan, evaluation, teacher)

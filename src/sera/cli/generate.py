@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FILE, PATH, complain, console
+from sera.cli.common import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    FILE,
+    PATH,
+    FloatRange,
+    IntRange,
+    complain,
+    console,
+    tell_flaws,
+)
 from sera.cli.interrupts import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
@@ -41,15 +51,15 @@ from the environment variable SERA_API_KEY."""
 @click.option(
     "--held-out", type=FILE, metavar="LIST", help="Functions kept for an evaluation: TASKS/held_out.txt."
 )
-@click.option("--functions", type=click.IntRange(1), metavar="N", help="Functions to sample.")
-@click.option("--concurrency", type=click.IntRange(1), metavar="K", help="Rollouts at work at once.")
+@click.option("--functions", type=IntRange(1), metavar="N", help="Functions to sample.")
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="Dollars the run may cost in all.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Tokens the run may use in all.")
-@click.option("--max-hours", type=click.FloatRange(0, min_open=True), help="Hours the run may work in all.")
+@click.option("--max-usd", type=FloatRange(0, min_open=True), help="Dollars the run may cost in all.")
+@click.option("--max-tokens", type=IntRange(1), help="Tokens the run may use in all.")
+@click.option("--max-hours", type=FloatRange(0, min_open=True), help="Hours the run may work in all.")
 @click.option(
     "--pilot",
-    type=click.IntRange(2),
+    type=IntRange(2),
     metavar="P",
     help="Do only the first P tasks, and forecast the rest from them.",
 )
@@ -186,7 +196,8 @@ async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
     from sera.teachers import make_teacher, price_of
 
     config = job.config
-    with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher)) as ledger:
+    with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher), run.proven) as ledger:
+        tell_flaws(run.flaws, ledger.summary())
         teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None)
         async with teacher, make_backend(job.sandbox, job.layer) as backend:
             if backend.notice:

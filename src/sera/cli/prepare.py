@@ -9,6 +9,7 @@ from sera.cli.common import (
     EXIT_FAILED,
     FILE,
     PATH,
+    IntRange,
     complain,
     console,
     duration,
@@ -42,9 +43,7 @@ An environment is made once and found again by every later command, sera generat
     metavar="REV",
     help="Take this commit, tag or branch; may be repeated.",
 )
-@click.option(
-    "--commits", type=click.IntRange(1), metavar="N", help="Take N commits, evenly spaced over --since."
-)
+@click.option("--commits", type=IntRange(1), metavar="N", help="Take N commits, evenly spaced over --since.")
 @click.option("--since", metavar="DAYS|DATE", help="How far back --commits reaches, as 365d or 2024-06-01.")
 @click.option("--out", type=PATH, metavar="FILE", help="Write the list of environments there, as JSON.")
 @click.option("--check", "only_check", is_flag=True, help="Build nothing: try out again what is prepared.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sera.cli.common import PATH
+from sera.cli.common import PATH, IntRange
 
 
 @click.group(
@@ -15,9 +15,7 @@ Examples:
   sera generate ./my-project --out run --teacher http://127.0.0.1:8000/v1 --model rehearsal
   sera rehearse run run large-run --pairs 60000""",
 )
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."
-)
+@click.option("--port", type=IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option(
     "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A knob, e.g. latency=2; may be repeated."
 )
@@ -47,9 +45,7 @@ The same command once more goes on where the last one stopped.""",
 )
 @click.argument("run", type=PATH)
 @click.argument("out", type=PATH)
-@click.option(
-    "--pairs", type=click.IntRange(1), default=60_000, show_default=True, help="Tasks of the new run."
-)
+@click.option("--pairs", type=IntRange(1), default=60_000, show_default=True, help="Tasks of the new run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another run.")
 def multiply(run: Path, out: Path, pairs: int, seed: int) -> None:
     """Write a large run into OUT by copying the tasks of RUN, each under another name.

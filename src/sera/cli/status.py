@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, bill, console, duration, json_option, print_json, table
+from sera.cli.common import PATH, bill, console, counted, duration, json_option, print_json, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,9 +34,11 @@ def command(run: Path, as_json: bool, watch: bool) -> None:
     """How far RUN is: tasks by state and reason, recall, what is under way, tokens, time left."""
     from sera.runs import read_run
     from sera.runs.summary import summarize
+    from sera.teachers import recorded_price
 
     while True:
-        summary = summarize(read_run(run))
+        opened = read_run(run)
+        summary = summarize(opened, recorded_price(opened.manifest.config))
         if watch and not as_json:
             click.clear()
         _report(run, summary, as_json)
@@ -68,10 +70,17 @@ def _print(run: Path, summary: "Summary") -> None:
         f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
         f"({usage.cached:,} cached), {usage.completion:,} completion tokens"
     )
-    if summary.spent.total.tokens:
+    if summary.spent.total.tokens or summary.spent.flaws:
         out.print(bill(summary.spent))
+    for flaw in summary.flaws[:_SHOWN]:
+        out.print(flaw)
     if summary.damaged:
-        out.print(f"{summary.damaged} lines of the journals cannot be read; what they held is owed again")
+        again = (
+            "is owed again: `sera generate` with the same command does it"
+            if summary.owed
+            else "was done again"
+        )
+        out.print(f"{counted(summary.damaged, 'place')} of the journals damaged; what is not whole {again}")
 
 
 def _activity(summary: "Summary") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, console, json_option, print_json, table
+from sera.cli.common import EXIT_FAILED, FloatRange, IntRange, console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sera.teachers.checkup import Checkup
@@ -35,7 +35,7 @@ Examples:
 )
 @click.argument("model")
 @click.option(
-    "--gpus", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="GPUs of one machine."
+    "--gpus", type=IntRange(1), default=8, show_default=True, metavar="N", help="GPUs of one machine."
 )
 @click.option(
     "--gpu",
@@ -47,15 +47,13 @@ Examples:
 @click.option("--engine", type=click.Choice(["vllm", "sglang"]), default="vllm", show_default=True)
 @click.option(
     "--context",
-    type=click.IntRange(1),
+    type=IntRange(1),
     metavar="TOKENS",
     help="Longest conversation; 131,072 or the model's limit; of a checkpoint what it was trained with.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(1), metavar="K", help="Trajectories at once; 32, or what fits."
-)
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Trajectories at once; 32, or what fits.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--port", type=IntRange(1, 65535), default=8000, show_default=True)
 def command(
     model: str,
     gpus: int,
@@ -147,14 +145,14 @@ The key is read from the environment variable SERA_API_KEY, or the one that --ke
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds for one request.",
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=FloatRange(0, min_open=True),
     default=300.0,
     show_default=True,
     help="Seconds for all.",

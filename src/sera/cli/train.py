@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, console, duration, json_option, print_json, table
+from sera.cli.common import FILE, PATH, FloatRange, console, duration, json_option, print_json, table
 from sera.cli.training_progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ in it, and what is proven of it: docs/training.md."""
 @click.option("--plan", "only_plan", is_flag=True, help="Check everything, show what it will take, and stop.")
 @click.option(
     "--held-out",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FloatRange(0, 1, max_open=True),
     metavar="SHARE",
     help="Share of the tasks kept to measure the loss on.",
 )

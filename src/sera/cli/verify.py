@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, FILE, console, json_option, print_json, table
+from sera.cli.common import EXIT_FAILED, FILE, FloatRange, console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sera.generation.verify import Verification
@@ -25,7 +25,7 @@ A file holds instance_id and model_patch: as a JSON object by instance, a JSON l
 @click.option(
     "--min",
     "least",
-    type=click.FloatRange(0, 1),
+    type=FloatRange(0, 1),
     metavar="R",
     help="Lowest r that every instance of A must have.",
 )

@@ -54,6 +54,8 @@ class Decision(Record, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     start: int = 0
     """Place and size of the row in the spool, in bytes."""
     size: int = 0
+    check: int = 0
+    """CRC-32 of the row."""
 
     def __post_init__(self) -> None:
         for name in ("category", "path", "function", "teacher"):

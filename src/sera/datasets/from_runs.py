@@ -7,7 +7,7 @@ import msgspec
 
 from sera.datasets.exchange.licences import UNKNOWN, read_licence
 from sera.datasets.sample import Sample, Source
-from sera.records import Agreement, Pair, Rollout, Stage, State, Task, content_id
+from sera.records import Agreement, End, Pair, Rollout, Stage, State, Task, content_id
 from sera.repositories.history import bounds_among
 from sera.runs import Run
 
@@ -36,26 +36,48 @@ def _licence(tree: str) -> str:
 
 
 def read_samples(runs: Sequence[Run]) -> Iterator[Sample]:
-    """All samples of all runs; tasks that are still owed have none."""
+    """All samples of all runs; tasks that are still owed have none. Of one whose records were damaged, those
+    that are whole, and the others as `damaged`."""
     for run in runs:
         source = source_of(run)
-        for task, pair in run.task_pairs():
+        for task, pair in run.recorded():
             if pair and pair.state not in (State.FAILED, State.REQUEUED):
                 yield from _task_samples(run, source, task, pair)
 
 
 def _task_samples(run: Run, source: Source, task: Task, pair: Pair) -> Iterator[Sample]:
-    category = task.categories[0]
+    category, lacking = task.categories[0], run.lacks(task, pair)
     for attempt in range(len(task.categories)):
-        if t1 := run.rollouts.get(run.rollout_id(task, Stage.T1, attempt)):
+        identity = run.rollout_id(task, Stage.T1, attempt)
+        if identity in lacking:
+            yield _damaged(run, source, task, identity, Stage.T1)
+        elif t1 := run.rollouts.get(identity):
             category = t1.category
             verdict = run.verdicts.get(t1.id)
             agreement = pair.agreement if t1.id == pair.t1 else None
             yield _sample(run, source, task, t1, category, agreement, bool(verdict and verdict.accepted))
-    if t2 := run.rollouts.get(run.rollout_id(task, Stage.T2, 0)):
+    identity = run.rollout_id(task, Stage.T2, 0)
+    if identity in lacking:
+        yield _damaged(run, source, task, identity, Stage.T2)
+    elif t2 := run.rollouts.get(identity):
         request = run.pull_requests.get(pair.t1)
         sample = _sample(run, source, task, t2, category, pair.agreement, True)
         yield msgspec.structs.replace(sample, issue=request.text if request else "")
+
+
+def _damaged(run: Run, source: Source, task: Task, identity: str, stage: Stage) -> Sample:
+    """Stands for a rollout of which not everything is whole on record."""
+    lost = Rollout(
+        id=identity,
+        task=task.id,
+        stage=stage,
+        attempt=0,
+        end=End.FAILED,
+        messages=(),
+        profile=run.profile.hash,
+    )
+    sample = _sample(run, source, task, lost, task.categories[0], None, False)
+    return msgspec.structs.replace(sample, damaged=True)
 
 
 def _sample(

@@ -59,6 +59,8 @@ class Sample(Record, frozen=True, kw_only=True):
     """Model and sampling settings, without any key."""
     unsafe: bool = False
     """Whether the scan found what the settings want out of the dataset altogether."""
+    damaged: bool = False
+    """Whether its record, or one that it needs, is not whole: all that the rollout said is empty then."""
     unknown: tuple[str, ...] = ()
     """Of a sample that another project recorded: what it did not tell, e.g. `patch`. Such a field is empty
     here, and means nothing."""

@@ -5,16 +5,16 @@
     .NAME.building/decided.jsonl   one line for each sample: what became of it, and where its row lies
     .NAME.building/new             the dataset, until it is renamed into its place
 
-A row is on the disk before the line that speaks of it is written, and a torn line is cut off, so that a
-build killed at any moment goes on where it was, two seconds of work excepted. A workspace with another key
-is emptied. One process at a time uses it. It is removed when the dataset is in its place, and after a
-failure if no row had been made.
+A row is on the disk before the line that speaks of it is written, so that a build killed at any moment goes
+on where it was, two seconds of work excepted. Lines are sealed (`runs.lines`) and say the checksum of their
+row: what is torn or damaged of either is decided again. A workspace with another key is emptied. One process
+at a time uses it. It is removed when the dataset is in its place, and after a failure if no row was made.
 """
 
-import fcntl
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +24,10 @@ import msgspec
 
 from sera.datasets.decide import Decision, Outcome
 from sera.datasets.folder import put_in_place, refuse_foreign
-from sera.datasets.lines import json_line
 from sera.errors import DatasetError
+from sera.locks import locked
 from sera.records import Record
+from sera.runs.lines import Scan, decode, seal
 
 _INTERVAL = 2.0
 """Seconds of work that an interruption may cost."""
@@ -42,12 +43,12 @@ class Workspace:
 
     def __init__(self, path: Path) -> None:
         self.new = path / "new"
-        self._spool = (path / "spool.jsonl").open("a+b")
-        self._journal = (path / "decided.jsonl").open("a+b")
         self._known: dict[bytes, Decision] = {}
         self._unwritten: list[bytes] = []
         self._synced = time.monotonic()
-        self._take_up()
+        self._spool = (path / "spool.jsonl").open("a+b")
+        self._lines = self._take_up(path / "decided.jsonl")
+        self._journal = (path / "decided.jsonl").open("ab")
 
     def known(self, key: str) -> Decision | None:
         """What became of the sample with this content, if it was decided before."""
@@ -57,15 +58,26 @@ class Workspace:
         """Store outcomes and their rows; the decisions say where the rows lie."""
         placed = []
         for key, (decision, row) in decided:
-            placed.append(msgspec.structs.replace(decision, start=self._size, size=len(row)))
+            check = zlib.crc32(row)
+            placed.append(msgspec.structs.replace(decision, start=self._size, size=len(row), check=check))
             self._size += self._spool.write(row)
-            self._unwritten.append(json_line(_Line(key=key, decision=placed[-1])))
+            self._lines += 1
+            self._unwritten.append(seal(_Line(key=key, decision=placed[-1]), self._lines))
         if time.monotonic() - self._synced > _INTERVAL:
             self._sync()
         return placed
 
     def row(self, decision: Decision) -> bytes:
         """The row of a decision, as a JSON line. Once rows are read, none are added."""
+        row = self._read(decision)
+        if zlib.crc32(row) != decision.check:
+            raise DatasetError(
+                f"{self._spool.name}: the row at byte {decision.start:,} was altered while the dataset was "
+                "built; the same command decides it again"
+            )
+        return row
+
+    def _read(self, decision: Decision) -> bytes:
         self._spool.seek(decision.start)
         return self._spool.read(decision.size)
 
@@ -84,24 +96,23 @@ class Workspace:
         self._unwritten.clear()
         self._synced = time.monotonic()
 
-    def _take_up(self) -> None:
-        """Read what is there, up to the first line that is torn or whose row is."""
+    def _take_up(self, journal: Path) -> int:
+        """Read what is there and whole, and write that anew if there was more; the last line's number."""
         decoder = msgspec.json.Decoder(_Line)
-        rows, whole = os.fstat(self._spool.fileno()).st_size, 0
-        self._size = 0
-        self._journal.seek(0)
-        for text in self._journal:
-            try:
-                line = decoder.decode(text) if text.endswith(b"\n") else None
-            except msgspec.DecodeError:
-                line = None
-            if line is None or line.decision.start + line.decision.size > rows:
-                break
-            self._known[bytes.fromhex(line.key)] = line.decision
-            self._size = max(self._size, line.decision.start + line.decision.size)
-            whole += len(text)
-        self._journal.truncate(whole)
+        scan = Scan(journal, lambda _: False)
+        kept: list[_Line] = []
+        self._size, read = 0, 0
+        for text in scan:
+            line, read = decode(decoder, text.text), read + 1
+            if zlib.crc32(self._read(line.decision)) == line.decision.check:
+                kept.append(line)
+                self._known[bytes.fromhex(line.key)] = line.decision
+                self._size = max(self._size, line.decision.start + line.decision.size)
         self._spool.truncate(self._size)
+        if scan.damaged or scan.torn or scan.unended or len(kept) < read:
+            journal.write_bytes(b"".join(seal(line, number) for number, line in enumerate(kept, 1)))
+            return len(kept)
+        return scan.lines
 
 
 @contextmanager
@@ -116,7 +127,8 @@ def open_workspace(out: Path, key: str) -> Iterator[Workspace]:
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f".{out.name}.building")
     path.mkdir(exist_ok=True)
-    with _locked(path, out):
+    busy = f"another process is building {out}"
+    with locked(path / ".lock", DatasetError, busy, "wait for it, or choose another folder"):
         _prepare(path, out, key)
         workspace = Workspace(path)
         try:
@@ -130,19 +142,6 @@ def open_workspace(out: Path, key: str) -> Iterator[Workspace]:
         shutil.rmtree(path)
 
 
-@contextmanager
-def _locked(path: Path, out: Path) -> Iterator[None]:
-    """Held until the process ends, however it does."""
-    with (path / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(
-                f"another process is building {out}: wait for it, or choose another folder"
-            ) from None
-        yield
-
-
 def _prepare(path: Path, out: Path, key: str) -> None:
     """Remove what cannot be gone on with."""
     if (path / "old").exists() and not out.exists():
@@ -150,7 +149,7 @@ def _prepare(path: Path, out: Path, key: str) -> None:
     for name in ("new", "old"):
         shutil.rmtree(path / name, ignore_errors=True)
     mark = path / "key"
-    if not mark.exists() or mark.read_text("ascii") != key:
+    if not mark.exists() or mark.read_bytes() != key.encode():
         for name in ("key", "decided.jsonl", "spool.jsonl"):
             (path / name).unlink(missing_ok=True)
         mark.write_text(key, "ascii")

@@ -81,7 +81,7 @@ class Shift:
         listener = asyncio.create_task(self._listen())
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._config.concurrency):
+                for _ in range(min(self._config.concurrency, len(self._tasks))):
                     group.create_task(self._worker())
         except ExceptionGroup as problems:
             raise problems.exceptions[0] from None
@@ -145,7 +145,7 @@ class Shift:
         before = self._failures[task.id]
         self._failures[task.id] += 1
         if _may_pass(problem) and before < self._config.again:
-            self._queue.put_after(task, self._config.again_after * 2.0**before)
+            self._queue.put_after(task, self._config.again_after * 2.0 ** min(before, 20))
         else:
             self._tell(pair)
 

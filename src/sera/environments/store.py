@@ -7,26 +7,29 @@
     …/<key>.lock   held by the process that builds
 
 A virtual environment knows its own path, so it is built where it will stay, not beside: it counts as there
-when its record does. The lock is the kernel's, freed however the builder ends; whoever comes next clears
+when its record does. The lock is freed however the builder ends; whoever comes next clears
 what a killed one has left, and builds anew.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from sera import locks
 from sera.environments.records import Environment
 from sera.errors import PrepareError, boundary
-from sera.records import Record
+from sera.records import Record, content_id
 from sera.settings import default_cache
+from sera.untrusted import decode
 
 RECORD = "environment.json"
+_SUM = "sum"
+"""The field of a record that says whether the others are as they were written."""
 R = TypeVar("R", bound=Record)
 
 
@@ -41,9 +44,14 @@ def log_of(place: Path) -> Path:
 
 
 def read(place: Path, marker: str, kind: type[R]) -> R | None:
-    """The record of what was built at `place`; None if it was not, or by another version of sera."""
+    """The record of what was built at `place`; None if it was not, or by another version of sera, or if the
+    record is not as it was written."""
     try:
-        return msgspec.json.decode((place / marker).read_bytes(), type=kind, dec_hook=_path)
+        fields = decode((place / marker).read_bytes(), dict[str, Any])
+        told = fields.pop(_SUM, None)
+        if told not in (None, content_id(fields)):
+            return None
+        return msgspec.convert(fields, kind, dec_hook=_path)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -51,7 +59,9 @@ def read(place: Path, marker: str, kind: type[R]) -> R | None:
 def write(place: Path, marker: str, record: Record) -> None:
     """Record that what is at `place` is whole."""
     beside = place / f".{marker}.new"
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(record, enc_hook=str)))
+    fields = msgspec.json.decode(msgspec.json.encode(record, enc_hook=str))
+    sealed = fields | {_SUM: content_id(fields)}
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(sealed)))
     with beside.open("rb") as written:
         os.fsync(written.fileno())
     beside.replace(place / marker)
@@ -76,9 +86,8 @@ def locked(place: Path) -> Iterator[None]:
     """Wait until nobody else builds at `place`, and keep others away meanwhile."""
     with boundary(PrepareError, f"cannot lock {place} in the cache"):
         place.parent.mkdir(parents=True, exist_ok=True)
-        file = place.with_name(place.name + ".lock").open("ab")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock, busy = place.with_name(place.name + ".lock"), f"{place} is being built elsewhere"
+    with locks.locked(lock, PrepareError, busy, wait=True):
         yield
 
 
@@ -96,7 +105,8 @@ def load(path: Path) -> Environment:
     environment = read(folder, RECORD, Environment)
     if environment is None:
         raise PrepareError(
-            f"{path} is no prepared environment: `sera prepare REPO` makes one and prints its path"
+            f"{path} is no prepared environment, or its record is damaged: `sera prepare REPO` makes one and "
+            "prints its path"
         )
     if not is_there(environment):
         raise PrepareError(

@@ -9,7 +9,7 @@ from sera.harness import AUTO
 from sera.redaction import RedactionConfig
 from sera.runs import SpendingLimits
 from sera.sandboxes import NamespacesConfig, SandboxConfig
-from sera.settings import Config, Count, Seconds
+from sera.settings import Config, Count, Listed, Seconds
 from sera.teachers import LocalConfig, RehearsalConfig, TeacherConfig
 
 _AT_AN_ENDPOINT = 16
@@ -18,7 +18,7 @@ _AT_AN_ENDPOINT = 16
 class EvaluateConfig(Config, frozen=True):
     """Everything `sera evaluate` can be told."""
 
-    seeds: Count = 3
+    seeds: Listed = 3
     """Rollouts of each task, each with a seed of its own. The spread between them is the noise. Predictions
     are judged once."""
     context: Count = 32_768

@@ -22,11 +22,11 @@ import msgspec
 from sera.errors import RunError, boundary
 from sera.evaluation.record import Checked, Outcome, State, trial_id
 from sera.harness import Profile
-from sera.records import Record
+from sera.records import Record, Usage
 from sera.runs import Manifest, Trail
 from sera.runs.folder import check_manifest, locked, read_manifest, replace, write_manifest
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import rollouts_of, trail_of
+from sera.runs.rollouts import is_metered, proven_usage, rollouts_of, trail_of
 
 EVALUATION, HARNESS = "evaluation.json", "harness.json"
 
@@ -58,10 +58,28 @@ class Evaluation:
         """All journals, in the order in which they are filled."""
         return self.checks, self.rollouts, self.outcomes
 
+    @property
+    def flaws(self) -> list[str]:
+        """What is wrong with which line of the journals."""
+        return [str(flaw) for journal in self.journals for flaw in journal.flaws]
+
+    @property
+    def proven(self) -> Usage:
+        """What an evaluation whose requests are metered has used at least, by all records but the ledger."""
+        if not is_metered(self.manifest.config):
+            return Usage()
+        return proven_usage(self.path, self.rollouts)
+
     def ended(self) -> dict[str, Outcome]:
-        """Trial → its definite end."""
+        """Trial → its definite end. One whose rollout was damaged has none."""
         every = {trial_id(one.task, one.seed): one for one in self.outcomes}
-        return {key: one for key, one in every.items() if one.state is not State.FAILED}
+        return {
+            key: one for key, one in every.items() if one.state is not State.FAILED and self.has_rollout(one)
+        }
+
+    def has_rollout(self, outcome: Outcome) -> bool:
+        """Whether the rollout that was judged is whole on record, if there was one."""
+        return not outcome.rollout or outcome.rollout in self.rollouts
 
     def trail(self, rollout: str) -> Trail:
         """The steps so far of a rollout under way, by its id."""
@@ -84,6 +102,12 @@ def open_evaluation(path: Path, manifest: Manifest, profile: Profile | None) -> 
         write_manifest(path / EVALUATION, manifest)
         evaluation = Evaluation(path, manifest)
         with writable(*evaluation.journals):
+            for outcome in list(evaluation.outcomes):
+                if outcome.state is not State.FAILED and not evaluation.has_rollout(outcome):
+                    lost = "its rollout was damaged"
+                    evaluation.outcomes.append(
+                        msgspec.structs.replace(outcome, state=State.FAILED, reason=lost)
+                    )
             yield evaluation
 
 

@@ -18,6 +18,7 @@ from sera.records import SCHEMA, Record
 from sera.runs import LEDGER, read_ledger
 from sera.runs.folder import replace
 from sera.runs.ledger import Balance
+from sera.teachers import price_of
 
 RESULTS = "results.json"
 Rows = dict[str, list[bool]]
@@ -127,7 +128,7 @@ def _results(plan: Plan, evaluation: Evaluation, counting: set[str], rows: Rows)
         left_out={one.task: one.problem for one in evaluation.checks if one.problem},
         flaky=tuple(sorted({test for one in ends for test in one.flaky})),
         behaviour=behaviour_of(evaluation.rollouts, plan.profile) if plan.profile else None,
-        spent=read_ledger(evaluation.path / LEDGER),
+        spent=read_ledger(evaluation.path / LEDGER, evaluation.proven, price_of(plan.config.teacher)),
     )
 
 

@@ -33,22 +33,24 @@ from sera.repositories.history import refuse_later
 from sera.repositories.names import import_names
 from sera.repositories.remotes import redacted
 from sera.repositories.sources import described
-from sera.runs import Manifest, SpendingLimits, read_run
+from sera.runs import Manifest, SpendingLimits
+from sera.runs.folder import read_manifest
+from sera.runs.run import MANIFEST
 from sera.sandboxes import NamespacesConfig, SandboxConfig
-from sera.settings import Config, Count, Seconds, convert, to_tree
+from sera.settings import Config, Count, Listed, Seconds, convert, to_tree
 from sera.teachers import RehearsalConfig, TeacherConfig, keys_of, make_teacher
 
 
 class GenerateConfig(Config, frozen=True):
     """Everything `sera generate` can be told."""
 
-    functions: Count = 100
+    functions: Listed = 100
     """Functions to sample, one task each. More than there are start a second round with other categories."""
     concurrency: Count = 16
     """Rollouts at work at once. One server takes about 32; the built-in teacher is bound by the cores."""
     seed: int = 0
     """Seed of every choice: functions, categories, demonstrations, and of the teacher's sampling."""
-    attempts: Count = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
     """Rollouts T1 that a task may take until the self-check accepts one."""
     again: Annotated[int, msgspec.Meta(ge=0)] = 4
     """Times that a task whose teacher broke is tried again after all others, going on from its last step.
@@ -171,9 +173,9 @@ def _clean_task(task: Task, redactor: Redactor) -> Task:
 
 def _begun_with(out: Path | None, revision: str) -> Manifest | None:
     """What the run in `out` was begun with, if there is one; `ConfigError` if that was another revision."""
-    if out is None or not (out / "run.json").exists():
+    if out is None or not (out / MANIFEST).exists():
         return None
-    manifest = read_run(out).manifest
+    manifest = read_manifest(out / MANIFEST)
     before = manifest.config.get("revision", "")
     if before != revision:
         was, now = (f"revision {one!r}" if one else "no revision" for one in (before, revision))

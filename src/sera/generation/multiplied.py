@@ -117,10 +117,10 @@ def _copy(template: _Template, task: Task, run: Run) -> None:
         ids[rollout.id], patches[rollout.id] = copy.id, copy.patch
         run.rollouts.append(copy)
         if verdict := template.verdicts.get(rollout.id):
-            run.verdicts.append(msgspec.structs.replace(verdict, rollout=copy.id))
+            run.verdicts.append(msgspec.structs.replace(verdict, rollout=copy.id, asked=""))
         if request := template.requests.get(rollout.id):
             text = rename.text(request.text)
-            run.pull_requests.append(msgspec.structs.replace(request, rollout=copy.id, text=text))
+            run.pull_requests.append(msgspec.structs.replace(request, rollout=copy.id, text=text, asked=""))
     pair = template.pair
     run.end(
         msgspec.structs.replace(
@@ -143,6 +143,7 @@ def _copied_rollout(rollout: Rollout, task: Task, run: Run, rename: "_Renaming")
         task=task.id,
         messages=tuple(map(rename.message, messages)),
         patch=rename.text(rollout.patch),
+        asked="",
     )
 
 

@@ -11,7 +11,7 @@ from sera.agent.memory import replied
 from sera.agent.recorded import Assignment, Rollouts, seed_of
 from sera.errors import ContextOverflow
 from sera.generation.answers import read_block, read_verdict
-from sera.records import Message, PullRequest, Replied, Rollout, Stage, Task, Usage, Verdict
+from sera.records import Message, PullRequest, Replied, Rollout, Stage, Task, Usage, Verdict, content_id
 from sera.runs import Run, Trail
 from sera.runs.rollouts import Question
 from sera.sandboxes.contract import Backend
@@ -48,13 +48,19 @@ class Steps:
 
     async def verdict(self, t1: Rollout) -> Verdict:
         """The self-check. An answer without a readable yes counts as no."""
-        if known := self._run.verdicts.get(t1.id):
+        asked = self._question(t1, "self_check")
+        known = self._run.verdicts.get(t1.id)
+        if known and known.asked in ("", content_id(asked)):
             return known
         with self._run.trail(t1.id, "self_check") as trail:
-            text, usage = await self._ask(
-                t1, "self_check", trail, lambda answer: read_verdict(answer) is not None
+            text, usage = await self._ask(t1, asked, trail, lambda answer: read_verdict(answer) is not None)
+            verdict = Verdict(
+                rollout=t1.id,
+                accepted=bool(read_verdict(text)),
+                text=text,
+                usage=usage,
+                asked=content_id(asked),
             )
-            verdict = Verdict(rollout=t1.id, accepted=bool(read_verdict(text)), text=text, usage=usage)
             self._run.verdicts.append(verdict)
             await self._run.verdicts.on_disk()
             trail.discard()
@@ -63,13 +69,18 @@ class Steps:
     async def pull_request(self, task: Task, t1: Rollout) -> PullRequest:
         """The issue text, written from T1 in the style of the task's demonstration; empty if the
         answer held none."""
-        if known := self._run.pull_requests.get(t1.id):
+        asked = self._question(t1, "pull_request", demonstration=self._demonstrations[task.demonstration])
+        known = self._run.pull_requests.get(t1.id)
+        if known and known.asked in ("", content_id(asked)):
             return known
-        style = self._demonstrations[task.demonstration]
         with self._run.trail(t1.id, "pull_request") as trail:
-            text, usage = await self._ask(t1, "pull_request", trail, read_block, demonstration=style)
+            text, usage = await self._ask(t1, asked, trail, read_block)
             request = PullRequest(
-                rollout=t1.id, text=read_block(text), demonstration=task.demonstration, usage=usage
+                rollout=t1.id,
+                text=read_block(text),
+                demonstration=task.demonstration,
+                usage=usage,
+                asked=content_id(asked),
             )
             self._run.pull_requests.append(request)
             await self._run.pull_requests.on_disk()
@@ -95,17 +106,20 @@ class Steps:
         )
         return await self._rollouts.have(wanted, self._backend)
 
+    def _question(self, t1: Rollout, prompt: Question, **values: str) -> tuple[Message, ...]:
+        """A question at the end of T1's own conversation, whose prefix the server still holds."""
+        text = self._agent.redactor.clean(self._run.profile.prompt(prompt, **values))
+        return (*t1.messages, Message(role="user", content=text))
+
     async def _ask(
-        self, t1: Rollout, prompt: Question, trail: Trail, readable: Callable[[str], object], **values: str
+        self, t1: Rollout, asked: tuple[Message, ...], trail: Trail, readable: Callable[[str], object]
     ) -> tuple[str, Usage]:
-        """Put a question at the end of T1's own conversation, whose prefix the server still holds.
-        A conversation that leaves no room for the question gets no answer."""
-        asked = self._agent.redactor.clean(self._run.profile.prompt(prompt, **values))
-        question = Message(role="user", content=asked)
+        """The answer to a question. A conversation that leaves no room for it gets none."""
+        trail.begin(content_id(asked))
         text, usage = "", Usage()
         for n in range(_ASKS):
             try:
-                answer = await self._answer((*t1.messages, question), t1.seed, n, trail)
+                answer = await self._answer(asked, t1.seed, n, trail)
             except ContextOverflow:
                 break
             text, usage = answer.message.content, usage + answer.usage

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from sera.errors import RunError, boundary
-from sera.records import Record
+from sera.records import Ratio, Record
+from sera.untrusted import decode
 
 
 class Verb(StrEnum):
@@ -36,7 +37,7 @@ class Order(Record, frozen=True):
     verb: Verb
     task: str = ""
     """For drop and requeue: the task's id."""
-    share: float = 0.0
+    share: Ratio = 0.0
     """For stop: the share of ended tasks, 0…1, from which it holds."""
 
 
@@ -97,6 +98,7 @@ def _read(path: Path, position: int) -> tuple[list[Order], int]:
 
 def _decode(line: bytes) -> Order | None:
     try:
-        return msgspec.json.decode(line, type=Order)
+        order: Order = decode(line, Order)
     except msgspec.DecodeError:
         return None
+    return order

@@ -1,12 +1,10 @@
 """What every folder that is worked on has: a lock for its one writer, files that are written whole, and a
 manifest that says what it was begun with, which nobody may go on against.
 
-The lock is the kernel's, freed however the process ends; any number may read meanwhile.
+The lock is freed however the process ends; any number may read meanwhile.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +12,12 @@ from typing import Any
 
 import msgspec
 
+from sera import locks
 from sera.errors import ConfigError, RunError, boundary
-from sera.records import SCHEMA, Record
+from sera.records import SCHEMA, Record, content_id
 
-_BEFORE_THE_MANIFEST = (".lock", "harness.json", "tasks.jsonl")
+_LOCK = ".lock"
+_BEFORE_THE_MANIFEST = ("harness.json", "tasks.jsonl")
 """What is written before the manifest, whose presence says that the start is whole."""
 
 
@@ -33,38 +33,23 @@ class Manifest(Record, frozen=True):
     source: dict[str, Any]
     """What the work is on. Of a run, the snapshot: where the repository came from, its hash, its counts."""
     schema: int = SCHEMA
+    tasks: int = 0
+    """Of a run, tasks of the plan; 0 in records that are older than this field."""
+    sum: str = ""
+    """`content_id` of all other fields, so that an altered byte shows; empty in older records."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock. Tried for a moment, because `is_running` holds it for an instant."""
-    with boundary(RunError, f"cannot lock {path}"):
-        file = (path / ".lock").open("ab")
-    with file:
-        for patience in (0.02, 0.1, 0.3, None):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if patience is None:
-                    raise RunError(
-                        f"another process is working on the run in {path}: wait for it, or choose another "
-                        "--out"
-                    ) from None
-                time.sleep(patience)
+    """Hold the folder's lock; `RunError` if another process does."""
+    busy = f"another process is working on the run in {path}"
+    with locks.locked(path / _LOCK, RunError, busy, "wait for it, or choose another --out"):
         yield
 
 
 def is_running(path: Path) -> bool:
     """Whether some process holds the folder's lock."""
-    try:
-        with (path / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return locks.is_locked(path / _LOCK)
 
 
 def replace(file: Path, content: bytes) -> None:
@@ -93,21 +78,42 @@ def check_manifest(file: Path, manifest: Manifest) -> None:
 
 def _of_a_beginning(child: Path, manifest: Path) -> bool:
     """Whether it is what a start that was killed before its manifest may leave."""
-    return child.name.removesuffix(".new") in {*_BEFORE_THE_MANIFEST, manifest.name}
+    name = child.name
+    return name.startswith(_LOCK) or name.removesuffix(".new") in {*_BEFORE_THE_MANIFEST, manifest.name}
 
 
 def write_manifest(file: Path, manifest: Manifest) -> None:
     """Write it, readable for people. The caller holds the lock."""
+    manifest = msgspec.structs.replace(manifest, sum=_sum_of(manifest))
     replace(file, msgspec.json.format(msgspec.json.encode(manifest)))
 
 
 def read_manifest(file: Path) -> Manifest:
     """What a folder was begun with; `RunError` if it is damaged or a newer sera wrote it."""
-    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    manifest: Manifest = decode_file(file, Manifest, "restore it from a copy, or choose another --out")
     if manifest.schema > SCHEMA:
         raise RunError(f"{file.parent} was written by sera {manifest.version}, a newer one: update this")
+    if manifest.sum not in ("", _sum_of(manifest)):
+        raise RunError(
+            f"{file} is not as sera wrote it, and says what the records beside it belong to: restore it from "
+            "a copy, or choose another --out"
+        )
     return manifest
+
+
+def decode_file(file: Path, kind: type[Any], cure: str) -> Any:
+    """The record that a file holds; `RunError` with the cure if it is damaged."""
+    damage = (OSError, UnicodeError, RecursionError, msgspec.DecodeError)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except damage as problem:
+        raise RunError(f"cannot read {file}: {problem}: {cure}") from problem
+
+
+def _sum_of(manifest: Manifest) -> str:
+    """As it is read from a file: lists for tuples."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(manifest, sum=""))
+    return content_id(msgspec.json.decode(msgspec.json.encode(fields)))
 
 
 def _refuse_unlike(file: Path, before: Manifest, now: Manifest) -> None:

@@ -1,9 +1,9 @@
 """A journal: one file of JSON lines that only ever grows, with an index of where each record lies.
 
 A record is one `write` of one whole line, so a process killed at any moment leaves at most one torn
-line at the end. Opening for writing cuts that line off; reading passes over it. Whatever a torn or
-unreadable line held is simply not there, and so is owed again. Of two records with the same key the
-later one counts.
+line at the end. Opening for writing cuts that line off; reading passes over it. Each line says whether it is
+whole (`lines`): whatever a torn or damaged one held is simply not there, and so is owed again. Of two
+records with the same key the later one counts.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import msgspec
 
 from sera.errors import RunError, boundary
 from sera.records import Record
+from sera.runs.lines import Flaw, Scan, Whole, decode, read_seal, seal
 
 R = TypeVar("R", bound=Record)
 P = TypeVar("P", bound=Record)
@@ -34,13 +35,24 @@ class Journal(Generic[R]):
     ) -> None:
         self.path = path
         self.damaged = 0
-        """Whole lines that could not be read."""
+        """Lines that were altered, lost, doubled or moved."""
+        self.flaws: list[Flaw] = []
+        """What is wrong with which of them; the first thousand."""
+        self.torn = 0
+        """The line at the end that is torn, from 1; 0: none is."""
+        self.broken_at_end = 0
+        """Lines after the last whole one that are none any more."""
         self._decoder = msgspec.json.Decoder(kind)
         self._heading = msgspec.json.Decoder(heading)
         self._key = key
         self._offsets: dict[str, int] = {}
+        self._fused: dict[int, int] = {}
+        """Offset → size of records after which no newline stands."""
         self._file = -1
-        self._size = self._synced = 0
+        self._lines = self._size = self._synced = 0
+        self._unended = False
+        self._plain_until = -1
+        """Offset of the last line without a seal that counts; -1: there is none."""
         self._disk = asyncio.Lock()
         self._load()
 
@@ -60,12 +72,12 @@ class Journal(Generic[R]):
                 yield self._at(file, offset)
 
     def every(self, part: type[P]) -> Iterator[P]:
-        """Part of every readable record in the file, also of those that do not count: `part` is a
+        """Part of every whole record in the file, also of those that do not count: `part` is a
         struct with some of the fields, and only those are decoded."""
         decoder = msgspec.json.Decoder(part)
-        for _, line in self._lines():
+        for line in self._scan():
             try:
-                yield decoder.decode(line)
+                yield decode(decoder, line.text)
             except msgspec.DecodeError:
                 continue
 
@@ -82,14 +94,23 @@ class Journal(Generic[R]):
         with boundary(RunError, f"cannot write {self.path}"):
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             os.ftruncate(self._file, self._size)
+            if self._unended:
+                self._size += os.write(self._file, b"\n")
+                self._unended = False
 
     def append(self, record: R) -> None:
-        """Add one record, whole or not at all. `RunError` if the disk is full."""
-        line = msgspec.json.encode(record) + b"\n"
+        """Add one record, whole or not at all. `RunError` if the disk is full, or if somebody else writes."""
+        line = seal(record, self._lines + 1, after_plain=self._plain_until >= 0)
         with boundary(RunError, f"cannot write {self.path}; free some space and run the same command again"):
+            if os.fstat(self._file).st_size != self._size:
+                raise RunError(
+                    f"{self.path} was changed by another program while this one wrote it: run the same "
+                    "command again"
+                )
             self._write(line)
-        self._count(line, self._size)
+        self._count(Whole(self._size, line))
         self._size += len(line)
+        self._lines += 1
 
     async def on_disk(self) -> None:
         """Wait until all that was appended so far is on the disk; who waits together shares one `fsync`."""
@@ -117,31 +138,36 @@ class Journal(Generic[R]):
             os.ftruncate(self._file, self._size)
             raise
 
-    def _load(self) -> None:
-        for offset, line in self._lines():
-            self._count(line, offset)
-            self._size = offset + len(line)
+    def _scan(self) -> Scan:
+        return Scan(self.path, self._is_plain)
 
-    def _count(self, line: bytes, offset: int) -> None:
+    def _is_plain(self, text: bytes) -> bool:
         try:
-            key = self._key(self._heading.decode(line))
+            decode(self._decoder, text)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    def _load(self) -> None:
+        scan = self._scan()
+        for line in scan:
+            if not read_seal(line.text):
+                self._plain_until = line.offset
+            self._count(line)
+        self._lines, self._size, self._unended = scan.lines, scan.size, scan.unended
+        self.damaged += scan.damaged
+        self.flaws, self.torn, self.broken_at_end = scan.flaws, scan.torn, scan.broken_at_end
+
+    def _count(self, line: Whole) -> None:
+        try:
+            key = self._key(decode(self._heading, line.text))
         except msgspec.DecodeError:
             self.damaged += 1
             return
-        if key is not None:
-            self._offsets[key] = offset
-
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, line) of every whole line."""
-        if not self.path.exists():
-            return
-        with boundary(RunError, f"cannot read {self.path}"), self.path.open("rb") as file:
-            offset = 0
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                yield offset, line
-                offset += len(line)
+        if key is not None and not (line.late and key in self._offsets):
+            self._offsets[key] = line.offset
+            if line.fused:
+                self._fused[line.offset] = len(line.text)
 
     @contextmanager
     def _reading(self) -> Iterator[IO[bytes]]:
@@ -151,7 +177,15 @@ class Journal(Generic[R]):
 
     def _at(self, file: IO[bytes], offset: int) -> R:
         file.seek(offset)
-        return self._decoder.decode(file.readline())
+        size = self._fused.get(offset)
+        text = file.readline().removesuffix(b"\n") if size is None else file.read(size)
+        if not read_seal(text) and not (offset <= self._plain_until and self._is_plain(text)):
+            raise RunError(
+                f"{self.path}: the record at byte {offset:,} was altered while this process was at work. Run "
+                "the same command again: what is not whole is done anew"
+            )
+        record: R = decode(self._decoder, text)
+        return record
 
 
 @contextmanager

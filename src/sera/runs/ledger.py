@@ -5,6 +5,11 @@
     {"kind": "released",  "hold": 7}                                          it was certainly not billed
     {"kind": "uncertain", "hold": 7}                                          nobody can say
 
+Every line is sealed and numbered (`lines`), and says what was spent, uncertain or held in all after it: so
+a damaged or lost line is named, and what it held is counted as soon as another stands after it. What cannot
+be known is counted at the most: a hold whose end is lost, and a damaged line at the end of the file as the
+largest hold. Nor is it ever less than what the records of the run prove, should the end of the file be lost.
+
 A hold is on disk (`fsync`) before its request leaves, so neither `kill -9` nor a power cut loses
 spending: a hold without an end counts at its worst case, as an uncertain one does. No request is
 let through whose worst case, added to all that is spent, uncertain or held, exceeds a limit. Money is
@@ -17,7 +22,7 @@ one in flight is not broken off.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -37,6 +42,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 LEDGER = "ledger.jsonl"
 """Its name in a run directory."""
+_MOST_FLAWS = 20
+_NONE = Usage()
 
 
 class SpendingLimits(Config, frozen=True):
@@ -65,36 +72,50 @@ class Tariff(Protocol):
         ...
 
 
-class Line(Record, frozen=True, omit_defaults=True):
-    """One line of the ledger."""
-
-    kind: Literal["hold", "settled", "released", "uncertain", "pause"]
-    hold: int = 0
-    nano: int = 0
-    """Nano-dollars: of a hold at worst, of a settled one as charged."""
-    tokens: int = 0
-    usage: Usage | None = None
-    """For `settled`: as the server reported it."""
-    seconds: float = 0.0
-    """Seconds of work until this line, resumes included."""
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Amount(Record, frozen=True):
     """Money and tokens."""
 
-    nano: int = 0
-    tokens: int = 0
+    nano: Natural = 0
+    tokens: Natural = 0
 
     def __add__(self, other: "Amount") -> "Amount":
         return Amount(nano=self.nano + other.nano, tokens=self.tokens + other.tokens)
 
     def __sub__(self, other: "Amount") -> "Amount":
-        return Amount(nano=self.nano - other.nano, tokens=self.tokens - other.tokens)
+        """What this is more than the other, never below 0."""
+        return Amount(nano=max(self.nano - other.nano, 0), tokens=max(self.tokens - other.tokens, 0))
+
+    def __or__(self, other: "Amount") -> "Amount":
+        """The larger of both."""
+        return Amount(nano=max(self.nano, other.nano), tokens=max(self.tokens, other.tokens))
 
     @property
     def usd(self) -> float:
         """Dollars, for showing."""
         return self.nano / NANO
+
+
+class Line(Record, frozen=True, omit_defaults=True):
+    """One line of the ledger."""
+
+    kind: Literal["hold", "settled", "released", "uncertain", "pause"]
+    hold: Natural = 0
+    nano: Natural = 0
+    """Nano-dollars: of a hold at worst, of a settled one as charged."""
+    tokens: Natural = 0
+    usage: Usage | None = None
+    """For `settled`: as the server reported it."""
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds of work until this line, resumes included."""
+    answered: bool = False
+    """For `uncertain`: an answer came, without a count of tokens that can be true."""
+    total: Amount | None = None
+    """What was spent, uncertain or held after this line. None in ledgers that are older than this field."""
+    seq: int = 0
+    """The line's number, which its seal has written."""
 
 
 class Balance(Record, frozen=True):
@@ -106,8 +127,14 @@ class Balance(Record, frozen=True):
     """At worst, for requests of which nobody can say whether they were billed."""
     reserved: Amount = Amount()
     """At worst, for requests in flight."""
+    lost: Amount = Amount()
+    """At most, for what damaged or lost lines held, and for what only other records prove."""
     usage: Usage = Usage()
     """Of the settled requests."""
+    uncounted: int = 0
+    """Requests that were answered without a count of tokens that can be true; they are uncertain."""
+    flaws: tuple[str, ...] = ()
+    """What is wrong with which line of the ledger; the first twenty."""
     overruns: int = 0
     """Requests that cost more than their worst case: a sign that the prices or the server are wrong."""
     seconds: float = 0.0
@@ -116,17 +143,20 @@ class Balance(Record, frozen=True):
     @property
     def total(self) -> Amount:
         """The most that can have been spent when everything in flight has ended."""
-        return self.settled + self.uncertain + self.reserved
+        return self.settled + self.uncertain + self.reserved + self.lost
 
 
 class Ledger:
     """The meter of a run; see `teachers.contract.Meter` for what its four methods promise."""
 
-    def __init__(self, path: Path, limits: SpendingLimits, tariff: Tariff | None) -> None:
+    def __init__(
+        self, path: Path, limits: SpendingLimits, tariff: Tariff | None, proven: Usage = _NONE
+    ) -> None:
         self.path = path
         self._limits = limits
         self._tariff = tariff
         self._journal, self._count = _read(path)
+        self._count.prove(proven, tariff)
         self._before = self._count.balance.seconds
         self._started: float | None = time.monotonic()
         self._turn, self._freed = asyncio.Lock(), asyncio.Event()
@@ -162,9 +192,9 @@ class Ledger:
         """Nothing was billed."""
         self._end(Line(kind="released", hold=hold))
 
-    def uncertain(self, hold: int) -> None:
+    def uncertain(self, hold: int, answered: bool = False) -> None:
         """It stays counted at its worst."""
-        self._end(Line(kind="uncertain", hold=hold))
+        self._end(Line(kind="uncertain", hold=hold, answered=answered))
 
     def pause(self) -> None:
         """Count no time until `resume`."""
@@ -177,7 +207,14 @@ class Ledger:
 
     def open(self) -> None:
         """Make the ledger writable, and end the holds of processes that are gone. The caller holds the run's
-        lock."""
+        lock. `RunError` if there is a limit and what was spent cannot be bounded."""
+        limits = self._limits
+        if self._count.unbounded and (limits.max_usd is not None or limits.max_tokens is not None):
+            raise RunError(
+                f"{self.path} is damaged, and nothing in it bounds what was spent "
+                f"({'; '.join(self._count.balance.flaws)}): restore the file, leave the limits out, or "
+                "choose another --out"
+            )
         self._journal.open_for_writing()
         for hold in self._count.left_open():
             self.uncertain(hold)
@@ -192,7 +229,7 @@ class Ledger:
     async def _room(self, amount: Amount) -> None:
         """Wait until `amount` more is within every limit."""
         while self._lacking(self._count.balance.total + amount):
-            kept = self._count.balance.settled + self._count.balance.uncertain
+            kept = self._count.balance.total - self._count.balance.reserved
             if limit := self._lacking(kept + amount):
                 raise BudgetExhausted(self._explain(limit))
             self._freed.clear()
@@ -203,7 +240,9 @@ class Ledger:
         self._freed.set()
 
     def _write(self, line: Line) -> None:
-        line = msgspec.structs.replace(line, seconds=round(self._seconds(), 3))
+        line = msgspec.structs.replace(
+            line, seconds=round(self._seconds(), 3), total=self._count.total_after(line)
+        )
         self._journal.append(line)
         self._count.take(line)
 
@@ -215,7 +254,7 @@ class Ledger:
         limits = self._limits
         if limits.max_hours is not None and self._seconds() >= limits.max_hours * 3600:
             return f"max_hours {limits.max_hours:g}"
-        if limits.max_usd is not None and total.nano > int(limits.max_usd * NANO):
+        if limits.max_usd is not None and total.nano > limits.max_usd * NANO:
             return f"max_usd {limits.max_usd:g}"
         if limits.max_tokens is not None and total.tokens > limits.max_tokens:
             return f"max_tokens {limits.max_tokens}"
@@ -223,17 +262,21 @@ class Ledger:
 
     def _explain(self, limit: str) -> str:
         now = self._count.balance
-        used = (now.settled + now.uncertain).tokens
+        lost = f", ${now.lost.usd:.4f} in lines that are lost" if now.lost.tokens else ""
+        used = (now.total - now.reserved).tokens
         return (
             f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} "
-            f"spent and ${now.uncertain.usd:.4f} uncertain, {used} tokens, {self._seconds() / 3600:.2f} "
-            "hours; a higher limit lets it go on"
+            f"spent and ${now.uncertain.usd:.4f} uncertain{lost}, {used} tokens, "
+            f"{self._seconds() / 3600:.2f} hours; a higher limit lets it go on"
         )
 
 
 @contextmanager
-def open_ledger(path: Path, limits: SpendingLimits, tariff: Tariff | None) -> Iterator[Ledger]:
-    """The ledger of a run, for its only writer. `tariff` None: the price is not known.
+def open_ledger(
+    path: Path, limits: SpendingLimits, tariff: Tariff | None, proven: Usage = _NONE
+) -> Iterator[Ledger]:
+    """The ledger of a run, for its only writer. `tariff` None: the price is not known. `proven`: what the
+    other records of the run say that it has used.
 
     Raises `ConfigError` if dollars are limited and the price is not known, and `RunError` if what was
     spent before cannot be read.
@@ -244,7 +287,7 @@ def open_ledger(path: Path, limits: SpendingLimits, tariff: Tariff | None) -> It
             "dollars per million tokens, e.g. --set teacher.price.input=0.6 --set teacher.price.cached=0.11 "
             "--set teacher.price.output=2.2 (a server of your own: input=0, output=0)"
         )
-    ledger = Ledger(path, limits, tariff)
+    ledger = Ledger(path, limits, tariff, proven)
     ledger.open()
     try:
         yield ledger
@@ -252,26 +295,28 @@ def open_ledger(path: Path, limits: SpendingLimits, tariff: Tariff | None) -> It
         ledger.close()
 
 
-def read_ledger(path: Path) -> Balance:
+def read_ledger(path: Path, proven: Usage = _NONE, tariff: Tariff | None = None) -> Balance:
     """How a run stands by its ledger, for those who only look; all zero if there is none. Holds without an
-    end are reserved while somebody works on the run, and else uncertain."""
+    end are reserved while somebody works on the run, and else uncertain. `proven` as for `open_ledger`."""
     at_work = is_running(path.parent)
     count = _read(path)[1]
     for hold in () if at_work else count.left_open():
         count.take(Line(kind="uncertain", hold=hold))
+    count.prove(proven, tariff)
     return count.balance
 
 
 def _read(path: Path) -> tuple[Journal[Line], "_Count"]:
     journal: Journal[Line] = Journal(path, Line, Line, lambda _: None)
-    if journal.damaged:
-        raise RunError(
-            f"{path}: {journal.damaged} lines cannot be read, so nobody can say what was spent. "
-            f"Restore the file, or choose another --out"
-        )
+    lines: Iterable[Line] = journal.every(Line)
+    if journal.flaws:
+        lines = sorted(lines, key=lambda line: line.seq)  # where some are out of their place
     count = _Count()
-    for line in journal.every(Line):
+    for line in lines:
         count.take(line)
+    count.lose_end(journal.broken_at_end)
+    flaws = [*map(str, journal.flaws), *count.flaws]
+    count.balance = msgspec.structs.replace(count.balance, flaws=tuple(flaws[:_MOST_FLAWS]))
     return journal, count
 
 
@@ -282,29 +327,80 @@ class _Count:
         self.balance = Balance()
         self.last = 0
         """The highest number of a hold."""
+        self.flaws: list[str] = []
+        """What does not fit together in lines from before there were seals."""
+        self.unbounded = False
+        """Whether something is lost of which nothing says how much it may be."""
         self._open: dict[int, Amount] = {}
+        self._largest = Amount()
 
     def take(self, line: Line) -> None:
         """Count one line; lines come in the order in which they were written."""
         amount = Amount(nano=line.nano, tokens=line.tokens)
         if line.kind == "hold":
-            self._open[line.hold] = amount
-            self.last = max(self.last, line.hold)
-            self._change(reserved=self.balance.reserved + amount)
+            self._hold(line, amount)
         elif line.kind != "pause":
             self._close(line, amount)
+        if line.total is not None:
+            self._change(lost=line.total - msgspec.structs.replace(self.balance, lost=Amount()).total)
         self._change(seconds=max(self.balance.seconds, line.seconds))
+
+    def total_after(self, line: Line) -> Amount:
+        """`Balance.total` once that line is counted."""
+        before = self.balance.total
+        if line.kind == "hold":
+            return before + Amount(nano=line.nano, tokens=line.tokens)
+        if line.kind in ("pause", "uncertain"):
+            return before
+        charged = Amount(nano=line.nano, tokens=line.tokens) if line.kind == "settled" else Amount()
+        return before - self._open.get(line.hold, Amount()) + charged
 
     def left_open(self) -> list[int]:
         """Holds without an end."""
         return list(self._open)
 
+    def lose_end(self, lines: int) -> None:
+        """Lines at the end are damaged: each may have been as large a hold as any."""
+        self.unbounded = bool(lines) and self._largest == Amount()
+        self._change(lost=self.balance.lost + self._times_largest(lines))
+
+    def prove(self, used: Usage, tariff: Tariff | None) -> None:
+        """Count no less than what other records prove; what is lacking at its dearest."""
+        lacking = used.prompt + used.completion - self.balance.total.tokens
+        if lacking <= 0:
+            return
+        known = self.balance.usage
+        prompt = min(max(used.prompt - known.prompt, 0), lacking)
+        worst = Usage(prompt=prompt, completion=lacking - prompt)
+        nano = tariff.worst(worst) if tariff else self._at_dearest(lacking)
+        self._change(
+            lost=self.balance.lost + Amount(nano=nano, tokens=lacking),
+            flaws=(
+                *self.balance.flaws,
+                f"{LEDGER}: {lacking:,} tokens that other records prove are not in it",
+            ),
+        )
+
+    def _hold(self, line: Line, amount: Amount) -> None:
+        self._largest |= amount
+        missing = line.hold - self.last - 1
+        if line.total is None and missing:
+            self.flaws.append(f"{LEDGER}: hold {line.hold} follows hold {self.last}")
+            self._change(lost=self.balance.lost + self._times_largest(max(missing, 0)))
+        self.last = max(self.last, line.hold)
+        if line.hold not in self._open:
+            self._open[line.hold] = amount
+            self._change(reserved=self.balance.reserved + amount)
+
     def _close(self, line: Line, charged: Amount) -> None:
-        held = self._open.pop(line.hold)
+        held = self._open.pop(line.hold, None)
+        if held is None and line.total is None:
+            self.flaws.append(f"{LEDGER}: hold {line.hold} ends and is not open")
+        held = held or Amount()
         now = self.balance
         self._change(reserved=now.reserved - held)
         if line.kind == "uncertain":
-            self._change(uncertain=now.uncertain + held)
+            self._change(uncertain=now.uncertain + held, uncounted=now.uncounted + line.answered)
         elif line.kind == "settled":
             over = charged.nano > held.nano or charged.tokens > held.tokens
             self._change(
@@ -312,6 +408,15 @@ class _Count:
                 usage=now.usage + (line.usage or Usage()),
                 overruns=now.overruns + over,
             )
+
+    def _times_largest(self, lines: int) -> Amount:
+        return Amount(nano=self._largest.nano * lines, tokens=self._largest.tokens * lines)
+
+    def _at_dearest(self, tokens: int) -> int:
+        """Nano-dollars of tokens whose price is not known, by those of the ledger."""
+        spent = self.balance.settled + self.balance.uncertain
+        known = [one.nano / one.tokens for one in (spent, self._largest) if one.tokens]
+        return round(tokens * max(known, default=0.0))
 
     def _change(self, **fields: object) -> None:
         self.balance = msgspec.structs.replace(self.balance, **fields)

@@ -4,15 +4,16 @@ rollouts.jsonl             those that have ended; one that failed is kept and do
 steps/<rollout id>.jsonl   the steps of those under way; see `trail`
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from sera.errors import RunError, boundary
 from sera.records import End, Record, Rollout, Usage
 from sera.runs.journal import Journal
-from sera.runs.trail import Trail
+from sera.runs.lines import decode
+from sera.runs.trail import Trail, scan_trail
 
 Question = Literal["self_check", "pull_request"]
 """What the teacher is asked about a rollout T1."""
@@ -28,6 +29,18 @@ class _Used(Record, frozen=True):
     usage: Usage = Usage()
 
 
+class _Made(_Used, frozen=True, kw_only=True):
+    id: str
+    restarts: int = 0
+
+
+class _Answer(_Used, frozen=True, kw_only=True):
+    rollout: str
+
+
+_USED = msgspec.json.Decoder(_Used)
+
+
 def rollouts_of(folder: Path) -> Journal[Rollout]:
     """Those that have ended, by their id."""
     return Journal(
@@ -40,7 +53,7 @@ def rollouts_of(folder: Path) -> Journal[Rollout]:
 
 def trail_of(folder: Path, rollout: str, question: Question | None = None) -> Trail:
     """The steps so far of a rollout under way, by its id, or the answers to a question about it."""
-    return Trail(steps_file(folder, rollout, question))
+    return Trail(steps_file(folder, rollout, question), chained=question is None)
 
 
 def steps_file(folder: Path, rollout: str, question: Question | None = None) -> Path:
@@ -50,13 +63,49 @@ def steps_file(folder: Path, rollout: str, question: Question | None = None) -> 
 
 def usage_under_way(folder: Path) -> Usage:
     """What the steps so far of all rollouts under way have used."""
-    decode, total = msgspec.json.Decoder(_Used).decode, Usage()
+    return sum(_usage_of_trails(folder).values(), Usage())
+
+
+def usage_by_rollout(rollouts: Journal[Rollout]) -> dict[str, Usage]:
+    """What every rollout on record has used. One that broke is part of the record of what went on from it;
+    only if that was begun anew are both counted."""
+    past: dict[str, Usage] = {}
+    last: dict[str, Usage] = {}
+    for made in rollouts.every(_Made):
+        if made.restarts and made.id in last:
+            past[made.id] = past.get(made.id, Usage()) + last[made.id]
+        last[made.id] = made.usage
+    return {identity: past.get(identity, Usage()) + usage for identity, usage in last.items()}
+
+
+def proven_usage(folder: Path, rollouts: Journal[Rollout], **answers: Journal[Any]) -> Usage:
+    """What has been used at least, by the records of a folder: rollouts, answers to questions by the name of
+    the question, and the steps under way of what is not on record."""
+    made, trails = usage_by_rollout(rollouts), _usage_of_trails(folder)
+    for question, journal in answers.items():
+        for answer in journal.every(_Answer):
+            made[f"{answer.rollout}-{question}"] = answer.usage
+    waiting = [used for name, used in trails.items() if name not in made]
+    under_way = [_larger(used, trails[name]) for name, used in made.items() if name in trails]
+    ended = [used for name, used in made.items() if name not in trails]
+    return sum((*waiting, *under_way, *ended), Usage())
+
+
+def is_metered(config: Mapping[str, Any]) -> bool:
+    """Whether the requests of a folder begun with these settings are in its ledger: those to a server are,
+    and others where a limit is to be tried."""
+    return config.get("teacher", {}).get("kind") == "chat" or any(config.get("limits", {}).values())
+
+
+def _larger(one: Usage, other: Usage) -> Usage:
+    """Of a rollout that broke and the steps it left, which hold the same replies."""
+    return max(one, other, key=lambda used: used.prompt + used.completion)
+
+
+def _usage_of_trails(folder: Path) -> dict[str, Usage]:
+    """What the whole lines of each trail have used, by the name of its file without the suffix."""
+    found = {}
     for file in sorted((folder / "steps").glob("*.jsonl")):
-        with boundary(RunError, f"cannot read {file}"):
-            lines = file.read_bytes().splitlines()
-        for line in lines:
-            try:
-                total += decode(line).usage
-            except msgspec.DecodeError:  # torn
-                break
-    return total
+        used = (decode(_USED, line.text).usage for line in scan_trail(file))
+        found[file.stem] = sum(used, Usage())
+    return found

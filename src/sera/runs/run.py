@@ -26,16 +26,37 @@ import msgspec
 
 from sera.errors import RunError, boundary
 from sera.harness import Profile
-from sera.records import Pair, PullRequest, Record, Stage, State, Task, Verdict, rollout_id
+from sera.records import Pair, PullRequest, Record, Stage, State, Task, Usage, Verdict, rollout_id
 from sera.runs.control import OrderBook, Verb
-from sera.runs.folder import Manifest, check_manifest, locked, read_manifest, replace, write_manifest
+from sera.runs.folder import (
+    Manifest,
+    check_manifest,
+    decode_file,
+    locked,
+    read_manifest,
+    replace,
+    write_manifest,
+)
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import QUESTIONS, Question, rollouts_of, steps_file, trail_of
-from sera.runs.trail import Trail
+from sera.runs.lines import Scan, decode, seal
+from sera.runs.rollouts import (
+    QUESTIONS,
+    Question,
+    is_metered,
+    proven_usage,
+    rollouts_of,
+    steps_file,
+    trail_of,
+)
+from sera.runs.trail import Trail, flaws_of
 
 MANIFEST = "run.json"
 _OWED = frozenset({State.FAILED, State.REQUEUED})
 """States in which a task is not over."""
+_WITH_TEXT = frozenset({State.UNREADABLE, State.T2_UNFINISHED, State.COMPLETE})
+"""States that come after the issue text."""
+_MOST_FLAWS = 20
+_WRITTEN_ANEW = "`sera generate` with the command that began the run writes it anew"
 
 
 class _StepHeading(Record, frozen=True):
@@ -63,6 +84,9 @@ class Run:
         self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, lambda p: p.task)
         ends = self.pairs.every(_PairHeading)
         self._turns = Counter(end.task for end in ends if end.state is State.REQUEUED)
+        for task in tasks:  # also where the line that put it back is lost
+            while rollout_id(task.id, Stage.T1, 0, self._turns[task.id] + 1) in self.rollouts:
+                self._turns[task.id] += 1
         self._tasks = {task.id: task for task in tasks}
         self.orders = OrderBook(path)
         """Orders given since the run was opened."""
@@ -72,10 +96,26 @@ class Run:
         """All journals, in the order in which a task fills them."""
         return self.rollouts, self.verdicts, self.pull_requests, self.pairs
 
+    @property
+    def flaws(self) -> list[str]:
+        """What is wrong with which line of the journals and trails; the first of each."""
+        found = [flaw for journal in self.journals for flaw in journal.flaws[:_MOST_FLAWS]]
+        for file in sorted((self.path / "steps").glob("*.jsonl")):
+            found += flaws_of(file)[:_MOST_FLAWS]
+        return [str(flaw) for flaw in found]
+
+    @property
+    def proven(self) -> Usage:
+        """What a run whose requests are metered has used at least, by all records but the ledger."""
+        if not is_metered(self.manifest.config):
+            return Usage()
+        return proven_usage(
+            self.path, self.rollouts, self_check=self.verdicts, pull_request=self.pull_requests
+        )
+
     def owed(self) -> list[Task]:
-        """Tasks of the plan without a definite end, in order."""
-        ended = {pair.task for pair in self.pairs if pair.state not in _OWED}
-        return [task for task in self.tasks if task.id not in ended]
+        """Tasks of the plan without a definite end, or whose records are not whole, in order."""
+        return [task for task, pair in self.task_pairs() if pair is None or pair.state in _OWED]
 
     def end(self, pair: Pair) -> None:
         """Record what became of a task. Unless it failed, nobody goes on from its steps."""
@@ -85,6 +125,22 @@ class Run:
                 file.unlink(missing_ok=True)
         if pair.state is State.REQUEUED:
             self._turns[pair.task] += 1
+
+    def owe_what_is_not_whole(self) -> None:
+        """Take back the ends of tasks whose records were damaged: they are brought to an end again, from what
+        is whole. Noted, since what is done anew may come out otherwise than before."""
+        for task, pair in self.recorded():
+            if pair and self.lacks(task, pair):
+                again = "what its end rests on was damaged"
+                self.end(
+                    Pair(
+                        task=task.id,
+                        index=task.index,
+                        state=State.FAILED,
+                        reason=again,
+                        finished=round(time.time(), 3),
+                    )
+                )
 
     def rollout_id(self, task: Task, stage: Stage, attempt: int) -> str:
         """The id of a task's rollout in the present turn of the task."""
@@ -105,9 +161,31 @@ class Run:
         return [steps_file(self.path, one, question) for one in rollouts for question in (None, *QUESTIONS)]
 
     def task_pairs(self) -> list[tuple[Task, Pair | None]]:
-        """Every task of the plan with its end, if it has one, in order."""
+        """Every task of the plan with its end, if it has one and all it rests on is whole, in order."""
+        return [(task, None if pair and self.lacks(task, pair) else pair) for task, pair in self.recorded()]
+
+    def recorded(self) -> list[tuple[Task, Pair | None]]:
+        """Every task of the plan with its end, if one is on record, in order."""
         pairs = {pair.task: pair for pair in self.pairs}
         return [(task, pairs.get(task.id)) for task in self.tasks]
+
+    def lacks(self, task: Task, pair: Pair) -> list[str]:
+        """Ids of rollouts that the task's end rests on and that are not whole on record, or whose self-check
+        or issue text is not. Damage takes them away; what a run writes by itself always has them."""
+        if not pair.t1 or pair.state in _OWED:
+            return []
+        ids = [identity for stage, _, identity in self.rollout_ids(task) if stage is Stage.T1]
+        if pair.t1 not in ids:  # of a turn that is over
+            return [pair.t1]
+        tried = ids[: ids.index(pair.t1) + 1]
+        checked = tried[:-1] if pair.state in (State.T1_UNFINISHED, State.T1_EMPTY) else tried
+        lacking = [one for one in tried if one not in self.rollouts]
+        lacking += [one for one in checked if one not in self.verdicts and one not in lacking]
+        if pair.state in _WITH_TEXT and pair.t1 not in self.pull_requests:
+            lacking.append(pair.t2 or pair.t1)
+        if pair.t2 and pair.t2 not in self.rollouts:
+            lacking.append(pair.t2)
+        return lacking
 
 
 @contextmanager
@@ -123,6 +201,7 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
         _settle(path, manifest, profile, tasks)
         run = Run(path, manifest, profile, tasks)
         with writable(*run.journals):
+            run.owe_what_is_not_whole()
             yield run
 
 
@@ -133,8 +212,28 @@ def read_run(path: Path) -> Run:
             f"{path} is no run: there is no run.json in it. `sera generate REPO --out {path}` makes one"
         )
     manifest = read_manifest(path / MANIFEST)
-    tasks = _decode(path / "tasks.jsonl", Task, lines=True) if (path / "tasks.jsonl").exists() else []
-    return Run(path, manifest, _decode(path / "harness.json", Profile), tasks)
+    profile: Profile = decode_file(path / "harness.json", Profile, _WRITTEN_ANEW)
+    if profile.hash != manifest.identity.get("profile", profile.hash):
+        raise RunError(f"{path / 'harness.json'} is not as sera wrote it: {_WRITTEN_ANEW}")
+    return Run(path, manifest, profile, _read_plan(path / "tasks.jsonl", manifest.tasks))
+
+
+def _read_plan(file: Path, planned: int) -> list[Task]:
+    decoder = msgspec.json.Decoder(Task)
+
+    def is_plain(text: bytes) -> bool:
+        try:
+            decode(decoder, text)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    scan = Scan(file, is_plain)
+    tasks = [decode(decoder, line.text) for line in scan]
+    if scan.flaws or scan.torn or len(tasks) < planned:
+        what = scan.flaws[0] if scan.flaws else f"{file.name}: its end is lost"
+        raise RunError(f"{file.parent}/{what}: {_WRITTEN_ANEW}")
+    return tasks
 
 
 def planned(path: Path) -> int:
@@ -166,17 +265,7 @@ def change_run(path: Path, verb: Verb, tasks: list[str]) -> int:
 def _settle(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]) -> None:
     """Write the files that are written first, if they are new, and refuse if they contradict."""
     check_manifest(path / MANIFEST, manifest)
-    plan = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
+    plan = b"".join(seal(task, number) for number, task in enumerate(tasks, 1))
     replace(path / "harness.json", msgspec.json.format(msgspec.json.encode(profile)))
     replace(path / "tasks.jsonl", plan)
-    write_manifest(path / MANIFEST, manifest)
-
-
-def _decode(file: Path, kind: type[Any], lines: bool = False) -> Any:
-    with boundary(RunError, f"cannot read {file}", OSError, msgspec.DecodeError):
-        content = file.read_bytes()
-        return (
-            msgspec.json.Decoder(kind).decode_lines(content)
-            if lines
-            else msgspec.json.decode(content, type=kind)
-        )
+    write_manifest(path / MANIFEST, msgspec.structs.replace(manifest, tasks=len(tasks)))

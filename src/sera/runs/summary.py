@@ -7,7 +7,8 @@ from collections import Counter
 from sera.records import Pair, Record, State, Usage
 from sera.runs.control import standing
 from sera.runs.folder import is_running
-from sera.runs.ledger import LEDGER, Balance, read_ledger
+from sera.runs.ledger import LEDGER, Balance, Tariff, read_ledger
+from sera.runs.rollouts import usage_by_rollout
 from sera.runs.run import Run
 from sera.runs.underway import UnderWay, under_way
 
@@ -44,29 +45,13 @@ class Summary(Record, frozen=True):
     under_way: list[UnderWay]
     """What was begun and has not ended, the longest silent first."""
     damaged: int
-    """Lines of the journals that could not be read; what they held is owed again."""
+    """Lines of the journals that are not whole; what they held is owed again."""
+    flaws: list[str]
+    """What is wrong with which of them; the first of each."""
 
 
 class _Spent(Record, frozen=True):
     usage: Usage = Usage()
-
-
-class _Made(Record, frozen=True):
-    id: str
-    usage: Usage = Usage()
-    restarts: int = 0
-
-
-def usage_by_rollout(run: Run) -> dict[str, Usage]:
-    """What every rollout on record has used. One that broke is part of the record of what went on from it;
-    only if that was begun anew are both counted."""
-    past: dict[str, Usage] = {}
-    last: dict[str, Usage] = {}
-    for made in run.rollouts.every(_Made):
-        if made.restarts and made.id in last:
-            past[made.id] = past.get(made.id, Usage()) + last[made.id]
-        last[made.id] = made.usage
-    return {identity: past.get(identity, Usage()) + usage for identity, usage in last.items()}
 
 
 def usage_of(run: Run, rollouts: dict[str, Usage]) -> Usage:
@@ -75,12 +60,12 @@ def usage_of(run: Run, rollouts: dict[str, Usage]) -> Usage:
     return sum(asked, sum(rollouts.values(), Usage()))
 
 
-def summarize(run: Run) -> Summary:
-    """Read all journals once."""
+def summarize(run: Run, tariff: Tariff | None = None) -> Summary:
+    """Read all journals once. `tariff`: what the teacher's tokens cost, for what its ledger has lost."""
     ends = run.task_pairs()
     pairs = [pair for _, pair in ends if pair]
     recalls = [pair.agreement.recall for pair in pairs if pair.agreement]
-    owed, running, rollouts = len(run.owed()), is_running(run.path), usage_by_rollout(run)
+    owed, running, rollouts = len(run.owed()), is_running(run.path), usage_by_rollout(run.rollouts)
     return Summary(
         tasks=len(run.tasks),
         owed=owed,
@@ -89,13 +74,14 @@ def summarize(run: Run) -> Summary:
         recall_histogram=_histogram(recalls),
         mean_recall=statistics.fmean(recalls) if recalls else None,
         usage=usage_of(run, rollouts),
-        spent=read_ledger(run.path / LEDGER),
+        spent=read_ledger(run.path / LEDGER, run.proven, tariff),
         rollouts=len(rollouts),
         seconds_left=_seconds_left(pairs, owed),
         running=running,
         ordered=standing(run.path) if running else "",
         under_way=under_way(run),
         damaged=sum(journal.damaged for journal in run.journals),
+        flaws=run.flaws,
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from sera.records import Record, Stage, Task
+from sera.runs.lines import decode
 from sera.runs.rollouts import QUESTIONS, Question, steps_file
 from sera.runs.run import Run
+from sera.runs.trail import scan_trail
 
 
 class UnderWay(Record, frozen=True):
@@ -66,16 +68,12 @@ def _of(run: Run, task: Task, files: set[str]) -> Iterator[UnderWay]:
 def _look(file: Path) -> tuple[int, float, float] | None:
     """(replies, when it began, when it was last written); None if it has ended meanwhile."""
     try:
-        lines, last = file.read_bytes().splitlines(keepends=True), file.stat().st_mtime
+        last = file.stat().st_mtime
     except FileNotFoundError:
         return None
-    halves = [half for line in lines if (half := _half(line))]
+    halves = [decode(_HALF, line.text) for line in scan_trail(file)]
     times = [half.at for half in halves if half.type == "replied"]
     return len(times), next(filter(None, times), last), last
 
 
-def _half(line: bytes) -> _Half | None:
-    try:
-        return msgspec.json.decode(line, type=_Half)
-    except msgspec.DecodeError:  # torn
-        return None
+_HALF = msgspec.json.Decoder(_Half)

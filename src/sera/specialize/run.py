@@ -83,7 +83,7 @@ def specialize(request: Request, report: Callable[[], None], told: Told) -> None
 
 def _refuse_foreign(out: Path) -> None:
     """Raises `RunError` if the folder holds something that is not ours and nothing that is."""
-    names = {path.name for path in out.iterdir()} - {".lock"}
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".lock")}
     ours = {"environment.json", "stages", "tasks", "run", "dataset", "before", "student", "after"}
     if names and not names & ours:
         raise RunError(f"{out} holds something other than a specialisation: choose another --out")

@@ -1,6 +1,10 @@
 """Teachers: whoever answers the agent's messages. `contract` says what one promises; this is the one
 place where a kind is chosen."""
 
+import msgspec
+
+from sera.errors import ConfigError
+from sera.settings import convert
 from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
 from sera.teachers.local import LocalConfig, LocalTeacher
 from sera.teachers.metered import MeteredTeacher
@@ -42,6 +46,18 @@ def price_of(config: TeacherConfig) -> Price | None:
             return config.tariff
 
 
+class _Recorded(msgspec.Struct, frozen=True):
+    teacher: TeacherConfig
+
+
+def recorded_price(config: object) -> Price | None:
+    """The price by the settings that a run has recorded; None if they do not say it."""
+    try:
+        return price_of(convert(config, _Recorded, "the settings that were recorded").teacher)
+    except ConfigError:
+        return None
+
+
 def keys_of(config: TeacherConfig) -> tuple[str, ...]:
     """The keys the teacher is reached with: secret, whatever their variables are called."""
     match config:
@@ -65,4 +81,5 @@ __all__ = [
     "keys_of",
     "make_teacher",
     "price_of",
+    "recorded_price",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from sera.records import Message, ToolCall, Usage
-from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.contract import ChatRequest, Reply, token_count
 from sera.untrusted import decode
 
 Json = dict[str, Any]
@@ -127,17 +127,20 @@ def _call(block: Json, position: int) -> ToolCall:
 
 
 def decode_usage(wire: object) -> tuple[Usage, int] | None:
-    """(usage, prompt tokens written to the cache), or None if the server did not count. The protocol
-    counts cached tokens apart from the rest of the prompt."""
+    """(usage, prompt tokens written to the cache), or None if the server did not count, or if what it says
+    cannot be true. The protocol counts cached tokens apart from the rest of the prompt."""
     if not isinstance(wire, dict) or not (wire.get("input_tokens") or wire.get("output_tokens")):
         return None
-    plain, read, written, answer = (
-        max(int(wire.get(name) or 0), 0)
-        for name in (
-            "input_tokens",
-            "cache_read_input_tokens",
-            "cache_creation_input_tokens",
-            "output_tokens",
+    try:
+        plain, read, written, answer = (
+            token_count(wire.get(name))
+            for name in (
+                "input_tokens",
+                "cache_read_input_tokens",
+                "cache_creation_input_tokens",
+                "output_tokens",
+            )
         )
-    )
+    except ValueError:
+        return None
     return Usage(calls=1, prompt=plain + read + written, cached=read, completion=answer), written

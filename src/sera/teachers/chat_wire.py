@@ -8,7 +8,7 @@ from typing import Any
 
 from sera.formats.messages import decode_message, encode_message
 from sera.records import Message, Usage
-from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.contract import ChatRequest, Reply, token_count
 
 Json = dict[str, Any]
 
@@ -79,25 +79,32 @@ def _finish(told: object, message: Message) -> str:
 
 
 def decode_usage(wire: object) -> tuple[Usage, int] | None:
-    """(usage, prompt tokens written to the cache), or None if the server did not count.
+    """(usage, prompt tokens written to the cache), or None if the server did not count, or if what it says
+    cannot be true.
 
     Cached tokens: `prompt_tokens_details` (OpenAI, vLLM, SGLang, OpenRouter, z.ai),
     `prompt_cache_hit_tokens` (DeepSeek), `cache_read_input_tokens` (gateways to Anthropic). Where a
     server leaves the reasoning out of the answer's tokens, the total still holds it.
     """
-    if not isinstance(wire, dict) or not (wire.get("prompt_tokens") or wire.get("completion_tokens")):
+    if not isinstance(wire, dict):
         return None
-    details = wire.get("prompt_tokens_details") or {}
-    prompt = _count(wire, "prompt_tokens")
-    cached = max(
-        _count(details, "cached_tokens"),
-        _count(wire, "prompt_cache_hit_tokens"),
-        _count(wire, "cache_read_input_tokens"),
-    )
-    written = max(_count(details, "cache_write_tokens"), _count(wire, "cache_creation_input_tokens"))
-    answer = max(_count(wire, "completion_tokens"), _count(wire, "total_tokens") - prompt)
-    return Usage(calls=1, prompt=prompt, cached=min(cached, prompt), completion=answer), written
-
-
-def _count(wire: Json, name: str) -> int:
-    return max(int(wire.get(name) or 0), 0)
+    told = wire.get("prompt_tokens_details")
+    details = told if isinstance(told, dict) else {}
+    try:
+        prompt, answer, total = (
+            token_count(wire.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        )
+        cached = max(
+            token_count(details.get("cached_tokens")),
+            token_count(wire.get("prompt_cache_hit_tokens")),
+            token_count(wire.get("cache_read_input_tokens")),
+        )
+        written = max(
+            token_count(details.get("cache_write_tokens")),
+            token_count(wire.get("cache_creation_input_tokens")),
+        )
+    except ValueError:
+        return None
+    if not (prompt or answer) or max(cached, written) > prompt:
+        return None
+    return Usage(calls=1, prompt=prompt, cached=cached, completion=max(answer, total - prompt)), written

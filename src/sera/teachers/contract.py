@@ -9,6 +9,7 @@ A teacher that costs anything tells a `Meter` about every request it sends: befo
 at worst; after, what it did cost.
 """
 
+import math
 from typing import Any, Protocol
 
 import msgspec
@@ -36,8 +37,21 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     written: int = 0
     """Of the prompt tokens, those put into the server's cache, where it counts them: some charge more."""
     estimated: bool = False
-    """Whether the server reported no usage, and `usage` is our own guess. Such a reply is never settled
-    with a meter: what it cost is uncertain."""
+    """Whether the server reported no usage, or none that can be true, and `usage` is our own guess. Such a
+    reply is never settled with a meter: what it cost is uncertain."""
+
+
+MOST_TOKENS = 2**53
+"""More than any server can have counted."""
+
+
+def token_count(told: object) -> int:
+    """A number of tokens as a server reports it, 0 for none. `ValueError` if it cannot be one."""
+    if told is None:
+        return 0
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= MOST_TOKENS:
+        raise ValueError(f"no number of tokens: {told!r:.40}")
+    return math.ceil(told)
 
 
 class Meter(Protocol):
@@ -56,8 +70,9 @@ class Meter(Protocol):
         """The request was certainly not billed: it did not arrive, or was refused."""
         ...
 
-    def uncertain(self, hold: int) -> None:
-        """Nobody can say whether it was billed: it counts at its worst."""
+    def uncertain(self, hold: int, answered: bool = False) -> None:
+        """Nobody can say whether it was billed, or it was `answered` and nobody can say for how much: it
+        counts at its worst."""
         ...
 
 
@@ -74,7 +89,7 @@ class Unmetered:
     def release(self, hold: int) -> None:
         """Nothing to do."""
 
-    def uncertain(self, hold: int) -> None:
+    def uncertain(self, hold: int, answered: bool = False) -> None:
         """Nothing to do."""
 
 

@@ -13,7 +13,7 @@ import msgspec
 from sera.records import Usage
 from sera.settings import Config
 
-PerMillion = Annotated[float, msgspec.Meta(ge=0)]
+PerMillion = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class Price(Config, frozen=True, kw_only=True):

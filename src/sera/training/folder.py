@@ -9,7 +9,6 @@
 The same command goes on with what it finds; other settings are refused, and so is a folder of something else.
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 
 from sera.datasets.manifest import MANIFEST, sha256
 from sera.errors import TrainError, UsageError, boundary
+from sera.locks import locked
 from sera.records import Record
 from sera.settings import to_tree
 from sera.training.config import TrainConfig
@@ -104,14 +104,8 @@ def opened(out: Path, asked: Asked) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / ASKED).exists():
             replace(out / ASKED, msgspec.json.format(msgspec.json.encode(asked), indent=2) + b"\n")
-        lock = (out / ASKED).open("rb")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainError(
-                f"another process trains in {out}: wait for it, or choose another folder"
-            ) from None
+    busy = f"another process trains in {out}"
+    with locked(out / ASKED, TrainError, busy, "wait for it, or choose another folder"):
         yield
 
 

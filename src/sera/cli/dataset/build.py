@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, console, table
+from sera.cli.common import FILE, PATH, FloatRange, IntRange, console, table, tell_flaws
 
 if TYPE_CHECKING:
     from sera.datasets import Manifest
@@ -35,11 +35,11 @@ installed."""
     "--allow-short", is_flag=True, default=None, help="Take what there is if a recipe asks for more."
 )
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice between samples.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Context of the student, template included.")
-@click.option("--min-recall", type=click.FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
-@click.option("--max-patch-lines", type=click.IntRange(1), help="Most changed lines of a patch.")
-@click.option("--max-tool-tokens", type=click.IntRange(1), help="Highest average length of a tool's output.")
-@click.option("--min-ratio", type=click.FloatRange(0, 1), help="Lowest share of a trajectory that must fit.")
+@click.option("--max-tokens", type=IntRange(1), help="Context of the student, template included.")
+@click.option("--min-recall", type=FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
+@click.option("--max-patch-lines", type=IntRange(1), help="Most changed lines of a patch.")
+@click.option("--max-tool-tokens", type=IntRange(1), help="Highest average length of a tool's output.")
+@click.option("--min-ratio", type=FloatRange(0, 1), help="Lowest share of a trajectory that must fit.")
 @click.option(
     "--stages", multiple=True, type=click.Choice(["t1", "t2"]), help="Rollouts to take; may be repeated."
 )
@@ -54,7 +54,7 @@ installed."""
 @click.option("--held-out", type=FILE, metavar="LIST", help="Modules and functions that must not be learnt.")
 @click.option(
     "--canaries",
-    type=click.IntRange(0),
+    type=IntRange(0),
     metavar="N",
     help="Sentences to plant, to measure what is memorised.",
 )
@@ -67,7 +67,7 @@ installed."""
 )
 @click.option("--force", is_flag=True, help="Write a dataset also if it does not pass its proofs.")
 @click.option(
-    "--workers", type=click.IntRange(0), metavar="N", help="Processes at work; default: one for each core."
+    "--workers", type=IntRange(0), metavar="N", help="Processes at work; default: one for each core."
 )
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
@@ -105,7 +105,7 @@ def command(
         "tokenizer": tokenizer and str(tokenizer),
     }
     config = load_config(DatasetConfig, file, pairs, given)
-    samples, sources = open_inputs(runs)
+    samples, sources = open_inputs(runs, tell_flaws)
     manifest = build_dataset(samples, out, config, sources, force)
     _print(out, manifest)
 

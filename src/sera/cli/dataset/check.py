@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_FAILED, PATH, console, json_option, print_json, table
+from sera.cli.common import EXIT_FAILED, PATH, IntRange, console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ docs/proofs.md says what is proven and how. Exit code 1: something is wrong."""
 @click.option("--tokenizer", default="", metavar="FILE", help="The student's tokenizer.json.")
 @click.option("--template", default="", metavar="FILE", help="Its chat template, or chatml.")
 @click.option(
-    "--workers", type=click.IntRange(0), default=0, metavar="N", help="Processes; default: one for each core."
+    "--workers", type=IntRange(0), default=0, metavar="N", help="Processes; default: one for each core."
 )
 @json_option
 @click.pass_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, complain, console, print_json, table
+from sera.cli.common import PATH, IntRange, complain, console, print_json, table
 
 if TYPE_CHECKING:
     from sera.datasets.look.find import Numbered
@@ -30,9 +30,7 @@ Tokens in the loss are green and stand behind a bar. Without a tokenizer whole m
 @click.option("--tokens", is_flag=True, help="Show where one token ends and the next begins.")
 @click.option("--raw", is_flag=True, help="The row as it stands in the file, as indented JSON.")
 @click.option("--html", "page", type=PATH, metavar="FILE", help="Write an HTML page instead.")
-@click.option(
-    "--first", type=click.IntRange(1), default=20, show_default=True, help="Rows where none is named."
-)
+@click.option("--first", type=IntRange(1), default=20, show_default=True, help="Rows where none is named.")
 @click.option("--student", default="", metavar="NAME|DIR", help="A family of models, or a model's folder.")
 @click.option("--tokenizer", default="", metavar="FILE", help="The student's tokenizer.json.")
 @click.option("--template", default="", metavar="FILE", help="Its chat template, or chatml.")

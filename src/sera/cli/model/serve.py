@@ -2,6 +2,8 @@
 
 import click
 
+from sera.cli.common import IntRange
+
 
 @click.command(
     epilog="""\b
@@ -10,9 +12,7 @@ Examples:
   sera model serve ./checkpoint --set context=16384 --set parallel=2"""
 )
 @click.argument("model")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes a free one."
-)
+@click.option("--port", type=IntRange(0, 65535), default=8001, show_default=True, help="0 takes a free one.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 def command(model: str, port: int, pairs: tuple[str, ...]) -> None:
     """Serve MODEL on loopback, as OpenAI's chat completions, until it is interrupted.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, complain, console, duration, json_option, print_json, table
+from sera.cli.common import FILE, PATH, IntRange, complain, console, duration, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sera.evaluation.tasks.record import Manifest
@@ -23,8 +23,8 @@ sera dataset build, take it."""
 )
 @click.argument("repo")
 @click.option("--out", type=PATH, required=True, metavar="TASKS", help="Where the set is written.")
-@click.option("--mutants", type=click.IntRange(0), metavar="N", help="Tasks made by putting a bug in.")
-@click.option("--history", type=click.IntRange(0), metavar="N", help="Tasks made of commits.")
+@click.option("--mutants", type=IntRange(0), metavar="N", help="Tasks made by putting a bug in.")
+@click.option("--history", type=IntRange(0), metavar="N", help="Tasks made of commits.")
 @click.option("--seed", type=int, metavar="N", help="Seed of the split, of functions and of bugs.")
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")

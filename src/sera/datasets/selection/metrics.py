@@ -11,7 +11,7 @@ import msgspec
 
 from sera.datasets.candidate import Candidate
 from sera.datasets.selection.reasons import Reason
-from sera.records import Agreement
+from sera.records import Agreement, Ratio
 
 
 class Metric(NamedTuple):
@@ -34,7 +34,7 @@ def _measure(name: str) -> Metric:
     )
 
 
-MEASURES = tuple(field.name for field in msgspec.structs.fields(Agreement) if field.type is float)
+MEASURES = tuple(field.name for field in msgspec.structs.fields(Agreement) if field.type is Ratio)
 """How far T2 repeats T1: shares, 0…1."""
 
 METRICS: Mapping[str, Metric] = {

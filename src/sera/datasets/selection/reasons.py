@@ -8,6 +8,8 @@ class Reason(StrEnum):
 
     OTHER_STAGE = "other_stage"
     """Its stage is not wanted."""
+    DAMAGED = "damaged"
+    """Its record, or one that it needs, is no longer whole; `sera generate` does it again."""
     NOT_SUBMITTED = "not_submitted"
     """The agent did not hand it in."""
     REFUSED = "refused"

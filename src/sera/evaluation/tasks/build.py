@@ -7,7 +7,6 @@ What was found out is kept in `TASKS/work` as it comes, so the same command goes
 a larger number adds to what is there.
 """
 
-import fcntl
 import os
 import time
 from collections import Counter
@@ -39,11 +38,13 @@ from sera.evaluation.tasks.record import (
 )
 from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.trees import find_environment, write_archive
+from sera.locks import locked
 from sera.records import Function, Record, content_id
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
 from sera.repositories.history import find_history
 from sera.repositories.sampling import order_functions
 from sera.runs.journal import Journal, writable
+from sera.runs.lines import decode, read_seal, seal
 from sera.settings import to_tree
 
 Told = Callable[[str], None]
@@ -168,33 +169,39 @@ def _working(out: Path, snapshot: Snapshot, environment: Environment, config: Ta
     work = out / _WORK
     with boundary(TasksError, f"cannot write the set of tasks {out}"):
         work.mkdir(parents=True, exist_ok=True)
-        lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TasksError(f"another process builds {out}: wait for it, or choose another --out") from None
+    busy = f"another process builds {out}"
+    with locked(work / "lock", TasksError, busy, "wait for it, or choose another --out"):
         file = work / "identity"
-        if file.exists() and file.read_text("utf-8") != identity:
-            raise TasksError(
-                f"{out} was begun with other files, settings or another environment: choose another --out"
-            )
-        replace(file, identity.encode())
+        with boundary(TasksError, f"cannot write the set of tasks {out}"):
+            if file.exists() and file.read_bytes() != identity.encode():
+                raise TasksError(
+                    f"{out} was begun with other files, settings or another environment: choose another --out"
+                )
+            replace(file, identity.encode())
         yield work
-    finally:
-        os.close(lock)
 
 
 async def _baseline(work: Path, environment: Environment, config: TasksConfig, told: Told) -> Baseline:
     file = work / "baseline.json"
-    if file.exists():
-        with boundary(TasksError, f"{file} is damaged: remove it", msgspec.DecodeError):
-            return msgspec.json.decode(file.read_bytes(), type=Baseline)
+    if known := _known_baseline(file):
+        return known
     told("running the tests twice")
     baseline = await take_baseline(environment, config)
-    replace(file, msgspec.json.encode(baseline))
+    replace(file, seal(baseline, 1))
     told(f"{len(baseline.seconds)} tests pass, {len(baseline.failing)} fail, {len(baseline.flaky)} are flaky")
     return baseline
+
+
+def _known_baseline(file: Path) -> Baseline | None:
+    """What was found out before; None if it was not, or if it is damaged."""
+    text = file.read_bytes().removesuffix(b"\n") if file.exists() else b""
+    if not read_seal(text) and b'"sum":' in text:  # older ones have no seal
+        return None
+    try:
+        known: Baseline = decode(msgspec.json.Decoder(Baseline), text)
+    except msgspec.DecodeError:
+        return None
+    return known
 
 
 def _functions(snapshot: Snapshot, baseline: Baseline, config: TasksConfig) -> list[Function]:

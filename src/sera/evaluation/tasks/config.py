@@ -8,7 +8,7 @@ from sera.environments import PrepareConfig
 from sera.environments.config import CheckConfig
 from sera.repositories import Weights
 from sera.sandboxes import NamespacesConfig, SandboxConfig
-from sera.settings import Config, Count, Seconds
+from sera.settings import Config, Count, Listed, Seconds
 
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -38,7 +38,7 @@ class TasksConfig(Config, frozen=True):
     """Commit, tag or branch to take instead of the working tree."""
     environment: str = "auto"
     """What tests run in: `auto` for what `sera prepare` made last of these files, or the path of one."""
-    per_function: Count = 3
+    per_function: Listed = 3
     """Mutants of one function at most; a second is made only when each function has had its turn."""
     tries: Count = 4
     """Bugs tried in a function for one mutant."""

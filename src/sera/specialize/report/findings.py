@@ -21,6 +21,7 @@ from sera.runs import read_run
 from sera.runs.summary import Summary, summarize
 from sera.specialize.plan import Places
 from sera.specialize.stage import Done, Stage, read_done
+from sera.teachers import recorded_price
 from sera.training.contract import Step
 from sera.training.finish import Finished, finished_before
 from sera.training.folder import read_metrics
@@ -80,7 +81,7 @@ def gather(out: Path, stages: Iterable[Stage]) -> Findings:
     return Findings(
         tasks=read_tasks(at.tasks) if has_tasks else None,
         instances=tuple(read_instances(at.tasks)) if has_tasks else (),
-        summary=summarize(run) if run else None,
+        summary=summarize(run, recorded_price(run.manifest.config)) if run else None,
         audited=_audited(run.rollouts.every(_Audited)) if run else {},
         dataset=read_dataset(at.dataset) if (at.dataset / "manifest.json").exists() else None,
         trained=finished_before(at.checkpoint),

@@ -23,6 +23,8 @@ from sera.teachers.remote.failures import LONGEST_PAUSE, Failure, Trouble
 from sera.teachers.remote.routing import Router
 
 _FIRST_PAUSE = 0.5
+_TIMES, _MORE = 4, 2**17
+"""Tokens beyond the worst case of a request that a server may still have used: so many times it, and more."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ class Retries:
             hold = await self._meter.reserve(asked.worst)
             outcome = None
             try:
-                outcome = await place.line.ask(asked.bodies[place.line.dialect.path])
+                outcome = _believed(await place.line.ask(asked.bodies[place.line.dialect.path]), asked.worst)
             finally:
                 self._end(hold, outcome)
             place.note(outcome)
@@ -93,8 +95,30 @@ class Retries:
             self._meter.settle(hold, *outcome.told)
         elif isinstance(outcome, Failure) and not outcome.maybe_billed:
             self._meter.release(hold)
+        elif isinstance(outcome, Reply):
+            self._meter.uncertain(hold, answered=True)
         else:
             self._meter.uncertain(hold)
+
+
+def _believed(outcome: Reply | Failure, worst: Usage) -> Reply | Failure:
+    """The outcome without a usage that no request of this size can have had: it then counts at its worst. One
+    that is merely above it counts as told, since a server may add words of its own, or reason at length."""
+    if isinstance(outcome, Failure):
+        told = outcome.told
+        if told and not _can_be(told[0], worst):
+            return msgspec.structs.replace(outcome, told=None, answered=True)
+        return outcome
+    message = outcome.message
+    says = message.content or message.reasoning or message.tool_calls
+    if outcome.estimated or (_can_be(outcome.usage, worst) and not (says and not outcome.usage.completion)):
+        return outcome
+    return msgspec.structs.replace(outcome, estimated=True)
+
+
+def _can_be(used: Usage, worst: Usage) -> bool:
+    prompt, answer = (_TIMES * bound + _MORE for bound in (worst.prompt, worst.completion))
+    return 0 < used.prompt <= prompt and used.completion <= answer
 
 
 async def _first_answer(racers: list[asyncio.Task[Reply | Failure]]) -> Reply | Failure:
