@@ -1,11 +1,12 @@
-"""JSON from strangers, such as the arguments of tool calls: what is wrong with it fails in one way."""
+"""JSON from strangers, such as arguments of tool calls or answers of a sandbox: what is wrong with it fails
+in one way."""
 
 from typing import Any
 
 import msgspec
 
 
-def decode(text: str | bytes, kind: Any = Any) -> Any:
+def decode(text: str | bytes | memoryview, kind: Any = Any) -> Any:
     """The value of a JSON text. Raises `msgspec.DecodeError`, also for what is nested too deeply."""
     try:
         return msgspec.json.decode(text, type=kind)

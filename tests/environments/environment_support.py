@@ -1,9 +1,13 @@
 """A project whose environment can be built without any network, and without any package but pip."""
 
+import http.server
 import os
 import shutil
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BACKEND = '''\
@@ -143,3 +147,26 @@ def only(folder: Path) -> dict[str, str]:
     settings.write_text(f"[pip]\nno-index = true\nfind-links = ['{folder}']\n", "utf-8")
     for_pip = {"PIP_FIND_LINKS": str(folder), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     return {"UV_CONFIG_FILE": str(settings), **for_pip}
+
+
+@contextmanager
+def watched() -> Iterator[tuple[str, list[str]]]:
+    """An address that nobody should ask for anything, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()

@@ -156,3 +156,80 @@ def test_the_tree_with_what_was_made(tmp_path: Path) -> None:
     assert status() == '?? "pkg/_v er.py"\n?? pkg/new.py\n'
     assert open_snapshot(str(source), tmp_path / "cache") == snapshot
     assert (tmp_path / "tree" / "pkg" / "file").stat().st_nlink == 2
+
+
+def test_the_standin_says_only_what_can_be_read(tmp_path: Path) -> None:
+    metadata = (
+        "Metadata-Version: 9\nName: -r x\nVersion: no\nrequires-dist: six>=1.*\nREQUIRES-DIST: far@http://x/far.whl\n"
+        "Requires-Dist: folded\n @ http://x/folded.whl\nRequires-Dist: lines ; extra == 'a\n Requires-Dist: b'\n"
+        "Provides-Extra: Good_One\nProvides-Extra: x] @ http://x\nRequires: old\nObsoletes-Dist: pip\nDynamic: Version\n"
+        "Requires-External: C\nImport-Name: x\nX-Any: thing\nRequires-Dist: " + "(" * 900 + "\n"
+    )
+    points = (
+        "[console_scripts]\ngood = pkg:main [x]\n../../up = pkg:main\npython3 = pkg:main\nactivate.csh = pkg:main\n"
+        "/abs = pkg:main\nbad = pkg:main\n [gui_scripts]\n[pytest11]\nmy plugin = pkg.plugin\n"
+        "jump = pkg:main\n [console_scripts]\n../there = pkg:main\n[od d]\na = b\n"
+    )
+    built = Built(
+        name="My " * 200,
+        version="1.0\nRequires-Dist: x",
+        metadata=metadata,
+        entry_points=points,
+        scripts={"python": "a", "../x": "b", "run": "c"},
+    )
+    file, left_out = write_standin(built, tmp_path, "/testbed")
+    with zipfile.ZipFile(file) as wheel:
+        texts = {name.rpartition("/")[2]: wheel.read(name).decode() for name in wheel.namelist()}
+        scripts = [name for name in wheel.namelist() if "/scripts/" in name]
+    name = file.name.partition("-")[0]
+    assert len(file.name) < 150
+    assert texts["METADATA"] == (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.0\nProvides-Extra: good-one\nRequires-Dist: six>=1\n"
+    )
+    assert texts["entry_points.txt"] == (
+        "[console_scripts]\ngood = pkg:main [x]\n[pytest11]\nmy plugin = pkg.plugin\n"
+    )
+    assert [one.rpartition("/")[2] for one in scripts] == ["run"]
+    named = "\n".join(left_out)
+    for said in (
+        "far@http://x/far.whl",
+        "folded @ http://x/folded.whl",
+        "lines ;",
+        "x] @ http://x",
+        "Version: ",
+        "up",
+    ):
+        assert said in named
+
+
+def test_entry_points_that_are_none(tmp_path: Path) -> None:
+    built = Built(name="a", version="1", metadata="no headers\n", entry_points="a = b\n[x\n")
+    _, left_out = write_standin(built, tmp_path, "/testbed")
+    assert left_out == ["entry_points.txt, which cannot be read"]
+
+
+@pytest.mark.parametrize(
+    "damage", ["long name", "long path", "deep", "hidden top", "large words", "many members", "wide name"]
+)
+def test_odd_wheels(tmp_path: Path, damage: str) -> None:
+    """What they hold is left out, or they are said to be unreadable; nothing else happens."""
+    tree = write_tree(tmp_path / "tree", {"pkg/__init__.py": ""})
+    odd = {
+        "long name": {"pkg/" + "x" * 300 + ".py": ""},
+        "long path": {"pkg/" + "x/" * 700 + "y.py": ""},
+        "deep": {"pkg/" + "/".join(["d"] * 1200) + "/y.py": ""},
+        "hidden top": {".hidden/x.py": "", "*.so": "", "a-b/x.py": ""},
+        "large words": {"my_project-1.0.dist-info/entry_points.txt": "#" * (5 << 20)},
+        "many members": {},
+        "wide name": {"pkg/" + "é" * 200 + ".py": ""},
+    }[damage]
+    content = wheel_of({"pkg/__init__.py": "", **odd})
+    if damage in ("large words", "many members"):
+        content += b"PK\x01\x02" * 200_001 if damage == "many members" else b""
+        with pytest.raises(PrepareError, match="a wheel"):
+            read_wheel(content, tree)
+        return
+    built, made = read_wheel(content, tree)
+    assert built.modules == {"pkg": "pkg"}
+    make_layer(open_snapshot(str(tree), tmp_path / "cache").layer, made, tmp_path / "made")
+    assert set(made) <= {".hidden/x.py", "*.so", "a-b/x.py"}

@@ -226,3 +226,41 @@ def test_an_interpreter_that_fits() -> None:
         choose_interpreter(None, ">=99", [], "")
     with pytest.raises(PrepareError, match=r"no Python 3\.1 on this machine"):
         choose_interpreter("3.1", "", [], "")
+
+
+def test_what_goes_in_is_in_the_key(tmp_path: Path, index: object) -> None:
+    """A twin whose build says more, in whatever spelling, has an environment of its own."""
+    quick = load_config(PrepareConfig, pairs=["check.tests=0"])
+
+    def prepared(name: str, more: str) -> Environment:
+        backend = (
+            PROJECT["backend/inhouse.py"]
+            .replace("Name: tinycalc", "Name: twin")
+            .replace("companion\n", f"pip\n{more}", 1)
+        )
+        files = {
+            **PROJECT,
+            "backend/inhouse.py": backend,
+            "pyproject.toml": PROJECT["pyproject.toml"].replace('"tinycalc"', '"twin"'),
+        }
+        return prepare(open_snapshot(str(write_tree(tmp_path / name, files))), quick)
+
+    first = prepared("first", "requires-dist: companion\n")
+    second = prepared("second", "")
+    assert "companion==3.0" in first.checked.packages
+    assert "companion==3.0" not in second.checked.packages
+    assert first.prefix != second.prefix
+    assert prepared("third", "Requires-External: glass\n").prefix == second.prefix, (
+        "what is left out does not count"
+    )
+
+
+def test_a_version_given_later_counts(tmp_path: Path, index: object) -> None:
+    files = {"pyproject.toml": '[project]\nname = "dated"\ndynamic = ["version"]\n', "dated.py": ""}
+    snapshot = open_snapshot(str(write_tree(tmp_path, files)))
+    pairs = ["environment.build=false", "check.tests=0"]
+    first = prepare(snapshot, load_config(PrepareConfig, pairs=pairs))
+    tagged = prepare(snapshot, load_config(PrepareConfig, pairs=pairs), version="2.5")
+    given = prepare(snapshot, load_config(PrepareConfig, pairs=as_texts((*pairs, "environment.version=3.1"))))
+    found = [one for made in (first, tagged, given) for one in made.checked.packages if "dated" in one]
+    assert found == ["dated==0.0.0", "dated==2.5", "dated==3.1"]

@@ -7,11 +7,13 @@ run inside, with the machine's compilers, and only the wheel that they make come
 
 import posixpath
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from sera import untrusted
 from sera.environments.commands import Log
+from sera.environments.mapping import is_safe
 from sera.environments.plan import Plan
 from sera.errors import PrepareError
 from sera.records import Layer
@@ -20,6 +22,10 @@ from sera.sandboxes import CommandResult, Limits, Sandbox, SandboxConfig, make_b
 PLACE = "/tmp/sera"
 """Where probes lie and answer, inside."""
 _SECONDS = 1800.0
+_MOST_ANSWERED = 1 << 20
+"""Bytes of what a hook answers, its wheel apart."""
+_MOST_MADE = 1 << 30
+"""Bytes of what the commands before the build make."""
 _LIMITS = Limits(memory_bytes=6 << 30, disk_bytes=6 << 30, processes=512, files=500_000, read_bytes=512 << 20)
 
 
@@ -50,16 +56,22 @@ async def build(
     asks for others, the product holds those and no wheel. Raises `BuildFailed`."""
     roomy = msgspec.structs.replace(config, limits=_LIMITS, environment={**config.environment, **_told(plan)})
     async with make_backend(roomy, layer) as backend, backend.sandbox() as box:
-        await put_probe(box, "build.py")
-        for command in plan.before_build:
-            _succeeded(await box.run(command, _SECONDS), log, command)
-        extra = await _new_files(box) if plan.before_build else {}
-        requires = msgspec.json.decode(await _hook(box, plan, "requires", log), type=list[str])
-        if missing := [line for line in requires if line not in installed]:
-            return Product(b"", missing, {})
-        name = msgspec.json.decode(await _hook(box, plan, "wheel", log), type=str)
-        wheel = await box.read(f"{PLACE}/{posixpath.basename(name)}")
-        return Product(wheel, [], extra)
+        try:
+            return await _build(box, plan, installed, log)
+        except (OSError, msgspec.DecodeError) as problem:
+            raise BuildFailed(f"what the build left cannot be read: {problem}") from problem
+
+
+async def _build(box: Sandbox, plan: Plan, installed: tuple[str, ...], log: Log) -> Product:
+    await put_probe(box, "build.py")
+    for command in plan.before_build:
+        _succeeded(await box.run(command, _SECONDS), log, command)
+    extra = await _new_files(box) if plan.before_build else {}
+    requires: list[str] = await _hook(box, plan, "requires", list[str], log)
+    if missing := [line for line in requires if line not in installed]:
+        return Product(b"", missing, {})
+    name: str = await _hook(box, plan, "wheel", str, log)
+    return Product(await box.read(f"{PLACE}/{posixpath.basename(name)}"), [], extra)
 
 
 async def put_probe(box: Sandbox, name: str) -> str:
@@ -69,11 +81,14 @@ async def put_probe(box: Sandbox, name: str) -> str:
     return f"{PLACE}/{name}"
 
 
-async def _hook(box: Sandbox, plan: Plan, hook: str, log: Log) -> bytes:
+async def _hook(box: Sandbox, plan: Plan, hook: str, kind: Any, log: Log) -> Any:
     answer = f"{PLACE}/answer.json"
     argv = ["python", f"{PLACE}/build.py", answer, hook, plan.backend, *plan.backend_path]
     _succeeded(await box.execute(argv, _SECONDS), log, f"{plan.backend or 'setup.py'} {hook}")
-    return await box.read(answer)
+    content = await box.read(answer)
+    if len(content) > _MOST_ANSWERED:
+        raise BuildFailed(f"the answer of {hook} has {len(content)} bytes")
+    return untrusted.decode(content, kind)
 
 
 def _succeeded(result: CommandResult, log: Log, what: str) -> None:
@@ -87,10 +102,17 @@ def _succeeded(result: CommandResult, log: Log, what: str) -> None:
 
 
 async def _new_files(box: Sandbox) -> dict[str, bytes]:
-    """Files in the tree that the snapshot does not have."""
+    """Files in the tree that the snapshot does not have. Raises `OSError` for one that cannot be read."""
     listed = await box.execute(["git", "ls-files", "--others", "-z"], 60.0)
-    names = [name for name in listed.output.split("\0") if name and not name.endswith(".pyc")]
-    return {name: await box.read(posixpath.join(box.workdir, name)) for name in names}
+    found: dict[str, bytes] = {}
+    left = _MOST_MADE
+    for name in listed.output.split("\0"):
+        if is_safe(name) and not name.endswith(".pyc"):
+            found[name] = await box.read(posixpath.join(box.workdir, name))
+            left -= len(found[name])
+            if left < 0:
+                raise BuildFailed(f"before_build made more than {_MOST_MADE >> 30} GiB of files")
+    return found
 
 
 def _told(plan: Plan) -> dict[str, str]:

@@ -1,12 +1,17 @@
 """A new environment tried out in a real sandbox: imports, `pip list`, collection, and a sample of the
-tests."""
+tests.
+
+What is tried out is code of strangers, and so is what it answers: what cannot be read is a trouble like any
+other.
+"""
 
 import posixpath
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
+from sera import untrusted
 from sera.environments.building import PLACE, put_probe
 from sera.environments.causes import find_cause
 from sera.environments.commands import Log
@@ -21,17 +26,27 @@ _ANSWER = f"{PLACE}/answer.json"
 _QUICK = 120.0
 _USAGE_ERROR = 4
 _MOST_TROUBLES = 12
+_MOST_LOOKED_AT, _MOST_SAID = 100, 2000
+"""Failures whose cause is looked for, and characters of each."""
+_Tests = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
 
 
 class _Probed(Record, frozen=True):
     """What a probe writes about a run of tests."""
 
-    collected: int
+    collected: _Tests
     broken: list[tuple[str, str]]
-    passed: int
-    failed: int
-    skipped: int
+    passed: _Tests
+    failed: _Tests
+    skipped: _Tests
     failures: list[tuple[str, str]]
+
+
+class _Package(Record, frozen=True):
+    """One of those that pip lists."""
+
+    name: str
+    version: str
 
 
 class _Check:
@@ -47,18 +62,22 @@ class _Check:
         """Everything, one after the other."""
         imports, troubles = await self._imports(modules)
         packages = await self._packages()
-        checked = await self._tests()
+        try:
+            checked = await self._tests()
+        except OSError as problem:  # what ran before has spoilt the place, or filled it
+            checked = Checked(troubles=(_trouble("tests", f"they cannot be begun: {problem}"),))
         every = _summed([*troubles, *((one.what, one) for one in checked.troubles)])
         return msgspec.structs.replace(checked, imports=imports, packages=packages, troubles=every)
 
     async def _imports(self, modules: tuple[str, ...]) -> tuple[dict[str, bool], list[tuple[str, Trouble]]]:
         probe = await put_probe(self._box, "imports.py")
         result = await self._execute(["python", probe, _ANSWER, *modules], self._config.seconds)
-        found = await self._answer(dict[str, tuple[str, str]]) or {}
+        found, problem = await self._answer(dict[str, tuple[str, str]])
         troubles = []
         works = {}
         for name in modules:
-            place, error = found.get(name, ("", result.output[-2000:] or "the interpreter ended"))
+            nothing = ("", problem or result.output[-_MOST_SAID:] or "the interpreter ended")
+            place, error = (found or {}).get(name, nothing)
             inside = place.startswith(self._box.workdir + "/")
             works[name] = inside
             if not inside:
@@ -70,10 +89,10 @@ class _Check:
         result = await self._execute(["python", "-m", "pip", "list", "--format=json"], _QUICK)
         if result.exit_code == 0:
             try:
-                listed = msgspec.json.decode(result.output.splitlines()[0], type=list[dict[str, str]])
-            except (msgspec.DecodeError, IndexError):
-                listed = []
-            return tuple(sorted(f"{one['name']}=={one['version']}" for one in listed))
+                listed: list[_Package] = untrusted.decode(result.output.partition("\n")[0], list[_Package])
+                return tuple(sorted(f"{one.name}=={one.version}" for one in listed))
+            except msgspec.DecodeError as problem:
+                self._log.write(f"what pip lists cannot be read: {problem}")
         places = self._environment.prefix.glob("lib/python3*/site-packages/*.dist-info")
         return tuple(sorted(place.stem.replace("-", "==", 1) for place in places))
 
@@ -89,10 +108,12 @@ class _Check:
         if runner == "pytest" and result.exit_code == _USAGE_ERROR:  # options that need a plugin we have not
             argv = [*argv, "-o", "addopts="]
             result = await self._execute(argv, 2 * self._config.seconds, variables)
-        probed = await self._answer(_Probed)
+        probed, problem = await self._answer(_Probed)
         if probed is None:
-            return Checked(timed_out=result.timed_out, troubles=(_trouble("tests", result.output),))
-        causes = [(name, _trouble(name, text)) for name, text in (*probed.broken, *probed.failures)]
+            said = problem or result.output
+            return Checked(timed_out=result.timed_out, troubles=(_trouble("tests", said),))
+        told = [*probed.broken, *probed.failures][:_MOST_LOOKED_AT]
+        causes = [(name, _trouble(name, text[-_MOST_SAID:])) for name, text in told]
         return Checked(
             collected=probed.collected,
             unreadable=len(probed.broken),
@@ -129,7 +150,9 @@ class _Check:
             return Checked(
                 collected=counted, counted="source", timed_out=result.timed_out, troubles=(trouble,)
             )
-        causes = [(what, _trouble(what, text)) for what, text in read_failures(result.output)]
+        causes = [
+            (what, _trouble(what, text)) for what, text in read_failures(result.output)[:_MOST_LOOKED_AT]
+        ]
         return Checked(
             collected=counted,
             counted="source",
@@ -143,16 +166,19 @@ class _Check:
         self, argv: list[str], seconds: float, variables: dict[str, str] | None = None
     ) -> CommandResult:
         """Run a program in the working tree; what an earlier one answered is gone."""
-        await self._box.execute(["rm", "-f", _ANSWER], _QUICK)
+        await self._box.execute(["rm", "-rf", _ANSWER], _QUICK)
         result = await self._box.execute(argv, seconds, variables)
         self._log.write(f"[sandbox] {' '.join(argv)}\n{result.output}\n[exit code {result.exit_code}]")
         return result
 
-    async def _answer(self, kind: type[A]) -> A | None:
+    async def _answer(self, kind: type[A]) -> tuple[A | None, str]:
+        """What a probe wrote; None, with the reason unless it wrote nothing."""
         try:
-            return msgspec.json.decode(await self._box.read(_ANSWER), type=kind)
-        except (OSError, msgspec.DecodeError):
-            return None
+            return untrusted.decode(await self._box.read(_ANSWER), kind), ""
+        except FileNotFoundError:
+            return None, ""
+        except (OSError, msgspec.DecodeError) as problem:
+            return None, f"what was answered cannot be read: {problem}"
 
 
 async def check(
@@ -167,7 +193,9 @@ async def check(
 
 def _trouble(what: str, said: str) -> Trouble:
     cause = find_cause(said)
-    return Trouble(what=posixpath.normpath(what), cause=cause.cause, cure=cause.cure, said=cause.said)
+    return Trouble(
+        what=posixpath.normpath(what[:_MOST_SAID]), cause=cause.cause, cure=cause.cure, said=cause.said
+    )
 
 
 def _summed(troubles: Iterable[tuple[str, Trouble]]) -> tuple[Trouble, ...]:

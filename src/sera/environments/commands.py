@@ -10,6 +10,13 @@ from sera.errors import PrepareError, SeraError
 from sera.repositories.remotes import redacted
 
 _SECONDS = 1800.0
+_KEPT = (
+    "LD_LIBRARY_PATH", "NETRC", "PATH", "TMPDIR",
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
+    "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+    "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT",
+)  # fmt: skip
+"""How this machine reaches the network and what it trusts there. Keys of teachers are none of it."""
 
 
 class CommandFailed(SeraError):
@@ -40,16 +47,18 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = _SECONDS,
 ) -> str:
-    """Run a program in `/`, where no settings of a repository lie; returns its output.
+    """Run a program in `/`, where no settings of a repository lie, and without a home, so that none of the
+    user's are found either; returns its output.
 
-    Raises `CommandFailed` on a non-zero exit. However this is left, everything it started is dead.
+    Its variables are those of `_KEPT` and `environment`, no others. Raises `CommandFailed` on a non-zero
+    exit. However this is left, everything it started is dead.
     """
     words = [str(word) for word in argv]
     log.write("$ " + " ".join(redacted(word) for word in words))
     with subprocess.Popen(
         words,
         cwd="/",
-        env={**os.environ, **(environment or {})},
+        env={**_surroundings(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,3 +78,10 @@ def run(
     if process.returncode:
         raise CommandFailed(Path(words[0]).name, output)
     return output
+
+
+def _surroundings() -> dict[str, str]:
+    kept = {name: value for name in _KEPT if (value := os.environ.get(name))}
+    if (netrc := Path("~/.netrc").expanduser()).is_file():
+        kept.setdefault("NETRC", str(netrc))
+    return {"HOME": "/nonexistent", "LANG": "C.UTF-8", **kept}

@@ -1,11 +1,15 @@
 """Installing packages into a new virtual environment: with uv, or with venv and pip where there is no uv.
 
 One promise of both: nothing that is installed is run on this machine. Packages come as wheels, which are
-unpacked, and each environment is installed into once, while it is still empty. The user can allow packages
-without a wheel (`build_dependencies`), whose build then runs here with the user's rights.
+unpacked, and each environment is installed into once, while it is still empty. An installer is told packages
+of the index by name (`requirements.plainly`), and where to find them (`indexes`), and nothing else reaches
+it. The user can allow packages without a wheel (`build_dependencies`), whose build then runs here with the
+user's rights.
 """
 
+import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -13,17 +17,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from sera.environments import indexes
 from sera.environments.commands import CommandFailed, Log, run
 from sera.environments.interpreters import Interpreter
+from sera.environments.requirements import plainly
 from sera.errors import PrepareError
 from sera.records import Record
+
+_FENCED_PIP = Path(__file__).with_name("fenced_pip.py")
 
 
 class Wanted(Record, frozen=True):
     """What is to be installed, and from where."""
 
     requirements: tuple[str, ...]
+    """Of the repository: plain ones are asked for, others never."""
+    own: tuple[str, ...] = ()
+    """Ours and the user's, taken as they are: they may name an address."""
     constraints: tuple[str, ...] = ()
     index: str = ""
     exclude_newer: str = ""
@@ -84,11 +96,11 @@ class Uv:
 
     def _environment(self, index: str) -> dict[str, str]:
         return {
-            "UV_SYSTEM_CERTS": os.environ.get("UV_SYSTEM_CERTS", "1"),  # as pip does
+            "UV_SYSTEM_CERTS": "1",  # as pip does
             "UV_NO_PROGRESS": "1",
             "NO_COLOR": "1",
             "UV_PYTHON_DOWNLOADS": "never",
-            **indexes.for_uv(index),
+            **indexes.uv_variables(index),
         }
 
 
@@ -110,12 +122,13 @@ class Pip:
         if wanted.exclude_newer:
             raise PrepareError('environment.exclude_newer needs uv: pip install "sera[environments]"')
         flags = ["--no-input", "--no-compile", "--progress-bar=off"]
-        argv = [_python(prefix), "-I", "-m", "pip", "install", *flags,
+        fence = {"addresses": _addresses(wanted), "build": wanted.build_dependencies}
+        argv = [_python(prefix), "-I", _FENCED_PIP, json.dumps(fence), "install", *flags,
                 *options, *_files(prefix, wanted)]  # fmt: skip
         if not wanted.build_dependencies:
             argv.append("--only-binary=:all:")
         quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
-        run(argv, log, quiet | indexes.for_pip(wanted.index))
+        run(argv, log, quiet | indexes.pip_variables(wanted.index))
 
 
 def find_installer() -> Installer:
@@ -149,10 +162,20 @@ def _python(prefix: Path) -> Path:
 def _files(prefix: Path, wanted: Wanted) -> Sequence[str | Path]:
     """What is wanted as files beside the environment: names never meet the command line's own options."""
     requirements, constraints = prefix.parent / "requirements.txt", prefix.parent / "constraints.txt"
-    requirements.write_text("\n".join(wanted.requirements) + "\n", "utf-8")
-    constraints.write_text("\n".join(wanted.constraints) + "\n", "utf-8")
+    lines = (*wanted.own, *filter(None, map(plainly, wanted.requirements)))
+    requirements.write_text("\n".join(lines) + "\n", "utf-8")
+    constraints.write_text("\n".join(filter(None, map(plainly, wanted.constraints))) + "\n", "utf-8")
     pinned: list[str | Path] = ["-c", constraints] if wanted.constraints else []
     return ["-r", requirements, *pinned]
+
+
+def _addresses(wanted: Wanted) -> list[str]:
+    """Those that the user, or we, ask for."""
+    found = []
+    for line in wanted.own:
+        with contextlib.suppress(InvalidRequirement):
+            found.append(Requirement(line).url or "")
+    return found
 
 
 def _uv() -> str:

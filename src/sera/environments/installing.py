@@ -5,12 +5,13 @@ requirements after the other is added as long as the whole can be had, and what 
 its cause.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
-from sera.environments import store
+from sera.environments import indexes, store
 from sera.environments.causes import find_cause
 from sera.environments.commands import CommandFailed, Log
 from sera.environments.copies import replace_copies
@@ -18,13 +19,14 @@ from sera.environments.installers import Installer, Wanted, compile_all, find_in
 from sera.environments.interpreters import Interpreter
 from sera.environments.mapping import Built
 from sera.environments.plan import Plan
-from sera.environments.standin import write_standin
+from sera.environments.standin import contents, write_standin
 from sera.errors import PrepareError
 from sera.records import Record, content_id
 
-BUILDER = 2
+BUILDER = 3
 """Grows whenever the same inputs would give another environment."""
 _MARKER = "installed.json"
+_MOST_NAMED, _MOST_SHOWN = 20, 300
 
 
 class Installed(Record, frozen=True):
@@ -38,9 +40,10 @@ class Installed(Record, frozen=True):
 
 def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None) -> Installed:
     """An environment with what a build needs."""
-    wanted = Wanted(requirements=requirements, index=plan.index, exclude_newer=plan.exclude_newer,
-                    build_dependencies=plan.build_dependencies)  # fmt: skip
-    key = content_id("tools", BUILDER, plan.interpreter.identity, sorted(requirements), wanted)
+    wanted = Wanted(requirements=requirements, own=plan.build_packages, index=plan.index,
+                    exclude_newer=plan.exclude_newer, build_dependencies=plan.build_dependencies)  # fmt: skip
+    places = indexes.identity(plan.index)
+    key = content_id("tools", BUILDER, plan.interpreter.identity, sorted(requirements), wanted, places)
 
     def make(place: Path, log: Log) -> Installed:
         installer, prefix = _created(place, plan.interpreter, log)
@@ -58,20 +61,17 @@ def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None)
 
 def install_project(plan: Plan, built: Built, cache: Path | None) -> Installed:
     """The environment that rollouts use: the project linked, its dependencies, and what its tests need."""
-    needs = sorted(
-        line for line in built.metadata.splitlines() if line.startswith(("Requires-Dist", "Provides-Extra"))
-    )
     key = content_id(
         "project", BUILDER, plan.interpreter.identity, plan.files, plan.extras, plan.sources, plan.packages,
-        plan.constraints, plan.index, plan.exclude_newer, plan.build_dependencies, plan.workdir, needs,
-        built.name, built.entry_points, built.roots, built.links, built.scripts, built.modules,
+        plan.constraints, indexes.identity(plan.index), plan.exclude_newer, plan.build_dependencies,
+        contents(built, plan.workdir), plan.workdir, built.links, built.modules,
     )  # fmt: skip
     return _kept(key, cache, lambda place, log: _install_project(plan, built, key, place, log))
 
 
 def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) -> Installed:
     installer, prefix = _created(place, plan.interpreter, log)
-    standin, direct = write_standin(built, place, plan.workdir)
+    standin, refused = write_standin(built, place, plan.workdir)
     wanted, dropped = _Choice(installer, prefix, plan, standin, log).make()
     try:
         installer.install(prefix, wanted, log)
@@ -83,8 +83,16 @@ def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) 
         (packages_of(prefix) / name).symlink_to(f"{plan.workdir}/{folder}")
     warnings = replace_copies(prefix, built.places(plan.workdir))
     compile_all(prefix, plan.interpreter, log)
-    warnings += [f"left out, as it names an address and no package of the index: {line}" for line in direct]
+    warnings += left_out(refused)
     return Installed(key=key, prefix=prefix, warnings=tuple(warnings), dropped=tuple(dropped))
+
+
+def left_out(lines: Iterable[str]) -> list[str]:
+    """What of a repository's requirements no installer is told, a sentence each; of very many, the first."""
+    named = [one[:_MOST_SHOWN] for one in dict.fromkeys(lines)]
+    rest = [f"left out in the same way: {len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
+    return [f"left out, as it is no plain requirement of a package of the index: {one}"
+            for one in named[:_MOST_NAMED]] + rest  # fmt: skip
 
 
 class _Choice:
@@ -142,11 +150,12 @@ class _Choice:
 
     def _wanted(self, extras: tuple[str, ...] | list[str], lines: list[str]) -> Wanted:
         plan = self._plan
-        wanted = f"[{','.join(extras)}]" if extras else ""
+        wanted = f"[{','.join(map(canonicalize_name, extras))}]" if extras else ""
         name = self._standin.name.partition("-")[0]
         project = f"{name}{wanted} @ {self._standin.as_uri()}"
         return Wanted(
-            requirements=(project, *dict.fromkeys((*plan.packages, *lines))),
+            requirements=tuple(dict.fromkeys(lines)),
+            own=(project, *dict.fromkeys(plan.packages)),
             constraints=plan.constraints,
             index=plan.index,
             exclude_newer=plan.exclude_newer,

@@ -17,13 +17,23 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from sera.environments.requirements import is_name
 from sera.errors import PrepareError
 from sera.records import Record
 
-_MOST_BYTES = 2 << 30
+_MOST_BYTES = 1 << 30
+_MOST_MEMBERS = 200_000
+_MOST_WORDS = 4 << 20
+"""Bytes of its metadata and of its entry points."""
+_DEEPEST = 50
+_LONGEST_PATH, _LONGEST_NAME = 1000, 255
+"""Bytes of a path that the build may have made, below a tree whose own path has its length too."""
+_ENTRY = b"PK\x01\x02"
+"""What an entry in an archive's table of contents begins with."""
 _NOT_MADE = (".pyc", ".pyo")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError)
-"""What a damaged archive comes to; `RuntimeError`: it is encrypted, or packed in a way that is not known."""
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, OSError)
+"""What a damaged archive comes to; `RuntimeError`: it is encrypted, or packed in a way that is not known;
+`OSError`: a path is longer than any can be."""
 
 
 class Built(Record, frozen=True):
@@ -54,10 +64,15 @@ def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
     """What a wheel says, and the files that its build made, by their path in the tree.
 
     The wheel is the work of untrusted code: names that lead elsewhere are left out, sizes are bounded.
+    Raises `PrepareError` for what is no wheel, or too large for one.
     """
+    if content.count(_ENTRY) > _MOST_MEMBERS:
+        raise PrepareError(f"the project's build made a wheel of more than {_MOST_MEMBERS} files")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as wheel:
-            members = {info.filename: info for info in wheel.infolist() if _is_safe(info)}
+            members = {
+                one.filename: one for one in wheel.infolist() if not one.is_dir() and is_safe(one.filename)
+            }
             if sum(info.file_size for info in members.values()) > _MOST_BYTES:
                 raise PrepareError(
                     f"the project's build made more than {_MOST_BYTES >> 30} GiB: set environment.build=false"
@@ -70,7 +85,7 @@ def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
 def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[Built, dict[str, bytes]]:
     names = list(members)
     info = next((name.partition("/")[0] for name in names if name.endswith(".dist-info/METADATA")), "")
-    metadata = wheel.read(f"{info}/METADATA").decode("utf-8", "replace")
+    metadata = _text(wheel, f"{info}/METADATA").partition("\n\n")[0]
     facts = HeaderParser().parsestr(metadata)
     points = f"{info}/entry_points.txt"
     code, scripts = _code(names, info)
@@ -80,14 +95,16 @@ def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[B
     for member, path in code.items():
         top = path.partition("/")[0]
         place = links[top] + path[len(top) :] if top in links else posixpath.join(roots[top], path)
-        modules[top.partition(".")[0]] = posixpath.normpath(links.get(top) or posixpath.join(roots[top], top))
+        if (module := top.partition(".")[0]).isidentifier():
+            modules[module] = posixpath.normpath(links.get(top) or posixpath.join(roots[top], top))
         if not (tree / place).exists() and not path.endswith(_NOT_MADE):
             made[posixpath.normpath(place)] = wheel.read(member)
+    name = str(facts["Name"] or "").strip()
     built = Built(
-        name=str(facts["Name"] or ""),
-        version=str(facts["Version"] or ""),
-        metadata=metadata.partition("\n\n")[0].replace("\r", ""),
-        entry_points=wheel.read(points).decode("utf-8", "replace") if points in names else "",
+        name=name if is_name(name) else "",
+        version=" ".join(str(facts["Version"] or "").split()),
+        metadata=metadata,
+        entry_points=_text(wheel, points) if points in names else "",
         roots=tuple(dict.fromkeys(root for top, root in roots.items() if top not in links)) or (".",),
         links=links,
         scripts=_scripts(scripts, tree),
@@ -97,10 +114,19 @@ def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[B
     return built, made
 
 
-def _is_safe(info: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(info.filename)
-    odd = path.is_absolute() or ".." in path.parts or ".git" in path.parts or "\\" in info.filename
-    return not odd and not info.is_dir() and "\n" not in info.filename and info.filename.isprintable()
+def is_safe(name: str) -> bool:
+    """Whether a path that a build names may be one of a file in the tree."""
+    path = PurePosixPath(name)
+    odd = path.is_absolute() or ".." in path.parts or ".git" in path.parts or "\\" in name
+    long = len(name.encode(errors="replace")) > _LONGEST_PATH or len(path.parts) > _DEEPEST
+    long = long or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in path.parts)
+    return bool(path.parts) and not odd and not long and name.isprintable()
+
+
+def _text(wheel: zipfile.ZipFile, member: str) -> str:
+    if (size := wheel.getinfo(member).file_size) > _MOST_WORDS:
+        raise ValueError(f"{member} has {size} bytes")
+    return wheel.read(member).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _code(names: list[str], info: str) -> tuple[dict[str, str], list[str]]:
@@ -152,8 +178,8 @@ def _files(tree: Path) -> Iterable[str]:
         for entry in waiting.pop().iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 waiting += [entry] if entry.name != ".git" else []
-            else:
-                yield entry.relative_to(tree).as_posix()
+            elif (path := entry.relative_to(tree).as_posix()).isprintable():
+                yield path
 
 
 def _scripts(names: list[str], tree: Path) -> dict[str, str]:

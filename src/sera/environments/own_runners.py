@@ -37,10 +37,12 @@ OWN_RUNNERS = {
     ),
     "nose": OwnRunner(command=("python", "-m", "nose"), files="**/test*.py", unit="path", base=".", most=30),
 }
-_RAN = re.compile(r"^Ran (\d+) tests? in", re.M)
-_TOLD = re.compile(r"\b(failures|errors|skipped|expected failures)=(\d+)")
+_RAN = re.compile(r"^Ran (\d{1,7}) tests? in", re.M)
+_TOLD = re.compile(r"\b(failures|errors|skipped|expected failures)=(\d{1,7})\b")
 _FINISHED = re.compile(r"tests finished: (.*)|^=+ (.*) in [\d.]+s\b", re.M)
-_FINISHED_PART = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?|exceptions?|expected to fail)")
+_FINISHED_PART = re.compile(
+    r"\b(\d{1,7}) (passed|failed|skipped|xfailed|errors?|exceptions?|expected to fail)"
+)
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (.+)$|^_+ ([\w/.]+:\w+) _+$", re.M)
 
 

@@ -16,7 +16,8 @@ from sera.records import Record
 from sera.repositories import Snapshot
 
 _RUNNER_NEEDS = {"pytest": ("pytest",), "nose": ("pynose",)}
-_NO_VERSION = "0.0.0"
+NO_VERSION = "0.0.0"
+"""Of a project that says none that can be read."""
 
 
 class Plan(Record, frozen=True):
@@ -53,6 +54,8 @@ class Plan(Record, frozen=True):
     refused: tuple[str, ...]
     """Lines that were left out, as they are no plain requirement."""
     decisions: tuple[Decision, ...]
+    build_packages: tuple[str, ...] = ()
+    """What the user says that the build needs, too."""
 
     @property
     def test_command(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
     specifier = project.requires_python
     interpreter, why = choose_interpreter(config.python, specifier, project.versions, project.preferred)
     extras, sources, decisions = for_tests(tree, project, suite, config)
-    built_as = config.version or project.version or version or _NO_VERSION
+    built_as = config.version or project.version or version or NO_VERSION
     build = config.build and project.buildable
     runner = _RUNNER_NEEDS.get(suite.runner, ())
     decisions = [
@@ -107,7 +110,8 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
         build=build,
         backend=project.backend,
         backend_path=project.backend_path,
-        build_requires=(*project.build_requires, *config.build_packages),
+        build_requires=project.build_requires,
+        build_packages=config.build_packages,
         before_build=config.before_build,
         dependencies=project.dependencies,
         declared_extras=dict(project.extras),

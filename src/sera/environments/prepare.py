@@ -11,18 +11,19 @@ from pathlib import Path
 
 import msgspec
 
-from sera.environments import store
-from sera.environments.building import BuildFailed, Product, build
+from sera.environments import indexes, store
+from sera.environments.building import BuildFailed, build
 from sera.environments.causes import find_cause
 from sera.environments.checking import check
 from sera.environments.commands import Log
 from sera.environments.config import PrepareConfig
 from sera.environments.copies import hidden_places
-from sera.environments.installing import BUILDER, install_project, install_tools
+from sera.environments.installing import BUILDER, install_project, install_tools, left_out
 from sera.environments.layers import make_layer
 from sera.environments.mapping import Built, read_wheel
 from sera.environments.plan import Plan, make_plan, to_key
 from sera.environments.records import Environment
+from sera.environments.requirements import plain
 from sera.environments.standin import unbuilt
 from sera.errors import PrepareError
 from sera.records import content_id
@@ -31,6 +32,7 @@ from sera.repositories import Snapshot
 _OLD_SETUPTOOLS = "setuptools<72"
 """The last that has `pkg_resources` and `setup.py test`: for builds of the old way that fail with the
 newest."""
+_ASKED = "the build asks for it"
 _ROUNDS = 3
 """Times a build may ask for more."""
 
@@ -86,7 +88,8 @@ def try_again(
 def _place(snapshot: Snapshot, config: PrepareConfig, cache: Path | None, version: str) -> tuple[Plan, Path]:
     """The plan for a snapshot, and where in the cache what it gives belongs."""
     plan = make_plan(snapshot, config.environment, config.sandbox.workdir, version)
-    key = content_id("prepared", BUILDER, snapshot.tree_hash, to_key(plan), config.check)
+    places = indexes.identity(plan.index)
+    key = content_id("prepared", BUILDER, snapshot.tree_hash, to_key(plan), config.check, places)
     return plan, store.place_of(cache, "prepared", snapshot.tree_hash, key)
 
 
@@ -115,6 +118,7 @@ class _Preparation:
         with self._timed("install", "installing dependencies"):
             installed = install_project(plan, built, self._cache)
         self._warnings += [f"dropped {what}" for what in installed.dropped] + list(installed.warnings)
+        self._warnings += left_out(plan.refused)
         kept = make_layer(self._snapshot.layer, made, place / "tree")
         interpreter = plan.interpreter
         environment = Environment(
@@ -147,16 +151,14 @@ class _Preparation:
         if not plan.build:
             return unbuilt(plan, self._snapshot.tree), {}, False
         try:
-            product = await self._with_its_needs(plan.build_requires)
+            return await self._with_its_needs(plan.build_requires)
         except PrepareError as failure:
             if plan.backend and "pkg_resources" not in str(failure):
                 return self._without_build(failure)
             try:
-                product = await self._with_its_needs((*plan.build_requires, _OLD_SETUPTOOLS))
+                return await self._with_its_needs((*plan.build_requires, _OLD_SETUPTOOLS))
             except PrepareError:
                 return self._without_build(failure)
-        built, made = read_wheel(product.wheel, self._snapshot.tree)
-        return built, product.extra | made, True
 
     def _without_build(self, failure: PrepareError) -> tuple[Built, dict[str, bytes], bool]:
         said = failure.output if isinstance(failure, BuildFailed) else str(failure)
@@ -166,16 +168,19 @@ class _Preparation:
         )
         return unbuilt(self._plan, self._snapshot.tree), {}, False
 
-    async def _with_its_needs(self, requires: tuple[str, ...]) -> Product:
+    async def _with_its_needs(self, requires: tuple[str, ...]) -> tuple[Built, dict[str, bytes], bool]:
         """Build; install what the backend asks for on the way, and build again."""
+        refused: list[str] = []
         for _ in range(_ROUNDS):
-            tools = install_tools(self._plan, requires, self._cache)
+            tools = install_tools(self._plan, tuple(plain(requires, _ASKED, refused)), self._cache)
             config = msgspec.structs.replace(self._config.sandbox, python=tools.prefix)
             product = await build(self._snapshot.layer, self._plan, config, requires, self._log)
             if product.wheel:
-                return product
+                built, made = read_wheel(product.wheel, self._snapshot.tree)
+                self._warnings += left_out(refused)
+                return built, product.extra | made, True
             requires = (*requires, *product.requires)
-        raise PrepareError(f"the project's build asks for ever more packages: {', '.join(requires)}")
+        raise PrepareError(f"the project's build asks for ever more packages: {', '.join(requires)[:1000]}")
 
     @contextmanager
     def _timed(self, step: str, text: str) -> Iterator[None]:

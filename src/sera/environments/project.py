@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from sera.environments.requirements import conda, named, plain, poetry
+from sera.environments.requirements import conda, is_name, is_plain, named, plain, poetry
 from sera.environments.sources import Source, find_sources, requirement_files
 from sera.environments.versions import parse
 from sera.environments.written import Written, ini, lines, strings, table, text, toml
@@ -55,10 +55,11 @@ def read_project(tree: Path) -> Project:
     """Read the repository at `tree`. Files that cannot be read as what they are count as missing."""
     written = Written(tree)
     refused: list[str] = []
+    name = written.first("name")
     lock, locked = _locked(tree)
     requires = written.build.get("requires", list(_LEGACY))
     return Project(
-        name=written.first("name"),
+        name=name if is_name(name) else "",
         version=_version(written.first("version")),
         buildable=bool(written.build or written.project or written.setup.get("metadata"))
         or (tree / "setup.py").is_file(),
@@ -128,7 +129,8 @@ def _extras(written: Written, refused: list[str]) -> dict[str, tuple[str, ...]]:
     found |= {name: [] for name in table(written.poetry, "extras")}
     found |= {name: lines(wanted) for name, wanted in written.setup.get("options.extras_require", {}).items()}
     found |= {str(name): strings(wanted) for name, wanted in table(written.call, "extras_require").items()}
-    return {name: tuple(plain(wanted, name, refused)) for name, wanted in found.items() if ":" not in name}
+    refused += [f"extra {name}" for name in found if not is_name(name) and ":" not in name]
+    return {name: tuple(plain(wanted, name, refused)) for name, wanted in found.items() if is_name(name)}
 
 
 def _locked(tree: Path) -> tuple[str, tuple[str, ...]]:
@@ -139,6 +141,7 @@ def _locked(tree: Path) -> tuple[str, tuple[str, ...]]:
             if isinstance(package, dict) and isinstance(package.get("version"), str):
                 pins.setdefault(named(str(package.get("name"))), set()).add(package["version"])
         single = {one: found.pop() for one, found in pins.items() if one and len(found) == 1}
-        if single:  # what is locked in several versions depends on the platform
-            return name, tuple(f"{one}=={version}" for one, version in sorted(single.items()))
+        pinned = (f"{one}=={version}" for one, version in sorted(single.items()))
+        if locked := tuple(line for line in pinned if is_plain(line)):
+            return name, locked  # what is locked in several versions depends on the platform
     return "", ()

@@ -2,6 +2,7 @@
 
 What comes from the repository is not trusted: options (another index, say), addresses, paths and
 editable installs are left out and named, so that nothing but packages of the user's own index is fetched.
+`plainly` is the one judge of that: what it lets through is written anew from its parts for an installer.
 """
 
 import re
@@ -9,13 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from sera.environments.versions import translated
 from sera.environments.written import strings
 
 _INCLUDE = re.compile(r"(?:-r[\s=]*|--requirement[\s=]+)(\S+)")
 _CONSTRAINT = re.compile(r"(?:-c[\s=]*|--constraint[\s=]+)\S+")
 """What constrains versions is a choice of the project's own developers, and is passed over."""
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*(\(?[<>=!~][^;@]*\)?)?\s*(;.*)?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_WRITTEN = re.compile(r"(?:[\w.,<>=!~*+\[\]();'\"|&^]|-| (?!-))+", re.ASCII)
+"""What a plain requirement is written with. Installers read more into other characters: a comment, a path, a
+variable, an address, and options behind a blank and a dash."""
+_STARRED = re.compile(r"([<>]=?\s*\d[\d.]*)\.\*")
+"""`>=1.*`, which older projects have, and the standard has not."""
+_LONGEST = 1000
+"""Characters of a requirement: a parser that calls itself is not handed what has no end."""
 _DEPTH = 5
 _CONDA_ITSELF = frozenset(
     {"python", "pip", "conda", "mamba", "nodejs", "compilers", "c-compiler", "gcc", "make"}
@@ -33,9 +44,27 @@ def named(requirement: str) -> str:
     return normal(found[1]) if found else ""
 
 
+def is_name(name: str) -> bool:
+    """Whether this can be the name of a distribution, or of an extra."""
+    return len(name) <= _LONGEST and bool(_NAME.fullmatch(name))
+
+
 def is_plain(line: str) -> bool:
     """Whether a line asks for a package of the index by name, and nothing else."""
-    return bool(_PLAIN.fullmatch(line.strip()))
+    return bool(plainly(line))
+
+
+def plainly(line: str) -> str:
+    """A requirement as an installer is told it, written anew from its parts; empty for one that is not plain:
+    it has an address or a path, is an option, or cannot be read."""
+    try:
+        found = Requirement(_STARRED.sub(r"\1", line.strip()) if len(line) <= _LONGEST else "")
+        extras = ",".join(sorted(map(canonicalize_name, found.extras)))
+        marker = f" ; {found.marker}" if found.marker else ""
+    except (InvalidRequirement, RecursionError):
+        return ""
+    text = f"{canonicalize_name(found.name)}{f'[{extras}]' if extras else ''}{found.specifier}{marker}"
+    return text if not found.url and is_name(found.name) and _WRITTEN.fullmatch(text) else ""
 
 
 def read_file(tree: Path, path: str, refused: list[str], depth: int = _DEPTH) -> list[str]:

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterable
 
 Version = tuple[int, ...]
+_DIGITS = 9
+"""Of a number that count: a longer one is none of a version, and `int` refuses thousands."""
 _CLAUSE = re.compile(r"\s*(~=|===?|!=|<=|>=|<|>|\^|~)?\s*v?(\d+(?:\.\d+)*)(\.\*)?[^,|]*")
 
 
 def parse(text: str) -> Version:
     """The numbers of a version; what follows them is left out."""
     found = re.match(r"\D*(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    return tuple(int(part[:_DIGITS]) for part in found[1].split(".")) if found else ()
 
 
 def satisfies(version: Version, specifier: str) -> bool:

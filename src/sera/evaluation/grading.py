@@ -32,6 +32,8 @@ class Grade(Record, frozen=True):
     broken: tuple[str, ...]
     flaky: tuple[str, ...]
     in_time: bool
+    unreadable: str
+    """Why nothing is known of the tests; empty: it is."""
     output: str
     seconds: float
 
@@ -48,7 +50,7 @@ class Ground(msgspec.Struct, frozen=True):
         started = time.monotonic()
         first = await resolve(self.backend, self.environment, self.instance, patch, seconds)
         again, output = first, first.output
-        if first.applied and first.in_time and not first.resolved:
+        if first.applied and first.in_time and not first.resolved and not first.unreadable:
             failed = with_tests(self.instance, list(first.still_failing), list(first.broken))
             again = await resolve(self.backend, self.environment, failed, patch, seconds)
             output += f"\nonce more, what failed:\n{again.output}"
@@ -60,6 +62,7 @@ class Ground(msgspec.Struct, frozen=True):
             broken=again.broken,
             flaky=tuple(sorted(passed)) if first.applied else (),
             in_time=again.in_time,
+            unreadable=again.unreadable,
             output=output,
             seconds=round(time.monotonic() - started, 3),
         )
@@ -92,6 +95,8 @@ async def check_task(plan: Plan, instance: Instance) -> Checked:
 def _problem_of_gold(gold: Grade) -> str:
     if not gold.applied:
         return "its own patch does not fit its starting tree"
+    if gold.unreadable:
+        return gold.unreadable
     if not gold.in_time:
         return "its tests are not through in time (test_seconds)"
     if gold.flaky:
@@ -102,6 +107,8 @@ def _problem_of_gold(gold: Grade) -> str:
 
 
 def _problem_of_empty(instance: Instance, empty: Grade) -> str:
+    if empty.unreadable:
+        return empty.unreadable
     if empty.flaky:
         return _flaky(empty)
     if early := sorted(set(instance.failing) - set(empty.still_failing)):

@@ -96,7 +96,7 @@ class Trials:
         patch = (self._plan.predictions or {}).get(trial.instance.instance_id, "")
         grade = await ground.grade(patch, self._plan.config.test_seconds)
         self._log(trial, patch, grade)
-        return _outcome(trial, _state(patch, grade), "", grade)
+        return _outcome(trial, _state(patch, grade), grade.unreadable, grade)
 
     async def _judge_rollout(self, trial: Trial, ground: Ground, rollout: Rollout) -> Outcome:
         reason = "" if rollout.end is End.SUBMITTED else str(rollout.end)
@@ -104,6 +104,7 @@ class Trials:
         if rollout.patch.strip():
             grade = await ground.grade(rollout.patch, self._plan.config.test_seconds)
         self._log(trial, rollout.patch, grade)
+        reason = reason or (grade.unreadable if grade else "")
         return _outcome(trial, _state(rollout.patch, grade), reason, grade, rollout.id)
 
     def _log(self, trial: Trial, patch: str, grade: Grade | None) -> None:

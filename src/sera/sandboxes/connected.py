@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sera import untrusted
 from sera.errors import SandboxError, boundary
 from sera.sandboxes.connection import Connection, Reply
 from sera.sandboxes.contract import CommandResult, Entry, Limits
@@ -23,7 +24,6 @@ _GRACE_SECONDS = 60.0
 """How much later than promised an answer may come before the sandbox counts as gone."""
 _PATH_LIMIT = 4096
 _ARGUMENTS_LIMIT = 2 << 20
-_decode_entries = msgspec.json.Decoder(list[tuple[str, bool]]).decode
 
 
 def longest_answer(limits: Limits) -> int:
@@ -79,7 +79,8 @@ class ConnectedSandbox:
     async def list(self, path: str, depth: int) -> list[Entry]:
         _, body = await self._ask_about(path, {"op": "list", "depth": depth})
         with boundary(SandboxError, "the sandbox sent what is no listing", msgspec.MsgspecError):
-            return [Entry(name, is_directory) for name, is_directory in _decode_entries(body)]
+            entries: list[tuple[str, bool]] = untrusted.decode(body, list[tuple[str, bool]])
+            return [Entry(name, is_directory) for name, is_directory in entries]
 
     async def patch(self) -> str:
         with self._room():

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sera import untrusted
 from sera.errors import SandboxError
 from sera.sandboxes.inside import wire
 
@@ -26,9 +27,6 @@ class Reply(msgspec.Struct, frozen=True):
     timed_out: bool = False
     limit: str = ""
     restarted: bool = False
-
-
-_decode = msgspec.json.Decoder(Reply).decode
 
 
 class Connection(asyncio.Protocol):
@@ -72,7 +70,8 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) > self._wanted:
             raise ValueError("more than one")
         view = memoryview(self._buffer)
-        reply, content = _decode(view[start : start + header]), bytes(view[start + header :])
+        reply: Reply = untrusted.decode(view[start : start + header], Reply)
+        content = bytes(view[start + header :])
         view.release()
         self._buffer = bytearray()
         self._wanted = start

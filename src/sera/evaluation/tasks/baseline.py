@@ -11,7 +11,7 @@ from sera.environments import Environment
 from sera.errors import TasksError
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.resolving import task_backend
-from sera.evaluation.tasks.running import TestRun, run_tests
+from sera.evaluation.tasks.running import TestRun, last_line, run_tests
 from sera.records import Function, Record
 
 _MOST_NAMED = 100
@@ -65,6 +65,8 @@ async def take_baseline(environment: Environment, config: TasksConfig) -> Baseli
                 return await run_tests(box, environment, None, config.suite_seconds, trace=trace)
 
         traced, plain = await asyncio.gather(once(True), once(False))
+    if unreadable := traced.unreadable or plain.unreadable:
+        raise TasksError(f"the tests of {environment.name} tell nothing: {unreadable}")
     baseline = _compared(traced, plain)
     if not baseline.seconds:
         raise TasksError(_nothing(environment, plain))
@@ -104,7 +106,6 @@ def _nothing(environment: Environment, run: TestRun) -> str:
         )
     if run.broken:
         file, said = next(iter(run.broken.items()))
-        return f"no test file of {environment.name} can be read in, {file} for one: {said.splitlines()[-1]}"
-    last = run.output.strip().splitlines()[-1:] or ["it said nothing"]
+        return f"no test file of {environment.name} can be read in, {file} for one: {last_line(said)}"
     late = "" if run.in_time else " in the time given (suite_seconds)"
-    return f"no test of {environment.name} ran{late}: {last[0]}"
+    return f"no test of {environment.name} ran{late}: {last_line(run.output) or 'it said nothing'}"

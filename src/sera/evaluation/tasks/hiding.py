@@ -23,7 +23,7 @@ def hide(tree: Path, tests: Iterable[str]) -> dict[str, tuple[str, str]]:
         wanted[path].add(inner.partition("[")[0])
     found = {}
     for path, names in sorted(wanted.items()):
-        before = read_text(tree / path)
+        before = read_within(tree, path)
         after = _without(before, names)
         if after != before:
             found[path] = (before, after)
@@ -73,9 +73,10 @@ def _functions(text: str) -> list[tuple[str, Definition, list[ast.stmt]]]:
     return found
 
 
-def read_text(file: Path) -> str:
-    """A file as text; empty if it is none."""
+def read_within(tree: Path, path: str) -> str:
+    """A file of a tree as text; empty if it is none, or a link leads out of the tree."""
     try:
-        return file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError):
+        file = (tree / path).resolve(strict=True)
+        return file.read_bytes().decode("utf-8") if file.is_relative_to(tree.resolve()) else ""
+    except (OSError, ValueError):
         return ""

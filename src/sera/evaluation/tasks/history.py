@@ -161,6 +161,8 @@ async def _established(
     if isinstance(before, str) or isinstance(after, str):
         return "its patches do not apply"
     again = await _run(backend, environment, instance, instance.patch, config)
+    if unreadable := before.unreadable or after.unreadable:
+        return unreadable
     if not (before.in_time and after.in_time) or isinstance(again, str):
         return "a test does not end"
     good = after.named("passed") & again.named("passed")
@@ -213,7 +215,10 @@ def _text(local: Local, before: TestRun, failing: list[str], instance: Instance,
     """What goes wrong, told from the tests as the commit has them."""
     for failure in choose_failure(_failures(before, failing)):
         path = failure.id.partition("::")[0]
-        tests = local.run("cat-file", "blob", f"{instance.origin_commit}:{path}").decode(errors="replace")
+        try:
+            tests = local.run("cat-file", "blob", f"{instance.origin_commit}:{path}").decode(errors="replace")
+        except GitFailed:  # a test of a file that the commit does not have
+            continue
         text = write_issue(tests, failure, instance.repo, config.seed)
         if text and not leaks(text, instance.patch, failing):
             return text

@@ -19,11 +19,11 @@ from sera.evaluation.tasks.bugs import Bug, apply_bug, find_bugs
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.dealing import unit_of
 from sera.evaluation.tasks.diffs import diff, diff_all
-from sera.evaluation.tasks.hiding import hide, read_text
+from sera.evaluation.tasks.hiding import hide, read_within
 from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
 from sera.evaluation.tasks.record import Instance, Kind
 from sera.evaluation.tasks.resolving import resolve, task_backend
-from sera.evaluation.tasks.running import Outcome, TestRun, run_tests, test_command
+from sera.evaluation.tasks.running import Outcome, TestRun, last_line, run_tests, test_command
 from sera.evaluation.tasks.trees import drop_start, make_start
 from sera.records import Function, Record, content_id
 from sera.sandboxes import Backend
@@ -109,13 +109,15 @@ class Mutants:
         return instance if isinstance(instance, str) else await self._confirmed(instance)
 
     def _against(self, run: TestRun, wanted: list[str]) -> str:
+        if run.unreadable:
+            return run.unreadable
         if broken := [said for file, said in run.broken.items() if file not in self._baseline.broken]:
-            return f"does not import: {_last_line(broken[0])}"
+            return f"does not import: {last_line(broken[0])}"
         if not run.in_time:
             return "a test does not end"
         failed = run.named("failed")
         if not failed:
-            return SURVIVED if run.named("passed") else f"the tests did not run: {_last_line(run.output)}"
+            return SURVIVED if run.named("passed") else f"the tests did not run: {last_line(run.output)}"
         if len(failed) > self._config.most_failing * len(wanted):
             return "fails too many tests"
         return "" if run.named("passed") else "fails every test"
@@ -156,7 +158,7 @@ class Mutants:
 
     def _text(self, failures: list[Outcome], gold: str, failing: list[str]) -> str:
         for failure in choose_failure(failures):
-            tests = read_text(self._environment.tree / failure.id.partition("::")[0])
+            tests = read_within(self._environment.tree, failure.id.partition("::")[0])
             text = write_issue(tests, failure, self._template.repo, self._config.seed)
             if text and not leaks(text, gold, failing):
                 return text
@@ -180,10 +182,6 @@ class Mutants:
             return instance
         drop_start(environment, layer)
         return "not the same when run again" if gold.resolved else "the gold patch does not resolve it"
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 async def in_order(

@@ -14,7 +14,7 @@ from unidiff.patch import PatchSet
 from sera.environments import Environment
 from sera.errors import TasksError, boundary
 from sera.evaluation.tasks.record import Instance
-from sera.evaluation.tasks.running import PLACE, TestRun, files_of, run_tests
+from sera.evaluation.tasks.running import PLACE, TestRun, files_of, last_line, run_tests
 from sera.records import Layer, Record
 from sera.sandboxes import Backend, CommandResult, Sandbox, SandboxConfig, make_backend
 
@@ -35,6 +35,8 @@ class Resolution(Record, frozen=True, kw_only=True):
     broken: tuple[str, ...] = ()
     """Of PASS_TO_PASS, those that do not pass any more."""
     in_time: bool = True
+    unreadable: str = ""
+    """Why nothing is known of its tests; empty: it is."""
     output: str = ""
     """What the runner printed, or git of a patch that does not apply."""
 
@@ -53,7 +55,12 @@ async def resolve(
             result = await apply(box, patch)
             if result.exit_code != 0:
                 return Resolution(resolved=False, applied=False, output=result.output)
-        await put_tests(box, instance)
+        try:
+            await put_tests(box, instance)
+        except TasksError as problem:
+            if not patch.strip():
+                raise
+            return judge(instance, TestRun(outcomes={}, unreadable=f"with this patch, {problem}"))
         wanted = (*instance.failing, *instance.passing)
         run = await run_tests(box, environment, wanted, seconds, each=_SLOWER * instance.seconds + _LEAST)
     return judge(instance, run)
@@ -69,14 +76,18 @@ def judge(instance: Instance, run: TestRun) -> Resolution:
         still_failing=failing,
         broken=broken,
         in_time=run.in_time,
-        output=run.output,
+        unreadable=run.unreadable,
+        output="\n".join(filter(None, (run.output, run.unreadable))),
     )
 
 
 async def apply(box: Sandbox, patch: str) -> CommandResult:
-    """Apply a patch to the working tree of a sandbox."""
+    """Apply a patch to the working tree of a sandbox; one that has no room there does not apply."""
     place = f"{PLACE}/a.patch"
-    await box.write(place, patch.encode())
+    try:
+        await box.write(place, patch.encode())
+    except OSError as problem:
+        return CommandResult(output=f"the patch cannot be put into the sandbox: {problem}\n", exit_code=1)
     return await box.execute(["git", "apply", "--whitespace=nowarn", place], _GIT_SECONDS)
 
 
@@ -93,10 +104,8 @@ async def put_tests(box: Sandbox, instance: Instance) -> None:
     if instance.test_patch:
         result = await apply(box, instance.test_patch)
         if result.exit_code != 0:
-            where = posixpath.commonprefix([*changed])
-            raise TasksError(
-                f"the test patch of {instance.instance_id} does not apply to {where}: {result.output.strip()}"
-            )
+            where, said = posixpath.commonprefix([*changed]), last_line(result.output)
+            raise TasksError(f"the test patch of {instance.instance_id} does not apply to {where}: {said}")
 
 
 def with_tests(instance: Instance, failing: list[str], passing: list[str]) -> Instance:

@@ -1,16 +1,19 @@
 """Running a repository's tests in a sandbox, and what became of each.
 
 Tests are named as pytest names them, `path::Class::name[case]`, with unittest too. What a test says of
-itself is taken as it comes: a patch could forge it, as it could any runner's output.
+itself is taken as it comes: a patch could forge it, as it could any runner's output. An answer that cannot
+be read is none: no test of that run counts as passed, and `TestRun.unreadable` says why.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
 import msgspec
 
+from sera import untrusted
 from sera.environments import Environment
 from sera.errors import TasksError
 from sera.records import Record
@@ -31,6 +34,10 @@ _QUICK = 60.0
 _USAGE_ERROR = 4
 _UNSTEADY = ("randomly", "random_order", "rerunfailures", "sugar", "cacheprovider")
 """Plugins of pytest that change the order of tests, run them again, or write beside them."""
+
+_LONGEST_ID, _MOST_SAID = 10_000, 4000
+"""Characters."""
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -61,11 +68,28 @@ class TestRun(Record, frozen=True, kw_only=True):
     broken: dict[str, str] = msgspec.field(default_factory=dict)
     """Test files that could not be read in, with the reason."""
     in_time: bool = True
+    unreadable: str = ""
+    """Why nothing is known of it; empty: it is."""
     output: str = ""
 
     def named(self, outcome: str) -> frozenset[str]:
         """Tests of one outcome."""
         return frozenset(name for name, one in self.outcomes.items() if one.outcome == outcome)
+
+
+class _Fact(Record, frozen=True, kw_only=True):
+    """A line of the answer: a function's `place`, a `broken` file, or else a test."""
+
+    place: tuple[str, _Number] | None = None
+    broken: str | None = None
+    id: str = ""
+    outcome: Literal["", "passed", "failed", "skipped", "late"] = ""
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e7)] = 0.0
+    kind: str = ""
+    said: str = ""
+    line: _Number = 0
+    inside: bool = False
+    calls: tuple[_Number, ...] = ()
 
 
 async def run_tests(
@@ -88,21 +112,19 @@ async def run_tests(
             f"the tests of {environment.name} are run by {runner!r}, and tasks need {' or '.join(RUNNERS)}: "
             "prepare it with environment.runner=pytest if that can run them"
         )
-    for part, name in _PROBES:
-        content = (resources.files(part) / "probes" / name).read_bytes()
-        await box.write(f"{PLACE}/{name}", content)
-    await box.execute(["rm", "-f", _ANSWER], _QUICK)
+    try:
+        await _put(box, wanted)
+    except OSError as problem:  # a patch has filled the disk, say
+        return TestRun(outcomes={}, unreadable=f"the tests cannot be begun: {problem}")
     variables = {"SERA_TASKS_ANSWER": _ANSWER, "SERA_TASKS_EACH": str(each), "PYTHONPATH": PLACE}
     variables |= {"SERA_TASKS_TRACE": "1"} if trace else {}
-    if wanted is not None:
-        await box.write(_WANTED, msgspec.json.encode(list(wanted)))
-        variables["SERA_TASKS_WANTED"] = _WANTED
+    variables |= {"SERA_TASKS_WANTED": _WANTED} if wanted is not None else {}
     argv = _command(environment, files or files_of(wanted or ()))
     variables |= {"SERA_TASKS_FILES": ",".join(files)} if files else {}
     result = await box.execute(argv, seconds, variables)
     if runner == "pytest" and result.exit_code == _USAGE_ERROR:  # options that need a plugin we have not
         result = await box.execute([*argv, "-o", "addopts="], seconds, variables)
-    run = _read(await _answer(box))
+    run = await _answer(box)
     late = result.timed_out or bool(run.named("late"))
     return msgspec.structs.replace(run, in_time=not late, output=result.output)
 
@@ -135,33 +157,63 @@ def _command(environment: Environment, files: Sequence[str]) -> list[str]:
     return ["python", "-m", "pytest", *options, *plan.test_options, *(files or plan.suite.paths)]
 
 
-async def _answer(box: Sandbox) -> bytes:
+def last_line(text: str) -> str:
+    """The last line that says something, cut to what fits into a sentence."""
+    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+async def _put(box: Sandbox, wanted: Sequence[str] | None) -> None:
+    """What runs the tests, and the names of those wanted; an answer of earlier ones is gone."""
+    for part, name in _PROBES:
+        content = (resources.files(part) / "probes" / name).read_bytes()
+        await box.write(f"{PLACE}/{name}", content)
+    if wanted is not None:
+        await box.write(_WANTED, msgspec.json.encode(list(wanted)))
+    await box.execute(["rm", "-rf", _ANSWER], _QUICK)
+
+
+async def _answer(box: Sandbox) -> TestRun:
     try:
-        return await box.read(_ANSWER)
-    except OSError:
-        return b""
+        return _read(await box.read(_ANSWER))
+    except FileNotFoundError:  # no test was come to: the output says why
+        return TestRun(outcomes={})
+    except (OSError, msgspec.DecodeError) as problem:
+        return TestRun(outcomes={}, unreadable=f"what the tests answered cannot be read: {problem}")
 
 
 def _read(answer: bytes) -> TestRun:
+    """Raises `msgspec.DecodeError` for a line that is whole and says nothing that a test can say."""
     outcomes: dict[str, Outcome] = {}
     places: list[tuple[str, int]] = []
     broken: dict[str, str] = {}
-    for fact in _facts(answer):
-        if "place" in fact:
-            path, line = fact["place"]
-            places.append((posixpath.normpath(path), line))
-        elif "broken" in fact:
-            broken[fact["broken"]] = fact["said"]
-        else:
-            outcome = msgspec.convert(fact, Outcome)
-            outcomes[outcome.id] = outcome
+    *lines, _ = answer.split(b"\n")  # what follows the last one, a process did not get to write
+    for number, line in enumerate(lines, 1):
+        try:
+            fact: _Fact = untrusted.decode(line, _Fact)
+        except msgspec.DecodeError as problem:
+            raise msgspec.DecodeError(f"line {number}: {problem}") from None
+        if fact.place:
+            places.append((posixpath.normpath(fact.place[0]), fact.place[1]))
+        elif fact.broken is not None:
+            broken[fact.broken[:_LONGEST_ID]] = fact.said[-_MOST_SAID:]
+        elif not fact.outcome or any(call >= len(places) for call in fact.calls):
+            raise msgspec.DecodeError(f"line {number}: it tells of no test")
+        elif _is_in_tree(fact.id):
+            outcomes[fact.id] = Outcome(
+                id=fact.id,
+                outcome=fact.outcome,
+                seconds=fact.seconds,
+                kind=fact.kind[:_MOST_SAID],
+                said=fact.said[:_MOST_SAID],
+                line=fact.line,
+                inside=fact.inside,
+                calls=fact.calls,
+            )
     return TestRun(outcomes=outcomes, places=tuple(places), broken=broken)
 
 
-def _facts(answer: bytes) -> Iterator[dict[str, Any]]:
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    for line in answer.splitlines():
-        try:
-            yield decode(line)
-        except msgspec.DecodeError:  # the process was killed while it wrote
-            return
+def _is_in_tree(test: str) -> bool:
+    """Whether a test can be one of the tree: its file is read on the host."""
+    file = PurePosixPath(test.partition("::")[0])
+    inside = not file.is_absolute() and ".." not in file.parts and str(file).isprintable()
+    return inside and bool(file.parts) and len(test) <= _LONGEST_ID and "\0" not in test
