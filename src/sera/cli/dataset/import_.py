@@ -41,7 +41,6 @@ What is not told stays unknown: most formats know no recall, so a T2 needs --min
     "--from",
     "origin",
     type=click.Choice(FORMATS),
-    default="auto",
     help="The format of the files; without it, each file's is recognised by its shape.",
 )
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The imported run's folder.")
@@ -64,19 +63,19 @@ What is not told stays unknown: most formats know no recall, so a T2 needs --min
 @click.option("--tools", type=FILE, help="JSON list with the definitions of the tools that the agent had.")
 @click.option("--patches", type=FILE, help="Predictions: the patch handed in for each instance.")
 @json_option
-def command(files: tuple[Path, ...], origin: str, out: Path, as_json: bool, **given: object) -> None:
+def command(files: tuple[Path, ...], origin: str | None, out: Path, as_json: bool, **given: object) -> None:
     """Read trajectories of other projects into DIR, which `sera dataset build` takes beside runs.
 
     A FILE may be a folder, which stands for all files of the format below it. What is not taken is
     counted under a reason and listed in refused.jsonl.
     """
-    from sera.datasets.exchange.imports import import_trajectories
+    from sera.datasets.exchange.imports import AUTO, import_trajectories
     from sera.generation.recall import compare
     from sera.harness import load_profile
 
     harness = str(given.pop("harness"))
     profile = load_profile(harness) if harness else None
-    record = import_trajectories(files, out, origin, _known(profile, given), compare, profile)
+    record = import_trajectories(files, out, origin or AUTO, _known(profile, given), compare, profile)
     if as_json:
         print_json(record)
     else:

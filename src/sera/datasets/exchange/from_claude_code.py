@@ -56,7 +56,7 @@ class _Line(msgspec.Struct):
     isCompactSummary: bool | None = None
     isApiErrorMessage: bool | None = None
     subtype: str | None = None
-    message: msgspec.Raw | None = None
+    message: msgspec.Raw = msgspec.Raw()
     number: int = 0
     """Of the line in its file."""
     said: _Said | None = None
@@ -100,8 +100,9 @@ def _line(data: bytes | None, number: int) -> _Line:
     line: _Line = json_document(data, _Line)
     line.number = number
     line.uuid = line.uuid or f"line {number}"
-    if line.type in ("user", "assistant") and line.message is not None:
+    if line.type in ("user", "assistant") and bytes(line.message) not in (b"", b"null"):
         line.said = json_document(bytes(line.message), _Said)
+    line.message = msgspec.Raw()
     return line
 
 
