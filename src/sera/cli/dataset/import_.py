@@ -96,7 +96,7 @@ def _print(out: Path, record: "ImportRecord") -> None:
         told = ", ".join(f"{count:,} {name}" for name, count in record.lost.items())
         page.print(f"not kept: {told}")
     if record.inferred:
-        tools = ", ".join(f"{name} ({count:,} calls)" for name, count in record.inferred.items())
+        tools = ", ".join(f"{name} ({count:,})" for name, count in record.inferred.items())
         page.print(
             f"tools inferred from the calls: {tools}. They are in {out / 'harness.json'}: if the agent had "
             f"others, give --tools or --harness"

@@ -228,7 +228,9 @@ class _Talk:
             else:
                 for identity in [one for one in owed if one in results]:
                     line, result = results.pop(identity)
-                    self._used.add(id(line))
+                    if id(line) not in self._used:
+                        self._used.add(id(line))
+                        read_message(_said_in(line), self._lost)
                     given.add(identity)
                     del owed[identity]
                     yield result
@@ -269,10 +271,14 @@ class _Talk:
         found: dict[str, tuple[_Line, Message]] = {}
         for line in self._spoken:
             if line.type == "user" and line.said and id(line) not in self._used:
-                for message in read_message(line.said, Counter()):
+                for message in read_message(line.said, Counter()):  # what is lost counts when it is taken
                     if message.role == "tool":
                         found[message.tool_call_id] = line, message
         return found
+
+
+def _said_in(line: _Line) -> _Said:
+    return line.said or _Said(role=line.type)
 
 
 def _blocks(said: _Said | None) -> list[Any]:

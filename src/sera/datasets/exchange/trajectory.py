@@ -180,24 +180,35 @@ def _part(part: object) -> object:
 
 
 def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages with every tool answer naming its call; where a format names none, by their order.
+    """The messages with every tool answer naming its call; where a format names none, by their order. Answers
+    to calls that were made at once stand in the order of the calls: in a text nothing else tells them apart.
 
     Raises `Refusal` if an answer has no call, or a call no answer before the conversation goes on.
     """
     open_calls: list[str] = []
-    result = []
+    order: dict[str, int] = {}
+    answers: list[Message] = []
+    result: list[Message] = []
+
+    def place(answer: Message) -> int:
+        return order[answer.tool_call_id]
+
     for message in messages:
         if message.role == "tool":
             identity = message.tool_call_id or (open_calls[0] if open_calls else "")
             if identity not in open_calls:
                 raise Refusal(Reason.UNPAIRED, f"a tool answers the call {identity!r}, which was not made")
             open_calls.remove(identity)
-            message = msgspec.structs.replace(message, tool_call_id=identity)
-        elif open_calls:
+            answers.append(msgspec.structs.replace(message, tool_call_id=identity))
+            continue
+        if open_calls:
             raise Refusal(Reason.UNPAIRED, f"the call {open_calls[0]!r} was left without an answer")
+        result += sorted(answers, key=place)
+        answers = []
         open_calls += [call.id for call in message.tool_calls]
+        order = {call.id: number for number, call in enumerate(message.tool_calls)}
         result.append(message)
-    return tuple(result)
+    return (*result, *sorted(answers, key=place))
 
 
 def json_document(data: bytes, kind: type[Any]) -> Any:

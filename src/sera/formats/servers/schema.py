@@ -2,8 +2,8 @@
 
 SGLang drops a call of a tool that it was not told of, vLLM hands it to the client; arguments are checked
 by neither, and fail in the agent. So much of JSON Schema is read as tool definitions use: `type`, `enum`,
-`const`, `properties`, `required`, `additionalProperties`, `items`, `anyOf`, `oneOf`, `allOf`, `nullable`. What
-is not understood allows everything.
+`const`, `properties`, `required`, `additionalProperties`, `items`, `anyOf`, `oneOf`, `allOf`, `nullable`.
+What is not understood allows everything.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 def schemas_of(tools: Tools) -> dict[str, Schema]:
     """The schema of each tool's parameters, by its name."""
-    found = {}
+    found: dict[str, Schema] = {}
     for tool in tools:
         function = tool.get("function", tool)
         parameters = function.get("parameters") if isinstance(function, dict) else None
