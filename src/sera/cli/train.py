@@ -58,7 +58,7 @@ in it, and what is proven of it: docs/training.md."""
     "--harness",
     type=PATH,
     metavar="FILE",
-    help="harness.json of the dataset's run, if its profile is not sera's own.",
+    help="The dataset's run or import, or its harness.json, if the profile is not sera's own.",
 )
 @click.option(
     "--python", type=FILE, metavar="FILE", help="The Python of Axolotl's environment: train with it now."

@@ -16,6 +16,8 @@ from sera.datasets.tokens import TokenCounter
 from sera.datasets.truncation import Fit, fit, fit_at_random
 from sera.errors import DatasetError
 from sera.formats import Format, Turn
+from sera.formats.contract import arguments_of
+from sera.formats.servers import schemas_of, undefined
 from sera.formats.thinking import rethink
 from sera.records import Record, Stage, content_id
 
@@ -98,7 +100,22 @@ class Candidate:
                 f"in it: build from the run's whole conversations"
             )
         thought = [rethink(message, self._config.think) for message in messages]
-        return self._style.render(thought, self.sample.tools)
+        turns = self._style.render(thought, self.sample.tools)
+        spoken = (n for n, message in enumerate(messages) if message.role == "assistant")
+        return [
+            _masked(t) if t.origin == "assistant" and next(spoken) in self.undefined else t for t in turns
+        ]
+
+    @cached_property
+    def undefined(self) -> dict[int, set[str]]:
+        """Message → what it calls that its tools do not define, see `sera.formats.servers.undefined`."""
+        schemas = schemas_of(self.sample.tools)
+        found: dict[int, set[str]] = {}
+        for number, message in enumerate(self.sample.messages):
+            for call in message.tool_calls:
+                if faults := undefined((call.name, arguments_of(call)), schemas):
+                    found.setdefault(number, set()).update(faults)
+        return found
 
     @property
     def conversation(self) -> dict[str, Any]:
@@ -172,3 +189,8 @@ class Candidate:
             tokens=sum(self.lengths) if counted else None,
             ratio=self.fit.ratio if counted else None,
         )
+
+
+def _masked(turn: Turn) -> Turn:
+    """The turn as context only."""
+    return msgspec.structs.replace(turn, train=False, row=turn.row | {"train": False})

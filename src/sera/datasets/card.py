@@ -48,9 +48,9 @@ rows = load_dataset("json", data_files="{rows_file}", split="train")
 ```
 
 In each row `messages` is the conversation. Train on the messages with `train` true only; an assistant
-turn without it holds a malformed call and is there as context. Every row is at most {max_tokens} tokens long,
-{cut_rows} are cut to that at an assistant turn, and with ordered truncation the rows stand in the
-order of `ratio`, whole conversations first.
+turn without it holds a call that is malformed or not defined, and is there as context. Every row is at
+most {max_tokens} tokens long, {cut_rows} are cut to that at an assistant turn, and with ordered truncation
+the rows stand in the order of `ratio`, whole conversations first.
 
 ## Counts
 

@@ -50,6 +50,9 @@ class DatasetConfig(Config, frozen=True):
     exclude_findings: tuple[str, ...] = (Severity.CHEATING,)
     """What the audit may not have found: severities (`cheating`, `attempt`, `note`) and kinds of findings
     (see `docs/text-security.md`). What merely failed does no harm to the data."""
+    undefined_calls: Literal["mask", "drop"] = "mask"
+    """What becomes of a call of a tool that is not defined, or with arguments that its definition does not
+    allow (unknown, missing, wrong): `mask` leaves its turn out of the loss, `drop` leaves out the sample."""
     issue_language: Literal["any", "english"] = "any"
     """Language that the issue text of a T2 must be in."""
     held_out: str = ""

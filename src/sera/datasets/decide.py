@@ -114,6 +114,8 @@ class Decider:
         for prepare in self._steps.prepare if parts else ():
             sample = prepare(sample, tallies)
         candidate = Candidate(sample, self._style, self._counter, self._config, self._student.marks)
+        for faults in candidate.undefined.values() if parts else ():
+            tallies.update(f"call/{fault}" for fault in faults)
         case = _Case(candidate, tallies, parts)
         case.refuse(None if parts else Reason.OTHER_STAGE)
         return case

@@ -92,7 +92,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     cut_rows: int
     """Rows that are not the whole conversation."""
     untrained_turns: int
-    """Assistant turns that are context only, because their calls are malformed."""
+    """Assistant turns that are context only, because their calls are malformed, or not defined."""
     tokens: Tokens
     files: dict[str, str]
     """Name → SHA-256 of every other file of the dataset."""

@@ -24,7 +24,9 @@ class Hermes:
         return f"# Tools\n\n{_BEFORE}\n<tools>\n{lines}\n</tools>\n\n{_AFTER}"
 
     def defined(self, prompt: str) -> Tools:
-        _, _, lines = prompt.rpartition(f"{_BEFORE}\n<tools>\n")
+        _, described, lines = prompt.rpartition(f"{_BEFORE}\n<tools>\n")
+        if not described:
+            return []
         return [json.loads(line) for line in lines.partition("\n</tools>")[0].split("\n") if line]
 
     def write(self, call: ToolCall) -> str:

@@ -57,11 +57,21 @@ class Profile(Record, frozen=True, dict=True):
 
     def prompt(self, template: str, **values: object) -> str:
         """Render one of the Markdown prompts."""
-        return _render(self.prompts[template], f"{self.name}/{template}.md", values)
+        return _render(self._words(self.prompts, template), f"{self.name}/{template}.md", values)
 
     def say(self, template: str, **values: object) -> str:
         """Render one of the tools' answers."""
-        return _render(self.observations[template], f"{self.name}/observations.toml: {template}", values)
+        words = self._words(self.observations, template)
+        return _render(words, f"{self.name}/observations.toml: {template}", values)
+
+    def _words(self, words: dict[str, str], template: str) -> str:
+        if template not in words:
+            raise ConfigError(
+                f"the harness profile {self.name} ({self.hash}) has no words for {template!r}: that of "
+                f"imported trajectories holds the tools only, and sera's agent cannot ask with it. Serve the "
+                f"student to the agent that they came from"
+            )
+        return words[template]
 
 
 def _render(template: str, where: str, values: dict[str, object]) -> str:

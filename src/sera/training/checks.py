@@ -140,7 +140,7 @@ def refuse_full_disk(out: Path, plan: Plan) -> None:
 
 
 def find_profile(hash_: str, given: Path | None) -> Profile:
-    """The harness profile of that hash: a shipped one, a folder, or the `harness.json` of a run.
+    """The harness profile of that hash: a shipped one, a folder, or the `harness.json` of a run or an import.
 
     Raises `UsageError` if it is none of them.
     """
@@ -151,7 +151,8 @@ def find_profile(hash_: str, given: Path | None) -> Profile:
         raise UsageError(
             f"the dataset was made with the harness profile {hash_[:12]}, which does not ship with "
             f"sera: give "
-            f"--harness the harness.json of its run, so that the student can be served with it"
+            f"--harness the run or the import that it was built from, which has a harness.json, so that the "
+            f"student can be served with it"
         )
     if given.is_dir() and not (given / "harness.json").is_file():
         profile = load_profile(str(given))

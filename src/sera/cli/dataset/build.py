@@ -123,4 +123,10 @@ def _print(out: Path, manifest: "Manifest") -> None:
         f"{out}: {manifest.rows} rows, {manifest.tokens.total:,} tokens, "
         f"the longest {manifest.tokens.max:,}, {manifest.cut_rows} cut"
     )
+    faults = {
+        name.removeprefix("call/"): n for name, n in manifest.tallies.items() if name.startswith("call/")
+    }
+    if faults:
+        told = ", ".join(f"{number:,} {fault}" for fault, number in faults.items())
+        page.print(f"turns with calls that the tools do not define, none of them trained on: {told}")
     page.print(f"rows: {out / 'train.jsonl'}; left out and why: {out / 'rejected.jsonl'}")

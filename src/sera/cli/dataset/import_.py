@@ -8,22 +8,41 @@ import click
 from sera.cli.common import FILE, PATH, console, json_option, print_json
 
 if TYPE_CHECKING:
+    from sera.datasets.exchange.imported import ImportRecord
     from sera.datasets.exchange.imports import Known
+    from sera.harness import Profile
 
-FORMATS = ("swe-agent", "mini-swe-agent", "atif", "openai", "sera")
+FORMATS = (
+    "swe-agent",
+    "mini-swe-agent",
+    "atif",
+    "openai",
+    "sera",
+    "anthropic",
+    "claude-code",
+    "openhands",
+    "sharegpt",
+)
 
 
 @click.command(
     epilog="""\b
 Examples:
-  sera dataset import trajectories/ --from swe-agent --out imported
+  sera dataset import trajectories/ --out imported
+  sera dataset import ~/.claude/projects/-home-me-shop --submitted --repository me/shop --out imported
   sera dataset import t1.jsonl t2.jsonl --from sera --out imported
   sera dataset import rows.jsonl --from openai --submitted --patches preds.jsonl --out imported
   sera dataset build imported --out data --min-recall 0
+  sera train data --harness imported --student qwen3-0.6b --out student
 What is not told stays unknown: most formats know no recall, so a T2 needs --min-recall 0."""
 )
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE…")
-@click.option("--from", "origin", required=True, type=click.Choice(FORMATS), help="The format of the files.")
+@click.option(
+    "--from",
+    "origin",
+    type=click.Choice(FORMATS),
+    help="The format of the files; without it, each file's is recognised by its shape.",
+)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="The imported run's folder.")
 @click.option("--submitted", is_flag=True, help="Trajectories that do not tell their end were handed in.")
 @click.option(
@@ -44,50 +63,73 @@ What is not told stays unknown: most formats know no recall, so a T2 needs --min
 @click.option("--tools", type=FILE, help="JSON list with the definitions of the tools that the agent had.")
 @click.option("--patches", type=FILE, help="Predictions: the patch handed in for each instance.")
 @json_option
-def command(files: tuple[Path, ...], origin: str, out: Path, as_json: bool, **given: object) -> None:
+def command(files: tuple[Path, ...], origin: str | None, out: Path, as_json: bool, **given: object) -> None:
     """Read trajectories of other projects into DIR, which `sera dataset build` takes beside runs.
 
     A FILE may be a folder, which stands for all files of the format below it. What is not taken is
     counted under a reason and listed in refused.jsonl.
     """
-    from sera.datasets.exchange.imports import import_trajectories
+    from sera.datasets.exchange.imports import AUTO, import_trajectories
     from sera.generation.recall import compare
+    from sera.harness import load_profile
 
-    record = import_trajectories(files, out, origin, _known(given), compare)
+    harness = str(given.pop("harness"))
+    profile = load_profile(harness) if harness else None
+    record = import_trajectories(files, out, origin or AUTO, _known(profile, given), compare, profile)
     if as_json:
         print_json(record)
-        return
+    else:
+        _print(out, record)
+
+
+def _print(out: Path, record: "ImportRecord") -> None:
     page = console()
     page.print(
-        f"{out}: {record.taken} trajectories from {len(record.files)} files, {len(record.sources)} sources"
+        f"{out}: {record.taken} trajectories from {len(record.files)} files, {len(record.sources)} sources; "
+        f"read as {record.format}"
     )
     for reason, count in record.refused.items():
         page.print(f"not taken: {count} {reason}")
     for what, count in record.unknown.items():
         page.print(f"not told: {what}, of {count}")
+    if record.lost:
+        told = ", ".join(f"{count:,} {name}" for name, count in record.lost.items())
+        page.print(f"not kept: {told}")
+    if record.inferred:
+        tools = ", ".join(f"{name} ({count:,})" for name, count in record.inferred.items())
+        page.print(
+            f"tools inferred from the calls: {tools}. They are in {out / 'harness.json'}: if the agent had "
+            f"others, give --tools or --harness"
+        )
+    if len(record.profiles) > 1:
+        counts = ", ".join(str(count) for count in sorted(record.profiles.values(), reverse=True))
+        page.print(
+            f"{len(record.profiles)} different sets of tools, of {counts} trajectories: a dataset has one. Import "
+            f"those that belong together by themselves, or give the tools of all with --tools"
+        )
 
 
-def _known(given: dict[str, object]) -> "Known":
+def _known(profile: "Profile | None", given: dict[str, object]) -> "Known":
     """What the options say of all trajectories."""
     from typing import Any
 
     import msgspec
 
+    from sera.datasets.exchange.definitions import told_tools
     from sera.datasets.exchange.imports import Known
     from sera.datasets.exchange.predictions import read_predictions
+    from sera.datasets.exchange.trajectory import Refusal
     from sera.errors import UsageError, boundary
-    from sera.harness import load_profile
 
-    harness, tools, patches = given.pop("harness"), given.pop("tools"), given.pop("patches")
+    tools, patches = given.pop("tools"), given.pop("patches")
     definitions: list[dict[str, Any]] = []
-    profile = load_profile(str(harness)) if harness else None
     if profile and tools:
         raise UsageError("--harness has tools of its own: leave out --tools")
     if profile:
         definitions = profile.tools
     elif isinstance(tools, Path):
-        with boundary(UsageError, f"{tools} holds no tool definitions", OSError, msgspec.DecodeError):
-            definitions = msgspec.json.decode(tools.read_bytes(), type=list[dict[str, Any]])
+        with boundary(UsageError, f"{tools} holds no tool definitions", OSError, UnicodeError, Refusal):
+            definitions = told_tools(tools.read_text("utf-8")) or []
     return msgspec.convert(
         {
             **given,

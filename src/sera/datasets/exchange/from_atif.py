@@ -7,6 +7,7 @@ patch, and no end. Steps that no model wrote, that another agent wrote, or that 
 trajectory are refused: to train on them would be to train on what this model never said.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from sera.datasets.exchange.definitions import told_tools
 from sera.datasets.exchange.lines import one_document
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, as_message
 from sera.formats.servers import Tools
@@ -66,15 +68,22 @@ def read_atif(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
 def _trajectory(file_name: str, atif: Any) -> Trajectory:
     if not atif.schema_version.startswith("ATIF-v1."):
         raise msgspec.ValidationError(f"the schema version {atif.schema_version!r} is not known")
+    lost: Counter[str] = Counter()
     return Trajectory(
         name=atif.session_id or file_name,
-        messages=tuple(message for step in atif.steps for message in _messages(step)),
-        tools=atif.agent.tool_definitions,
+        messages=tuple(message for step in atif.steps for message in _messages(step, lost)),
+        tools=told_tools(atif.agent.tool_definitions),
+        lost=lost,
         model=atif.agent.model_name or "",
     )
 
 
-def _messages(step: _Step) -> Iterator[Message]:
+def looks_atif(found: Any) -> bool:
+    """Whether a document is of this format."""
+    return isinstance(found, dict) and str(found.get("schema_version")).startswith("ATIF-")
+
+
+def _messages(step: _Step, lost: Counter[str]) -> Iterator[Message]:
     if step.is_copied_context or step.llm_call_count == 0:
         raise Refusal(Reason.NOT_THE_MODEL, "a step was not written by the model, or copied from elsewhere")
     role = "assistant" if step.source == "agent" else step.source
@@ -85,10 +94,11 @@ def _messages(step: _Step) -> Iterator[Message]:
             "content": step.message,
             "reasoning_content": step.reasoning_content,
             "tool_calls": calls,
-        }
+        },
+        lost,
     )
     for result in step.observation.results if step.observation else ():
-        yield _answer(result, bool(calls))
+        yield _answer(result, bool(calls), lost)
 
 
 def _call(call: _Call) -> Json:
@@ -97,10 +107,11 @@ def _call(call: _Call) -> Json:
     return {"id": call.tool_call_id, "function": {"name": call.function_name, "arguments": arguments}}
 
 
-def _answer(result: _Result, called: bool) -> Message:
+def _answer(result: _Result, called: bool, lost: Counter[str]) -> Message:
     if result.subagent_trajectory_ref:
         raise Refusal(Reason.NOT_THE_MODEL, "a step was handed to another agent, whose work is elsewhere")
     role = "tool" if result.source_call_id or called else "user"
     return as_message(
-        {"role": role, "content": result.content or "", "tool_call_id": result.source_call_id or ""}
+        {"role": role, "content": result.content or "", "tool_call_id": result.source_call_id or ""},
+        lost,
     )

@@ -6,6 +6,7 @@ the conversation is dropped: version 2 closes with one of the role `exit`, versi
 patch as a user message. Conversations in the form of the Responses API are refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -62,13 +63,20 @@ def _trajectory(file_name: str, traj: Any) -> Trajectory:
     last = spoken[-1] if spoken else {}
     if end is End.SUBMITTED and last.get("role") == "user" and plain_text(last.get("content")) == patch:
         spoken.pop()
+    lost: Counter[str] = Counter()
     return Trajectory(
         name=traj.instance_id or file_name,
-        messages=tuple(as_message(message) for message in spoken),
+        messages=tuple(as_message(message, lost) for message in spoken),
         end=end,
         patch=patch,
         model=traj.info.config.model.model_name,
+        lost=lost,
     )
+
+
+def looks_mini(found: Any) -> bool:
+    """Whether a document is of this format."""
+    return isinstance(found, dict) and str(found.get("trajectory_format")).startswith("mini-swe-agent")
 
 
 def _chat(message: Json) -> Json:

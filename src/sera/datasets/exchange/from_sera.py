@@ -1,15 +1,17 @@
-"""The rows that SERA's authors published, and rows in a text format of ours.
+"""The rows that SERA's authors published, rows of SWE-smith, and rows in a text format of ours.
 
     {"messages": …, "instance_id": …, "rollout_patch": …, "target_patch": …, "func_name": …, "func_path": …,
      "problem_statement": …, "docker_image": …, "source": …}
 
 `messages` is a list or, in their files, its JSON text. Its entries are those of a SWE-agent history, with
-structured calls, or rendered turns with calls in the text, Hermes or XML. `target_patch` is the patch of
+structured calls, or rendered turns with calls in the text, Hermes or XML. The tools may stand in the text of
+the system prompt. `target_patch` is the patch of
 the T1, so that the recall of a T2 is computed and not taken on trust; it is empty in a T1. A row says
-nothing of its end: it was handed in if its last call is `submit`. Our own rows name their columns
-otherwise (`id`, `function`, `path`, `repository`); those are read too.
+nothing of its end, unless it has an `exit_status`: it was handed in if its last call is `submit`. Our own
+rows name their columns otherwise (`id`, `function`, `path`, `repository`); those are read too.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,13 +19,16 @@ from typing import Any
 
 import msgspec
 
-from sera.datasets.exchange.from_openai import tools_of
+from sera.datasets.exchange.definitions import defined_in, told_tools
+from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.from_swe_agent import history_message
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.text_turns import has_text_calls, read_turns
-from sera.datasets.exchange.trajectory import Document, Json, Trajectory
+from sera.datasets.exchange.trajectory import Document, Json, Trajectory, json_document, plain_text
 from sera.formats.servers import Tools
 from sera.records import End, Message, Stage
+
+_COLUMNS = frozenset({"rollout_patch", "target_patch", "func_name", "func_path", "docker_image"})
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -32,6 +37,7 @@ class _Row(msgspec.Struct, frozen=True):
     id: str = ""
     rollout_patch: str | None = None
     model_patch: str | None = None
+    patch: str | None = None
     target_patch: str | None = None
     func_name: str | None = None
     function: str = ""
@@ -45,34 +51,60 @@ class _Row(msgspec.Struct, frozen=True):
     stage: Stage | None = None
     tools: list[Json] | str | None = None
     teacher: str = ""
+    model: str | None = None
+    exit_status: str | None = None
 
 
 def read_sera(file: Path, name: str, tools: Tools) -> Iterator[Document]:
     yield from json_lines(file, name, _Row, partial(_trajectory, tools))
 
 
-def _trajectory(tools: Tools, row: Any) -> Trajectory:
+def looks_sera(found: Any) -> bool:
+    """Whether a line is of this format: by a column that no other has, or by calls in its text."""
+    messages = found.get("messages") if isinstance(found, dict) else None
+    if isinstance(messages, str) or (isinstance(messages, list) and _COLUMNS & found.keys()):
+        return True
+    turns = [turn for turn in messages if isinstance(turn, dict)] if isinstance(messages, list) else []
+    return has_text_calls(turns)
+
+
+def _trajectory(known: Tools, row: Any) -> Trajectory:
     turns = (
-        msgspec.json.decode(row.messages, type=list[Json]) if isinstance(row.messages, str) else row.messages
+        json_document(row.messages.encode(), list[Json]) if isinstance(row.messages, str) else row.messages
     )
-    messages = (
-        read_turns(turns, tools) if has_text_calls(turns) else [history_message(turn) for turn in turns]
-    )
+    tools, lost = told_tools(row.tools), Counter[str]()
+    if has_text_calls(turns):
+        in_prompt, turns = _without_tools(turns)
+        tools = tools or in_prompt
+        messages = read_turns(turns, known or tools or (), lost)
+    else:
+        messages = [history_message(turn, lost) for turn in turns]
+    end = end_of(row.exit_status) if row.exit_status else End.SUBMITTED if _handed_in(messages) else None
+    patches = (row.rollout_patch, row.model_patch, row.patch)
     return Trajectory(
         name=row.instance_id or row.id,
         messages=tuple(messages),
-        end=End.SUBMITTED if _handed_in(messages) else None,
-        patch=row.model_patch if row.rollout_patch is None else row.rollout_patch,
+        end=end,
+        patch=next((patch for patch in patches if patch is not None), None),
         target=row.target_patch or None,
         stage=row.stage or _stage(row),
-        tools=tools_of(row.tools),
-        model=row.teacher,
+        tools=tools,
+        model=row.teacher or row.model or "",
         issue=row.problem_statement or "",
         function=row.func_name or row.function,
         path=row.func_path or row.path,
         repository=row.repository or row.docker_image or "",
         commit=row.commit,
+        lost=lost,
     )
+
+
+def _without_tools(turns: list[Json]) -> tuple[list[Json] | None, list[Json]]:
+    """(the tools that the system prompt defines, the turns without them)."""
+    if not turns or turns[0].get("role") != "system":
+        return None, turns
+    tools, rest = defined_in(plain_text(turns[0].get("content")))
+    return tools, [{**turns[0], "content": rest}, *turns[1:]] if tools else turns
 
 
 def _handed_in(messages: list[Message]) -> bool:

@@ -6,6 +6,7 @@ of a demonstration is refused, since another wrote its answers. Reasoning in `<t
 text, as everywhere.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from sera.datasets.exchange.lines import one_document
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, as_message
 from sera.formats.servers import Tools
 from sera.records import Message
+from sera.untrusted import decode
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -38,18 +40,25 @@ def read_swe_agent(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
 def _trajectory(instance: str, traj: Any) -> Trajectory:
     config = _config(traj.replay_config)
     repository = _dig(config, "env", "repo")
+    lost: Counter[str] = Counter()
     return Trajectory(
         name=instance,
-        messages=tuple(history_message(message) for message in traj.history),
+        messages=tuple(history_message(message, lost) for message in traj.history),
         end=end_of(traj.info.exit_status or ""),
         patch=traj.info.submission or "",
         model=str(_dig(config, "agent", "model").get("name") or ""),
         repository=str(repository.get("github_url") or repository.get("repo_name") or ""),
         commit=str(repository.get("base_commit") or ""),
+        lost=lost,
     )
 
 
-def history_message(wire: Json) -> Message:
+def looks_swe_agent(found: Any) -> bool:
+    """Whether a document is of this format."""
+    return isinstance(found, dict) and isinstance(found.get("history"), list) and "info" in found
+
+
+def history_message(wire: Json, lost: Counter[str]) -> Message:
     """One entry of a history: a chat message with a list of call ids, and notes of the agent's."""
     shown = wire.get("message_type") == "demonstration" and wire.get("role") == "assistant"
     if shown or wire.get("is_demo"):
@@ -57,12 +66,12 @@ def history_message(wire: Json) -> Message:
     answered = wire.get("tool_call_ids")
     if wire.get("role") == "tool" and isinstance(answered, list) and len(answered) == 1:
         wire = {**wire, "tool_call_id": answered[0]}
-    return as_message(wire)
+    return as_message(wire, lost)
 
 
 def _config(config: str | Json | None) -> Json:
     if isinstance(config, str):
-        return msgspec.json.decode(config, type=Json) if config else {}
+        return decode(config, Json) if config else {}
     return config or {}
 
 

@@ -3,6 +3,7 @@
     import.json     what was read and what came of it
     samples.jsonl   one `Sample` a line, in the order of the files
     refused.jsonl   one line for each document not taken: file, line, reason, detail
+    harness.json    what is known of the harness: for `sera train DATASET --harness THIS`
 
 It is written once and never added to.
 """
@@ -15,13 +16,15 @@ import msgspec
 
 from sera.datasets.sample import Sample, Source
 from sera.errors import DatasetError, boundary
+from sera.harness.profile import Profile
 from sera.records import Record
 
 KIND = "sera-import"
 RECORD = "import.json"
 SAMPLES = "samples.jsonl"
 REFUSED = "refused.jsonl"
-_FILES = {RECORD, SAMPLES, REFUSED}
+HARNESS = "harness.json"
+_FILES = {RECORD, SAMPLES, REFUSED, HARNESS}
 
 
 class Refused(Record, frozen=True, kw_only=True):
@@ -49,9 +52,26 @@ class ImportRecord(Record, frozen=True, kw_only=True):
     """Reason → documents."""
     unknown: dict[str, int]
     """What was not told → samples of which it was not."""
+    lost: dict[str, int] = msgspec.field(default_factory=dict)
+    """What the trajectories hold and a conversation of ours has no place for → times."""
+    inferred: dict[str, int] = msgspec.field(default_factory=dict)
+    """Tool that nobody defined → the calls that its definition was inferred from."""
+    profiles: dict[str, int] = msgspec.field(default_factory=dict)
+    """Hash of a harness profile → samples. A dataset has one; `harness.json` is that of most samples."""
     sources: tuple[Source, ...]
     samples: str
     """SHA-256 of `samples.jsonl`."""
+
+
+def imported_profile(origin: str, tools: list[dict[str, Any]]) -> Profile:
+    """What is known of the harness of an agent that is not ours: whose it was, and its tools. Our own agent
+    has no words in it to ask a student with."""
+    return Profile(name=origin, prompts={"agent": origin}, observations={}, categories={}, tools=tools)
+
+
+def write_harness(profile: Profile, folder: Path) -> None:
+    """Write it readable for people."""
+    (folder / HARNESS).write_bytes(msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
 
 
 def write_record(record: ImportRecord, folder: Path) -> None:

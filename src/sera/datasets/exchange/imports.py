@@ -4,30 +4,42 @@ What a format does not tell stays unknown: a sample without a T1 to be compared 
 without a patch says so in `Sample.unknown`, and a trajectory whose end nobody knows is refused until the
 caller says that such ones were handed in. What the caller knows and the files do not tell is `Known`.
 
+Tools are what a student cannot be asked without: where nobody tells them they are inferred from the calls of
+all trajectories of the format, and the record says so. What a trajectory holds and a conversation of ours has
+no place for is counted by its name. A format need not be named: files are recognised by their shape.
+
 A broken document costs itself only: it is counted, and written out with its file, its line and its reason.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from sera.datasets.exchange.from_atif import read_atif
-from sera.datasets.exchange.from_mini import read_mini
-from sera.datasets.exchange.from_openai import read_openai
-from sera.datasets.exchange.from_sera import read_sera
-from sera.datasets.exchange.from_swe_agent import read_swe_agent
+from sera.datasets.exchange.definitions import Inferred, defined_in
+from sera.datasets.exchange.from_anthropic import looks_anthropic, read_anthropic
+from sera.datasets.exchange.from_atif import looks_atif, read_atif
+from sera.datasets.exchange.from_claude_code import looks_claude_code, read_claude_code
+from sera.datasets.exchange.from_mini import looks_mini, read_mini
+from sera.datasets.exchange.from_openai import looks_openai, read_openai
+from sera.datasets.exchange.from_openhands import looks_openhands, read_openhands
+from sera.datasets.exchange.from_sera import looks_sera, read_sera
+from sera.datasets.exchange.from_sharegpt import looks_sharegpt, read_sharegpt
+from sera.datasets.exchange.from_swe_agent import looks_swe_agent, read_swe_agent
 from sera.datasets.exchange.imported import (
     REFUSED,
     SAMPLES,
     ImportRecord,
     Refused,
+    imported_profile,
     is_import,
     read_samples,
+    write_harness,
     write_record,
 )
+from sera.datasets.exchange.lines import first_values
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, paired
 from sera.datasets.folder import replacing
 from sera.datasets.lines import json_line
@@ -35,6 +47,7 @@ from sera.datasets.manifest import sha256
 from sera.datasets.sample import Sample, Source
 from sera.errors import ConfigError, DatasetError, UsageError, boundary
 from sera.formats.servers import Tools
+from sera.harness.profile import Profile
 from sera.records import Agreement, End, Message, Record, Stage, content_id
 
 
@@ -43,18 +56,48 @@ class Import(NamedTuple):
 
     read: Callable[[Path, str, Tools], Iterator[Document]]
     """(file, its name, tools if known) → its documents."""
+    looks: Callable[[Any], bool]
+    """Whether one of the first JSON values of a file is of this format."""
     suffixes: tuple[str, ...]
     """How the names of its files end: what a folder is searched for."""
     about: str
 
 
+_LINES = (".jsonl", ".json")
 IMPORTS: Mapping[str, Import] = {
-    "swe-agent": Import(read_swe_agent, (".traj",), "SWE-agent's .traj"),
-    "mini-swe-agent": Import(read_mini, (".traj.json",), "mini-swe-agent's .traj.json, versions 1 and 2"),
-    "atif": Import(read_atif, (".json",), "the agent trajectory interchange format, 1.x"),
-    "openai": Import(read_openai, (".jsonl",), "messages in OpenAI's form, one conversation a line"),
-    "sera": Import(read_sera, (".jsonl",), "the rows that SERA's authors published, and text rows of ours"),
+    "swe-agent": Import(read_swe_agent, looks_swe_agent, (".traj",), "SWE-agent's .traj"),
+    "mini-swe-agent": Import(
+        read_mini, looks_mini, (".traj.json",), "mini-swe-agent's .traj.json, versions 1 and 2"
+    ),
+    "atif": Import(read_atif, looks_atif, (".json",), "the agent trajectory interchange format, 1.x"),
+    "openai": Import(read_openai, looks_openai, _LINES, "messages in OpenAI's form, one conversation a line"),
+    "sera": Import(
+        read_sera,
+        looks_sera,
+        _LINES,
+        "the rows that SERA's authors published, and any with calls in the text",
+    ),
+    "anthropic": Import(read_anthropic, looks_anthropic, _LINES, "messages in Anthropic's form"),
+    "claude-code": Import(read_claude_code, looks_claude_code, (".jsonl",), "sessions of Claude Code"),
+    "openhands": Import(read_openhands, looks_openhands, _LINES, "OpenHands' rows and events"),
+    "sharegpt": Import(read_sharegpt, looks_sharegpt, _LINES, "conversations in the form of ShareGPT"),
 }
+_ORDER = (
+    "swe-agent", "mini-swe-agent", "atif", "claude-code", "openhands", "sharegpt", "anthropic", "sera",
+    "openai"
+)  # fmt: skip
+"""In which a file is compared with them: a form that others are made of comes after those."""
+_MOST_LOST = 100
+"""Names of what is lost; a stranger chooses them."""
+AUTO = "auto"
+"""In the place of a format: each file's is recognised."""
+
+
+def recognise(file: Path) -> str:
+    """The format of a file by what it begins with; empty: none of them."""
+    values = first_values(file)
+    found = (name for name in _ORDER if any(IMPORTS[name].looks(value) for value in values))
+    return next(found, "")
 
 
 class Known(Record, frozen=True, kw_only=True):
@@ -79,44 +122,75 @@ Judge = Callable[[str, str], Agreement]
 
 
 def import_trajectories(
-    files: Sequence[Path], out: Path, origin: str, known: Known, judge: Judge
+    files: Sequence[Path],
+    out: Path,
+    origin: str,
+    known: Known,
+    judge: Judge,
+    harness: Profile | None = None,
 ) -> ImportRecord:
     """Read trajectories of the format `origin` into the folder `out`, which is replaced whole or not
-    touched. A folder among `files` stands for all files of the format below it.
+    touched; of the format `auto`, each file by its shape. A folder among `files` stands for all files of the
+    format below it. `harness` is the profile whose hash `known` has.
 
     Raises `ConfigError` for an unknown format, `UsageError` if there is no such file, and `DatasetError`
     if not one trajectory could be taken or `out` holds something else.
     """
-    if origin not in IMPORTS:
+    if origin not in (AUTO, *IMPORTS):
         raise ConfigError(f"there is no format {origin!r} to import: choose one of {', '.join(IMPORTS)}")
-    named = dict(_find(files, IMPORTS[origin].suffixes))
+    formats = IMPORTS.values() if origin == AUTO else [IMPORTS[origin]]
+    suffixes = tuple(dict.fromkeys(suffix for one in formats for suffix in one.suffixes))
+    named = dict(_find(files, suffixes))
     with boundary(UsageError, "a trajectory cannot be read"):
         checksums = {name: sha256(file) for name, file in named.items()}
-    run = content_id(origin, sorted(checksums.values()), known)
+        origins = {name: recognise(file) if origin == AUTO else origin for name, file in named.items()}
+    told = ", ".join(sorted(filter(None, set(origins.values())))) or origin
+    run = content_id(told, sorted(checksums.values()), known)
     with boundary(DatasetError, f"import {out}"), replacing(out, is_import) as workspace:
         new = workspace / "new"
         with (new / SAMPLES).open("wb") as samples, (new / REFUSED).open("wb") as refused:
-            desk = _Desk(origin, run, known, judge, samples, refused)
+            desk = _Desk(run, known, judge, samples, refused)
             for name, file in named.items():
-                for document in IMPORTS[origin].read(file, name, known.tools):
-                    desk.take(document)
-        desk.tell_both(new)
+                for document in _documents(origins[name], file, name, known.tools):
+                    desk.take(document, origins[name])
         if not desk.taken:
             raise DatasetError(
-                f"none of {len(named)} files of the format {origin} could be taken: {desk.why()}"
+                f"none of {len(named)} files of the format {told} could be taken: {desk.why()}"
             )
+        profiles = desk.finish(new)
+        if words := harness or desk.profiles.get(_most_frequent(profiles)):
+            write_harness(words, new)
         record = ImportRecord(
-            format=origin,
+            format=told,
             run=run,
             files=checksums,
             taken=desk.taken,
             refused=dict(sorted(desk.reasons.items())),
             unknown=dict(sorted((+desk.unknown).items())),
+            lost=dict(sorted(desk.lost.items())),
+            inferred=desk.inferred,
+            profiles=dict(sorted(profiles.items())),
             sources=tuple(sorted(desk.sources, key=msgspec.structs.astuple)),
             samples=sha256(new / SAMPLES),
         )
         write_record(record, new)
     return record
+
+
+def _most_frequent(profiles: Counter[str]) -> str:
+    return max(sorted(profiles), key=lambda name: profiles[name])
+
+
+def _documents(origin: str, file: Path, name: str, tools: Tools) -> Iterator[Document]:
+    """Those of a file; one that is refused if nobody knows its format."""
+    if origin:
+        yield from IMPORTS[origin].read(file, name, tools)
+    else:
+        yield Document(name, 0, _of_no_format)
+
+
+def _of_no_format() -> Trajectory:
+    raise Refusal(Reason.WRONG_SHAPE, f"it looks like none of the formats {', '.join(IMPORTS)}")
 
 
 def _find(files: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
@@ -143,48 +217,85 @@ def _fits(path: Path, suffixes: tuple[str, ...]) -> bool:
 class _Desk:
     """Takes one document after the other, and counts."""
 
-    def __init__(
-        self, origin: str, run: str, known: Known, judge: Judge, samples: IO[bytes], refused: IO[bytes]
-    ) -> None:
+    def __init__(self, run: str, known: Known, judge: Judge, samples: IO[bytes], refused: IO[bytes]) -> None:
         self.taken = 0
         self.reasons: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
         self.sources: set[Source] = set()
-        self._origin, self._run, self._known, self._judge = origin, run, known, judge
+        self.profiles: dict[str, Profile] = {}
+        """Hash → what the agent was told, as far as it is known."""
+        self._run, self._known, self._judge = run, known, judge
         self._samples, self._refused = samples, refused
         self._first: Refused | None = None
         self._indices: dict[str, int] = {}
         self._seen: set[str] = set()
         self._agreements: dict[str, Agreement] = {}
+        self._inferred: dict[str, Inferred] = {}
+        """Format → the tools of those trajectories that do not tell them."""
+        self._told: dict[str, set[str]] = defaultdict(set)
+        """Format → profiles of those that do."""
 
-    def take(self, document: Document) -> None:
+    def take(self, document: Document, origin: str) -> None:
         """Write the document as a sample, or why it is none."""
         try:
-            sample = self._sample(document.read())
+            found = document.read()
+            sample = self._sample(found, origin)
         except Refusal as refusal:
             self._refuse(document, refusal.reason, refusal.detail)
         except msgspec.ValidationError as problem:
             self._refuse(document, Reason.WRONG_SHAPE, str(problem))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
             self._refuse(document, Reason.UNREADABLE, str(problem))
         else:
             self._samples.write(json_line(sample))
             self.taken += 1
             self.sources.add(sample.source)
             self.unknown.update(sample.unknown)
+            for name, number in found.lost.items():
+                self.lost[name if name in self.lost or len(self.lost) < _MOST_LOST else "others"] += number
+            if sample.profile == origin:
+                self._inferred.setdefault(origin, Inferred()).see(sample.messages)
             if sample.agreement:
                 self._agreements[sample.task] = sample.agreement
 
-    def tell_both(self, folder: Path) -> None:
-        """Give the agreement that a T2 told to the T1 of its task, which may have come before it."""
-        if not self._agreements:
-            return
+    @property
+    def inferred(self) -> dict[str, int]:
+        """Tool → the calls that it was inferred from; empty where all tools are told."""
+        calls: Counter[str] = Counter()
+        for origin, inferred in self._inferred.items():
+            if not self._other_set(origin):
+                calls.update(inferred.calls)
+        return dict(sorted(calls.items()))
+
+    def finish(self, folder: Path) -> Counter[str]:
+        """Write what is known only when all have been read: the tools of those that do not tell them, and the
+        agreement that a T2 told to the T1 of its task, which may have come before it. Returns how many
+        samples have which profile."""
+        owed = {origin: self._profile(origin, inferred) for origin, inferred in self._inferred.items()}
+        profiles: Counter[str] = Counter()
         told = folder / f"{SAMPLES}.new"
         with told.open("wb") as file:
             for sample in read_samples(folder):
-                found = None if sample.agreement else self._agreements.get(sample.task)
-                file.write(json_line(self._agreed(sample, found) if found else sample))
+                if profile := owed.get(sample.profile):
+                    sample = msgspec.structs.replace(sample, tools=profile.tools, profile=profile.hash)
+                agreement = None if sample.agreement else self._agreements.get(sample.task)
+                profiles[sample.profile] += 1
+                file.write(json_line(self._agreed(sample, agreement) if agreement else sample))
         told.replace(folder / SAMPLES)
+        return profiles
+
+    def _profile(self, origin: str, inferred: Inferred) -> Profile:
+        """Of trajectories that tell no tools: those of the others, if they all tell the same."""
+        if other := self._other_set(origin):
+            return other
+        profile = imported_profile(origin, list(inferred.definitions()))
+        self.profiles[profile.hash] = profile
+        return profile
+
+    def _other_set(self, origin: str) -> Profile | None:
+        told = self._told[origin]
+        return self.profiles[next(iter(told))] if len(told) == 1 else None
 
     def _agreed(self, sample: Sample, agreement: Agreement) -> Sample:
         self.unknown["recall"] -= 1
@@ -207,20 +318,22 @@ class _Desk:
         self.reasons[reason] += 1
         self._refused.write(json_line(refused))
 
-    def _sample(self, found: Trajectory) -> Sample:
+    def _sample(self, found: Trajectory, origin: str) -> Sample:
+        """The sample; where its tools are owed, the format's name stands for its profile until `finish`."""
         known = self._known
-        messages = _conversation(found.messages)
+        messages, in_prompt = _conversation(found)
         if found.end is None and not known.submitted:
             raise Refusal(Reason.UNKNOWN_END, "its format does not tell whether it was handed in")
         patch = known.patches.get(found.name, found.patch)
         stage = found.stage or known.stage
-        identity = content_id(self._origin, found.name, stage, messages, patch)
+        identity = content_id(origin, found.name, stage, messages, patch)
         if identity in self._seen:
             raise Refusal(Reason.REPEATED, f"the trajectory {found.name or identity} came before")
         self._seen.add(identity)
         task = content_id(found.name or identity)
         agreement = self._judge(found.target, patch) if found.target and patch is not None else None
-        tools = list(known.tools) or found.tools
+        tools = list(known.tools) or found.tools or in_prompt
+        profile = known.profile or (self._note(origin, tools) if tools else origin)
         return Sample(
             id=identity,
             task=task,
@@ -239,20 +352,37 @@ class _Desk:
                 commit=known.commit or found.commit or "unknown",
                 run=self._run,
             ),
-            profile=known.profile or content_id(self._origin, tools),
+            profile=profile,
             tools=tools or [],
             teacher={"model": found.model} if found.model else {},
             unknown=tuple(_unknown(found, patch, agreement, tools)),
         )
 
+    def _note(self, origin: str, tools: list[Json]) -> str:
+        """The hash of the profile with these tools."""
+        profile = imported_profile(origin, tools)
+        self.profiles[profile.hash] = profile
+        self._told[origin].add(profile.hash)
+        return profile.hash
 
-def _conversation(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """The messages, checked, with a system prompt: an empty one where there was none, since the tools
-    are defined in it."""
-    whole = paired(tuple(messages))
+
+def _conversation(found: Trajectory) -> tuple[tuple[Message, ...], list[Json] | None]:
+    """(the messages, checked, with a system prompt; the tools that it defines in its text, if the file does
+    not tell them elsewhere). Where there is no prompt it is empty, since the tools are defined in it."""
+    whole = paired(found.messages)
     if not any(message.role == "assistant" for message in whole):
         raise Refusal(Reason.NO_ANSWER, "no assistant speaks in it")
-    return whole if whole[0].role == "system" else (Message(role="system"), *whole)
+    first = whole[0]
+    if first.role != "system":
+        return (Message(role="system"), *whole), None
+    tools, rest = defined_in(first.content) if _owes_tools(found) else (None, "")
+    if not tools:
+        return whole, None
+    return (msgspec.structs.replace(first, content=rest), *whole[1:]), tools
+
+
+def _owes_tools(found: Trajectory) -> bool:
+    return not found.tools and any(message.tool_calls for message in found.messages)
 
 
 def _unknown(
@@ -262,7 +392,7 @@ def _unknown(
         yield "patch"
     if agreement is None:
         yield "recall"
-    if tools is None and any(message.tool_calls for message in found.messages):
+    if not tools and _owes_tools(found):
         yield "tools"
     if not found.model:
         yield "model"

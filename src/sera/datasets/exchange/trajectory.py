@@ -4,12 +4,14 @@ A reader yields one `Document` for each place in a file where a trajectory shoul
 one of them is none: a reason that is counted, and a sentence that is written out.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from sera.datasets.exchange.thoughts import NAMES, is_thought, parted, reasoning_of, together
 from sera.formats.contract import arguments_of
 from sera.formats.messages import decode_message
 from sera.records import End, Message, Stage
@@ -18,6 +20,25 @@ from sera.untrusted import decode
 Json = dict[str, Any]
 _ROLES = {"developer": "system"}
 """Names that protocols have for roles of ours."""
+_READ = frozenset({"role", "content", "tool_calls", "tool_call_id", *NAMES})
+_BESIDE = {
+    *("id", "type", "object", "name", "index", "created", "timestamp", "model", "usage", "metrics", "status"),
+    *(
+        "stop_reason",
+        "stop_sequence",
+        "finish_reason",
+        "logprobs",
+        "tags",
+        "train",
+        "weight",
+        "cache_control",
+    ),
+    *("extra", "provider_specific_fields"),
+    *("agent", "message_type", "thought", "action", "tool_call_ids", "is_demo"),
+}
+"""Fields that say something about a message and are no part of what was said in it. The last are SWE-agent's:
+`thought` and `action` are its reading of the text."""
+_MOST_NAMES, _LONGEST_NAME = 40, 60
 
 
 class Reason(StrEnum):
@@ -74,6 +95,8 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     repository: str = ""
     commit: str = ""
+    lost: Counter[str] = msgspec.field(default_factory=Counter)
+    """What it holds and a conversation of ours has no place for: name → times."""
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -93,8 +116,6 @@ class _Message(msgspec.Struct, frozen=True):
     content: str | list[Json] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -108,8 +129,9 @@ class Document(msgspec.Struct, frozen=True):
     """Parses it. Raises `Refusal`, or msgspec's errors if the shape is another."""
 
 
-def as_message(wire: Json) -> Message:
-    """One message of the chat-completions form, or of an agent that keeps close to it.
+def as_message(wire: Json, lost: Counter[str]) -> Message:
+    """One message of the chat-completions form, or of an agent that keeps close to it. What it holds and a
+    message of ours has no place for is counted in `lost`.
 
     Raises `Refusal`, or `msgspec.ValidationError` if it has another shape.
     """
@@ -118,43 +140,75 @@ def as_message(wire: Json) -> Message:
     if role not in ("system", "user", "assistant", "tool"):
         raise Refusal(Reason.UNKNOWN_ROLE, f"a message has the role {role!r}")
     content = shape.content
-    if isinstance(content, list) and any(not isinstance(part.get("text"), str) for part in content):
-        raise Refusal(Reason.NOT_TEXT, f"a message of the role {role} holds a part that is no text")
+    if isinstance(content, list):
+        content = [part for part in content if not is_thought(part)]
+        if any(not isinstance(part.get("text"), str) for part in content):
+            raise Refusal(Reason.NOT_TEXT, f"a message of the role {role} holds a part that is no text")
+    lose(lost, (f"field {name}" for name, value in wire.items() if value and name not in _READ | _BESIDE))
     message = decode_message({**wire, "role": role})
+    text = plain_text(content)
     if role != "assistant":
-        return msgspec.structs.replace(message, content=plain_text(content), reasoning="")
+        return msgspec.structs.replace(message, content=text, reasoning="")
+    thought, spoken = parted(text)
     calls = [
         msgspec.structs.replace(call, malformed=arguments_of(call) is None) for call in message.tool_calls
     ]
-    return msgspec.structs.replace(message, tool_calls=tuple(calls))
+    return msgspec.structs.replace(
+        message,
+        content=spoken,
+        reasoning=together([reasoning_of(wire, lost), thought]),
+        tool_calls=tuple(calls),
+    )
+
+
+def lose(lost: Counter[str], names: Iterable[str]) -> None:
+    """Count what is left out. The names are a stranger's: so many, and so long, and not more."""
+    for name in names:
+        short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        lost[short if short in lost or len(lost) < _MOST_NAMES else "others"] += 1
 
 
 def plain_text(content: object) -> str:
-    """A content as text, thoughts of a user included."""
+    """The text of a content, or of the parts of one, whatever else is in it."""
     if isinstance(content, list):
-        return "".join(str(part["text"]) for part in content)
+        return "".join(text for part in content if isinstance(text := _part(part), str))
     return content if isinstance(content, str) else ""
 
 
+def _part(part: object) -> object:
+    return part.get("text") if isinstance(part, dict) else None
+
+
 def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages with every tool answer naming its call; where a format names none, by their order.
+    """The messages with every tool answer naming its call; where a format names none, by their order. Answers
+    to calls that were made at once stand in the order of the calls: in a text nothing else tells them apart.
 
     Raises `Refusal` if an answer has no call, or a call no answer before the conversation goes on.
     """
     open_calls: list[str] = []
-    result = []
+    order: dict[str, int] = {}
+    answers: list[Message] = []
+    result: list[Message] = []
+
+    def place(answer: Message) -> int:
+        return order[answer.tool_call_id]
+
     for message in messages:
         if message.role == "tool":
             identity = message.tool_call_id or (open_calls[0] if open_calls else "")
             if identity not in open_calls:
                 raise Refusal(Reason.UNPAIRED, f"a tool answers the call {identity!r}, which was not made")
             open_calls.remove(identity)
-            message = msgspec.structs.replace(message, tool_call_id=identity)
-        elif open_calls:
+            answers.append(msgspec.structs.replace(message, tool_call_id=identity))
+            continue
+        if open_calls:
             raise Refusal(Reason.UNPAIRED, f"the call {open_calls[0]!r} was left without an answer")
+        result += sorted(answers, key=place)
+        answers = []
         open_calls += [call.id for call in message.tool_calls]
+        order = {call.id: number for number, call in enumerate(message.tool_calls)}
         result.append(message)
-    return tuple(result)
+    return (*result, *sorted(answers, key=place))
 
 
 def json_document(data: bytes, kind: type[Any]) -> Any:

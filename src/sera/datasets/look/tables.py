@@ -115,6 +115,11 @@ def _safety(manifest: Manifest) -> Iterator[Table]:
     files = sorted(((p[1], number) for p, number in parts if p[0] == "licence"), key=lambda pair: -pair[1])
     if files:
         yield _counted("Files changed or shown, by licence, once for each row", ("licence", "files"), files)
+    calls = sorted((part[1], number) for part, number in parts if part[0] == "call")
+    if calls:
+        yield _counted(
+            "Turns not trained: their calls are not those that the tools define", ("fault", "turns"), calls
+        )
     yield Table("Found by the scan", ("kind", "action", "values", "rows", "places"), _scan(parts), (2, 3))
     if manifest.canaries:
         rows = [(canary.row, canary.prompt.strip(), canary.secret) for canary in manifest.canaries[:_MOST]]

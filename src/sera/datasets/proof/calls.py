@@ -11,7 +11,8 @@ from typing import Any
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span
-from sera.formats.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls
+from sera.formats.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls, schemas_of, undefined
+from sera.formats.servers.schema import UNDEFINED_TOOL
 
 
 def calls_read_back(case: Case) -> Iterator[Fault]:
@@ -58,6 +59,8 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
         read = calls
     if len({json.dumps(call) for call in read or ()}) < len(read or ()):
         yield case.fault(Kind.CALL_TWICE, f"the same call stands twice in one turn: {_brief(read)}", span)
+    for call in read or ():
+        yield from _defined(case, span, call)
 
 
 def _shape(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
@@ -87,6 +90,16 @@ def _sound(case: Case, span: Span, call: Call) -> Iterator[Fault]:
             Kind.NULL_ARGUMENT,
             f"{name} is called with {', '.join(extra)} = null, which its definition does not allow: a "
             f"table library has given each call the parameters of all others; read the rows as JSON",
+            span,
+        )
+
+
+def _defined(case: Case, span: Span, call: Call) -> Iterator[Fault]:
+    if UNDEFINED_TOOL in undefined(call, schemas_of(case.tools)):
+        yield case.fault(
+            Kind.CALL_UNDEFINED,
+            f"{call[0]!r} is called, and no tool of that name is defined: SGLang drops such a call. Build "
+            f"the dataset again, which leaves such turns out of the loss",
             span,
         )
 

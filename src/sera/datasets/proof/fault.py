@@ -51,6 +51,8 @@ class Kind(StrEnum):
     """A call has no name."""
     CALL_TWICE = "call_twice"
     """A turn holds the same call twice."""
+    CALL_UNDEFINED = "call_undefined"
+    """A tool is called that is not defined: some servers drop such a call."""
     CALL_NESTED = "call_nested"
     """A call is wrapped in another one, or its arguments are a text that holds them."""
     NULL_ARGUMENT = "null_argument"

@@ -67,12 +67,14 @@ def first_reason(candidate: Candidate, filters: Iterable[Filter]) -> Reason | No
 
 
 def _common(config: DatasetConfig) -> tuple[Filter, ...]:
+    drops = config.undefined_calls == "drop"
     filters = [
         _when(Reason.DAMAGED, lambda c: c.sample.damaged),
         _when(Reason.NOT_SUBMITTED, lambda c: c.sample.end is not End.SUBMITTED),
         _when(Reason.REFUSED, lambda c: c.sample.stage is Stage.T1 and not c.sample.accepted),
         _when(Reason.EMPTY_PATCH, lambda c: not c.sample.patch.strip() and "patch" not in c.sample.unknown),
         _when(Reason.FINDINGS, lambda c: _was_found(c.sample, config)),
+        _when(Reason.UNDEFINED_CALL, lambda c: bool(c.undefined) and (drops or not c.sample.tools)),
         _when(Reason.UNSAFE, lambda c: c.sample.unsafe),
     ]
     if config.held_out:

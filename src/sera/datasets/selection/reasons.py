@@ -18,6 +18,8 @@ class Reason(StrEnum):
     """It was handed in without a change."""
     FINDINGS = "findings"
     """The audit found something of `exclude_findings`."""
+    UNDEFINED_CALL = "undefined_call"
+    """It calls tools and none is defined; or what they do not define, where `undefined_calls` is `drop`."""
     UNSAFE = "unsafe"
     """The scan found what `safety` wants dropped."""
     HELD_OUT = "held_out"

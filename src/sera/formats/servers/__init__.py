@@ -6,6 +6,7 @@ The rules of vLLM's and SGLang's parsers, written anew from reading them, each b
 
 from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
 from sera.formats.servers.hermes import HERMES
+from sera.formats.servers.schema import schemas_of, undefined
 from sera.formats.servers.turn import read_turn, same_calls
 from sera.formats.servers.xml import XML
 
@@ -21,4 +22,6 @@ __all__ = [
     "nulls",
     "read_turn",
     "same_calls",
+    "schemas_of",
+    "undefined",
 ]
