@@ -113,6 +113,29 @@ def test_unreadable_answers(work: Callable[..., Run]) -> None:
     assert unreadable.asked["text"] == 2
 
 
+def test_a_question_put_again_is_the_same_with_another_seed(work: Callable[..., Run]) -> None:
+    """With the seed it had, a server gives the answer it gave; also if the second asking breaks and is resumed."""
+
+    class Listening(Meddled):
+        async def complete(self, request: ChatRequest) -> Reply:
+            if "<example>" in request.messages[-1].content:
+                heard.append(request)
+            return await super().complete(request)
+
+    def answer(what: str) -> Reply | None:
+        if what == "text" and len(heard) == 2:
+            raise TeacherError("down")
+        return said("Fine by me.") if what == "text" else None
+
+    heard: list[ChatRequest] = []
+    assert states(work(Listening(answer, reject_rate=0), functions=1)) == [State.FAILED]
+    assert states(work(Listening(answer, reject_rate=0), functions=1)) == [State.UNREADABLE]
+    first, broken, resumed = heard
+    assert first.messages == broken.messages
+    assert first.seed != broken.seed
+    assert broken == resumed
+
+
 def test_self_check_without_a_readable_yes_counts_as_no(work: Callable[..., Run]) -> None:
     run = work(Meddled(lambda what: said("Looks good!") if what == "check" else None), functions=1)
     assert states(run) == [State.REJECTED]
