@@ -9,7 +9,7 @@ import pytest
 from test_loop import SUBMIT, roll_out
 
 from sera.agent import Agent, AgentConfig
-from sera.agent.recorded import Assignment, Rollouts
+from sera.agent.recorded import Assignment, Rollouts, seed_of
 from sera.errors import ReplayDiverged
 from sera.harness import load_profile
 from sera.records import Answered, End, Message, Replied, Rollout, Stage, Usage
@@ -146,6 +146,13 @@ def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapsho
         assert asyncio.run(have()).end is End.SUBMITTED
     assert journal.steps == ["r.jsonl"]
     assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_seeds_differ_and_fit_every_server() -> None:
+    """The narrowest field is a signed one of 32 bits."""
+    seeds = {seed_of(n, rollout) for n in range(20) for rollout in ("a", "b", "c")}
+    assert len(seeds) == 60
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_a_reply_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

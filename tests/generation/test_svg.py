@@ -210,13 +210,15 @@ def test_what_is_recorded_whole_has_no_steps_left_and_is_not_asked_for_again(
             raise TeacherError("down")
 
     calls = Counter[str]()
-    failed = work(Meddled(fail, reject_rate=0), functions=1)
+    first, again = Meddled(fail, reject_rate=0), Meddled(reject_rate=0)
+    failed = work(first, functions=1)
     (task,) = failed.tasks
     assert states(failed) == [State.FAILED]
     assert [file.stem for file in (failed.path / "steps").iterdir()] == [failed.rollout_id(task, Stage.T2, 0)]
-    again = Meddled(reject_rate=0)
-    assert states(work(again, functions=1)) == [State.COMPLETE]
+    run = work(again, functions=1)
+    assert states(run) == [State.COMPLETE]
     assert set(again.asked) == {"step"}
+    assert summarize(run).usage.calls == first.asked.total() - 1 + again.asked.total()
 
 
 def test_steps_are_there_until_what_came_of_them_is_on_the_disk(
