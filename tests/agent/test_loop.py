@@ -200,14 +200,37 @@ def test_outcome_fits_its_record() -> None:
     assert own <= {field.name for field in msgspec.structs.fields(Rollout)}
 
 
-def test_a_pause_longer_than_the_wall_clock_is_not_the_rollouts_time(in_sandbox: Any) -> None:
-    async def paused() -> None:
-        await asyncio.sleep(0.6)
+@pytest.mark.parametrize(
+    ("answering", "end", "observed"), [(0.0, End.MALFORMED, 2), (6.0, End.WALL_CLOCK, 1)]
+)
+def test_a_pause_is_not_the_rollouts_time_and_the_rest_is(
+    in_sandbox: Any, answering: float, end: End, observed: int
+) -> None:
+    """Two pauses of 20 s and two answers, with 10 s of its own; the loop's clock is put forward, nobody waits."""
 
     async def work(sandbox: Sandbox) -> Outcome:
-        config = AgentConfig(wall_clock=0.3, malformed_limit=2)
-        teacher = ScriptedTeacher([say("hm"), say("hm")])
-        agent = Agent(teacher=teacher, profile=PROFILE, config=config, permission=paused)
+        loop, ahead = asyncio.get_running_loop(), 0.0
+        real = loop.time
+        loop.time = lambda: real() + ahead  # type: ignore[method-assign]
+
+        async def put_forward(seconds: float) -> None:
+            nonlocal ahead
+            ahead += seconds
+            await asyncio.sleep(0.01)
+
+        class Taking(ScriptedTeacher):
+            async def complete(self, request: ChatRequest) -> Reply:
+                await put_forward(answering)
+                return await super().complete(request)
+
+        agent = Agent(
+            teacher=Taking([say("hm"), say("hm")]),
+            profile=PROFILE,
+            config=AgentConfig(wall_clock=10.0, malformed_limit=2),
+            permission=lambda: put_forward(20.0),
+        )
         return await run_rollout(agent, sandbox, "Please.", seed=1)
 
-    assert in_sandbox(work).end is End.MALFORMED
+    outcome = in_sandbox(work)
+    assert outcome.end is end
+    assert observations(outcome) == [PROFILE.say("no_call")] * observed

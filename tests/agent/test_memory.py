@@ -9,14 +9,14 @@ import pytest
 from test_loop import SUBMIT, roll_out
 
 from sera.agent import Agent, AgentConfig
-from sera.agent.recorded import Assignment, Rollouts
+from sera.agent.recorded import Assignment, Rollouts, seed_of
 from sera.errors import ReplayDiverged
 from sera.harness import load_profile
 from sera.records import Answered, End, Message, Replied, Rollout, Stage, Usage
 from sera.repositories import Snapshot
 from sera.runs import Trail
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import rollouts_of, trail_of
+from sera.runs.rollouts import rollouts_of, trail_of, usage_under_way
 from sera.sandboxes import NamespacesConfig, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.scripted import ScriptedTeacher, call, say
@@ -131,21 +131,56 @@ class Watched(Journal[Rollout]):
         self.steps = [file.name for file in (self.path.parent / "steps").iterdir()]
 
 
-def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapshot, tmp_path: Path) -> None:
-    made = rollouts_of(tmp_path)
-    journal = Watched(made.path, Rollout, Rollout, lambda rollout: rollout.id)
-    agent = Agent(teacher=ScriptedTeacher(SUBMIT), profile=load_profile(), config=AgentConfig())
+def have(snapshot: Snapshot, folder: Path, journal: Journal[Rollout], teacher: Any) -> Rollout:
+    """The rollout `r` of a folder, made by a process of its own."""
+    agent = Agent(teacher=teacher, profile=load_profile(), config=AgentConfig())
     wanted = Assignment(id="r", task="t", stage=Stage.T1, attempt=0, request="Please.", seed=1)
 
-    async def have() -> Rollout:
-        async with make_backend(NamespacesConfig(), tiny_snapshot.layer) as backend:
-            rollouts = Rollouts(agent, journal, lambda rollout: trail_of(tmp_path, rollout))
+    async def work() -> Rollout:
+        async with make_backend(NamespacesConfig(), snapshot.layer) as backend:
+            rollouts = Rollouts(agent, journal, lambda rollout: trail_of(folder, rollout))
             return await rollouts.have(wanted, backend)
 
     with writable(journal):
-        assert asyncio.run(have()).end is End.SUBMITTED
+        return asyncio.run(work())
+
+
+def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapshot, tmp_path: Path) -> None:
+    made = rollouts_of(tmp_path)
+    journal = Watched(made.path, Rollout, Rollout, lambda rollout: rollout.id)
+    assert have(tiny_snapshot, tmp_path, journal, ScriptedTeacher(SUBMIT)).end is End.SUBMITTED
     assert journal.steps == ["r.jsonl"]
     assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_a_rollout_whose_tree_cannot_be_rebuilt_is_begun_anew_once(
+    tiny_snapshot: Snapshot, tmp_path: Path
+) -> None:
+    """And goes on from its new steps: those of before are gone."""
+    script = [call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"), *SUBMIT]
+    with pytest.raises(Dies):
+        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 1))
+    with pytest.raises(Dies):
+        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 0))
+    assert usage_under_way(tmp_path) == Usage()
+    rollout = have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), ScriptedTeacher(script))
+    assert (rollout.end, rollout.usage.calls) == (End.SUBMITTED, 3)
+    # In one process, from the first step to the last.
+    (tmp_path / "rollouts.jsonl").unlink()
+    with pytest.raises(Dies):
+        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 1))
+    teacher = Mortal(script, 99)
+    rollout = have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), teacher)
+    assert (rollout.end, rollout.restarts, rollout.usage.calls) == (End.SUBMITTED, 1, 3)
+    assert teacher.answered == 3
+    assert have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 0)) == rollout
+
+
+def test_seeds_differ_and_fit_every_server() -> None:
+    """The narrowest field is a signed one of 32 bits."""
+    seeds = {seed_of(n, rollout) for n in range(20) for rollout in ("a", "b", "c")}
+    assert len(seeds) == 60
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_a_reply_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -393,3 +393,39 @@ def test_a_binary_file(tmp_path: Path) -> None:
     assert compare(first, first).recall == 0
     assert compare(first, first).file_recall == compare(first, first).place_recall == 1
     assert compare(first, second).place_recall == 0
+
+
+def test_one_of_equal_lines_in_one_hunk(tmp_path: Path) -> None:
+    """Both removed a `return`, and not the same one."""
+    body = ["a\n", "return\n", "b\n", "return\n"]
+    first, second = made(
+        tmp_path / "r",
+        {"m.py": "".join(body)},
+        {"m.py": "".join(body[:1] + body[2:])},
+        {"m.py": "".join(body[:3])},
+    )
+    agreement = compare(first, second)
+    assert (agreement.recall, agreement.file_recall, agreement.place_recall) == (1, 1, 0)
+
+
+def test_a_place_is_the_same_with_and_without_context() -> None:
+    heads = "diff --git a/m.py b/m.py\n--- a/m.py\n+++ b/m.py\n"
+    bare = heads + "@@ -2,0 +3 @@\n+new\n"
+    around = heads + "@@ -1,4 +1,5 @@\n a\n b\n+new\n c\n d\n"
+    assert compare(bare, around).place_recall == compare(around, bare).place_recall == 1
+
+
+def test_a_created_file(tmp_path: Path) -> None:
+    """Its lines are what was created; without any, that it is there."""
+    first, renamed, other, empty = made(
+        tmp_path / "r",
+        {"a": BODY},
+        {"a": BODY, "new.py": "x = 1\n"},
+        {"a": BODY, "other.py": "x = 1\n"},
+        {"a": BODY, "new.py": "y = 1\n"},
+        {"a": BODY, "new.py": ""},
+    )
+    elsewhere = compare(first, renamed)
+    assert (elsewhere.recall, elsewhere.file_recall, elsewhere.place_recall) == (1, 0, 0)
+    assert compare(first, other).file_recall == compare(first, empty).file_recall == 0
+    assert compare(empty, empty).file_recall == compare(empty, empty).place_recall == 1

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 
 from sera.engines.local import Shift
 from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
+from sera.generation.demonstrations import load_demonstrations
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.records import End, Message, Pair, Severity, Stage, State, ToolCall
 from sera.runs import Run, open_run, read_run
 from sera.runs.summary import summarize
+from sera.runs.underway import under_way
 from sera.sandboxes import make_backend
 from sera.settings import load_config
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
@@ -85,6 +88,8 @@ def test_complete_pair_and_its_records(work: Callable[..., Run]) -> None:
         assert request.text in t2.messages[1].content
         assert t1.messages[1].content not in t2.messages[1].content
         assert t1.category
+        assert not t2.category
+        assert {t1.id, t2.id} <= {identity for _, _, identity in run.rollout_ids(run.tasks[pair.index])}
         assert t1.seed != t2.seed
         assert run.verdicts.get(pair.t1)
     assert teacher.asked["check"] == teacher.asked["text"] == 2
@@ -100,6 +105,7 @@ def test_finished_run_asks_nothing_more(work: Callable[..., Run]) -> None:
 def test_refused_self_checks_lead_to_other_concerns(work: Callable[..., Run]) -> None:
     run = work(Meddled(reject_rate=1), functions=1)
     assert states(run) == [State.REJECTED]
+    assert [pair.reason for pair in run.pairs] == ["the self-check refused 3 attempts"]
     attempts = list(run.rollouts)
     assert [rollout.attempt for rollout in attempts] == [0, 1, 2]
     assert len({rollout.category for rollout in attempts}) == 3
@@ -110,7 +116,36 @@ def test_unreadable_answers(work: Callable[..., Run]) -> None:
     unreadable = Meddled(lambda what: said("Fine by me.") if what == "text" else None, reject_rate=0)
     run = work(unreadable, functions=1)
     assert states(run) == [State.UNREADABLE]
+    assert ["no pull request" in pair.reason for pair in run.pairs] == [True]
     assert unreadable.asked["text"] == 2
+
+
+def test_a_question_put_again_is_the_same_with_another_seed(work: Callable[..., Run]) -> None:
+    """With the seed it had, a server gives the answer it gave; also if the second asking breaks and is resumed."""
+
+    class Listening(Meddled):
+        async def complete(self, request: ChatRequest) -> Reply:
+            if "<example>" in request.messages[-1].content:
+                heard.append(request)
+            return await super().complete(request)
+
+    def answer(what: str) -> Reply | None:
+        if what == "text" and len(heard) == 2:
+            raise TeacherError("down")
+        return said("Fine by me.") if what == "text" else None
+
+    heard: list[ChatRequest] = []
+    failed = work(Listening(answer, reject_rate=0), functions=1)
+    assert states(failed) == [State.FAILED]
+    assert [(one.question, one.steps) for one in under_way(failed)] == [("pull_request", 1)]
+    assert states(work(Listening(answer, reject_rate=0), functions=1)) == [State.UNREADABLE]
+    first, broken, resumed = heard
+    assert first.messages == broken.messages
+    assert first.seed != broken.seed
+    assert broken == resumed
+    styles = {style.name: style.text for style in load_demonstrations(None)}
+    assert first.messages[-1].role == "user"
+    assert styles[failed.tasks[0].demonstration] in first.messages[-1].content
 
 
 def test_self_check_without_a_readable_yes_counts_as_no(work: Callable[..., Run]) -> None:
@@ -128,7 +163,9 @@ def test_an_unreadable_answer_is_not_paid_for_twice(work: Callable[..., Run]) ->
         return said("Hard to say.") if what == "check" else None
 
     calls = Counter[str]()
-    assert states(work(Meddled(fail), functions=1)) == [State.FAILED]
+    failed = work(Meddled(fail), functions=1)
+    assert states(failed) == [State.FAILED]
+    assert [(one.question, one.steps) for one in under_way(failed)] == [("self_check", 1)]
     again = Meddled(reject_rate=0)
     run = work(again, functions=1)
     assert states(run) == [State.COMPLETE]
@@ -161,6 +198,48 @@ def test_failure_is_recorded_and_only_its_step_is_done_again(work: Callable[...,
     assert Counter(rollout.stage for rollout in run.rollouts) == {Stage.T1: 2, Stage.T2: 2}
 
 
+def test_what_is_recorded_whole_has_no_steps_left_and_is_not_asked_for_again(
+    work: Callable[..., Run],
+) -> None:
+    """T2 breaks at its second step, when T1 and both questions are done."""
+
+    def fail(what: str) -> None:
+        calls[what] += what == "step" and bool(calls["text"])
+        calls["text"] += what == "text"
+        if calls["step"] == 2:
+            raise TeacherError("down")
+
+    calls = Counter[str]()
+    first, again = Meddled(fail, reject_rate=0), Meddled(reject_rate=0)
+    failed = work(first, functions=1)
+    (task,) = failed.tasks
+    assert states(failed) == [State.FAILED]
+    assert [file.stem for file in (failed.path / "steps").iterdir()] == [failed.rollout_id(task, Stage.T2, 0)]
+    run = work(again, functions=1)
+    assert states(run) == [State.COMPLETE]
+    assert set(again.asked) == {"step"}
+    assert summarize(run).usage.calls == first.asked.total() - 1 + again.asked.total()
+
+
+def test_steps_are_there_until_what_came_of_them_is_on_the_disk(
+    work: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(file: int, real: Callable[[int], None] = os.fsync) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        if path.suffix == ".jsonl" and path.parent.name == "run":
+            left[path.stem].update(step.stem for step in (path.parent / "steps").iterdir())
+        real(file)
+
+    left = defaultdict[str, set[str]](set)
+    monkeypatch.setattr(os, "fsync", sync)
+    run = work(Meddled(reject_rate=0), functions=1)
+    (pair,) = run.pairs
+    assert left["rollouts"] >= {pair.t1, pair.t2}
+    assert f"{pair.t1}-self_check" in left["verdicts"]
+    assert f"{pair.t1}-pull_request" in left["pull_requests"]
+    assert list((run.path / "steps").iterdir()) == []
+
+
 def test_broken_rollout_is_kept_and_done_again(work: Callable[..., Run]) -> None:
     calls = Counter[str]()
 
@@ -184,6 +263,28 @@ def test_broken_rollout_is_kept_and_done_again(work: Callable[..., Run]) -> None
 def test_unfinished_rollouts_are_definite_ends(work: Callable[..., Run]) -> None:
     run = work(Meddled(), **{"agent.step_limit": 3})
     assert [(pair.state, pair.reason) for pair in run.pairs] == [(State.T1_UNFINISHED, End.STEP_LIMIT)] * 2
+    assert run.owed() == []
+
+
+def test_a_first_rollout_that_changes_nothing_is_a_definite_end(work: Callable[..., Run]) -> None:
+    call = ToolCall(id="1", name="submit", arguments="{}")
+    idle = Meddled(lambda _: Reply(message=Message(role="assistant", tool_calls=(call,))))
+    run = work(idle, functions=1)
+    assert [(pair.state, pair.reason) for pair in run.pairs] == [(State.T1_EMPTY, "nothing was changed")]
+    assert run.owed() == []
+    assert set(idle.asked) == {"step"}, "an empty patch is put to no self-check"
+
+
+def test_a_second_rollout_that_does_not_submit_is_a_definite_end(work: Callable[..., Run]) -> None:
+    def babble(what: str) -> Reply | None:
+        asked.add(what)
+        return said("Hm.") if what == "step" and "text" in asked else None
+
+    asked: set[str] = set()
+    run = work(Meddled(babble, reject_rate=0), functions=1)
+    (pair,) = run.pairs
+    assert (pair.state, pair.reason, pair.agreement) == (State.T2_UNFINISHED, End.MALFORMED, None)
+    assert [rollout.id for rollout in run.rollouts] == [pair.t1, pair.t2]
     assert run.owed() == []
 
 

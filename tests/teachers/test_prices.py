@@ -30,6 +30,12 @@ def test_less_than_a_nano_dollar_is_rounded_up() -> None:
     assert Price(input=0.0001, output=0).cost(Usage(prompt=1)) == 1
 
 
+def test_more_cached_than_there_was_takes_nothing_off_the_rest() -> None:
+    """Some servers count what they read from the cache beside the prompt, not in it."""
+    used = Usage(prompt=10, cached=1000, completion=5)
+    assert GLM.cost(used, written=100) == 1000 * 110 + 100 * 600 + 5 * 2200
+
+
 counts, dollars = st.integers(0, 10**6), st.floats(0, 100)
 
 

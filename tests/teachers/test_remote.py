@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from scripted_server import HANG_UP, Answer, answer, serving
 
-from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherRefused, TeacherUnusable
+from sera.errors import (
+    BudgetExhausted,
+    ConfigError,
+    ContextOverflow,
+    TeacherError,
+    TeacherRefused,
+    TeacherUnusable,
+)
 from sera.records import Message, ToolCall, Usage
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
@@ -365,6 +372,16 @@ def test_trouble_at_one_endpoint_is_repeated_at_the_other() -> None:
     assert len(bad.posts) <= 3
 
 
+def test_a_repeat_goes_round_the_endpoints() -> None:
+    with serving((500, {}, "oops")) as bad, serving(GOOD) as good:
+        ask(bad, good)
+        assert (len(bad.posts), len(good.posts)) == (1, 1)
+    with serving((500, {}, "one")) as one, serving((500, {}, "two")) as two:
+        with pytest.raises(TeacherError):
+            ask(one, two, retries=5, trip_after=99)
+        assert (len(one.posts), len(two.posts)) == (3, 3)
+
+
 def test_an_endpoint_that_cannot_be_used_is_left_alone() -> None:
     with serving((401, {}, "no")) as bad, serving(GOOD) as good:
         assert len(ask(bad, good, times=4)) == 4
@@ -392,6 +409,51 @@ def test_a_straggler_is_put_to_another_endpoint() -> None:
         assert time.monotonic() - started < 5
     assert reply.message.content == "hi"
     assert sorted(books.lines) == ["hold", "hold", "settled", "uncertain"]
+
+
+def test_an_answer_in_time_is_put_to_no_second_endpoint() -> None:
+    books = Books()
+    with serving(GOOD) as one, serving(GOOD) as two:
+        ask(one, two, books=books, hedge_after=5)
+    assert len(one.posts) + len(two.posts) == 1
+    assert books.lines == ["hold", "settled"]
+
+
+def test_the_straggler_that_fails_first_does_not_end_the_race() -> None:
+    late = {"x-wait": "0.2"}
+    with serving((500, late, "oops")) as slow, serving((200, {"x-wait": "0.5"}, GOOD[2])) as slower:
+        [reply] = ask(slow, slower, hedge_after=0.05, retries=0)
+        assert reply.message.content == "hi"
+        assert (len(slow.posts), len(slower.posts)) == (1, 1)
+    books = Books()
+    with serving((500, late, "one")) as one, serving((500, late, "two")) as two:
+        with pytest.raises(TeacherError, match="500"):
+            ask(one, two, books=books, hedge_after=0.05, retries=0)
+    assert sorted(books.lines) == ["hold", "hold", "uncertain", "uncertain"]
+
+
+class Short(Books):
+    """Has money for a number of requests."""
+
+    def __init__(self, covers: int) -> None:
+        super().__init__()
+        self.covers = covers
+
+    async def reserve(self, worst: Usage) -> int:
+        if self.lines.count("hold") == self.covers:
+            raise BudgetExhausted("max_usd")
+        return await super().reserve(worst)
+
+
+def test_a_second_request_that_the_budget_forbids_is_not_missed() -> None:
+    late = (200, {"x-wait": "0.2"}, GOOD[2])
+    with serving(late) as one, serving(late) as two:
+        books = Short(1)
+        assert ask(one, two, books=books, hedge_after=0.05)[0].message.content == "hi"
+        assert books.lines == ["hold", "settled"]
+        with pytest.raises(BudgetExhausted):
+            ask(one, two, books=Short(0), hedge_after=0.05)
+        assert len(one.posts) + len(two.posts) == 1
 
 
 def test_without_another_endpoint_a_straggler_is_waited_for() -> None:
