@@ -28,7 +28,7 @@ class Counts:
     def save(self) -> None:
         """Write everything, whole or not at all."""
         beside = self._answer.with_name("counts.new")
-        beside.write_text(json.dumps(self.facts))
+        beside.write_text(json.dumps(self.facts, ensure_ascii=False), "utf-8", "replace")
         beside.replace(self._answer)
 
 

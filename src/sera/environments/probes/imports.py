@@ -19,4 +19,4 @@ for name in names:
         found[name] = [getattr(module, "__file__", None) or places[0], ""]
     except BaseException as error:  # noqa: BLE001  (what is imported may also exit)
         found[name] = ["", f"{type(error).__name__}: {error}"]
-Path(answer).write_text(json.dumps(found))
+Path(answer).write_text(json.dumps(found, ensure_ascii=False), "utf-8", "replace")

@@ -71,7 +71,8 @@ class Recorder:
     """One run of tests."""
 
     def __init__(self) -> None:
-        self._file = open(os.environ["SERA_TASKS_ANSWER"], "a", encoding="utf-8")  # noqa: SIM115, PTH123
+        answer = os.environ["SERA_TASKS_ANSWER"]
+        self._file = open(answer, "a", encoding="utf-8", errors="replace")  # noqa: SIM115, PTH123
         wanted = os.environ.get("SERA_TASKS_WANTED", "")
         if wanted:
             with open(wanted, encoding="utf-8") as file:  # noqa: PTH123
@@ -137,5 +138,5 @@ class Recorder:
         os._exit(LATE)
 
     def _write(self, facts: Dict[str, Any]) -> None:  # noqa: UP006
-        self._file.write(json.dumps(facts) + "\n")
+        self._file.write(json.dumps(facts, ensure_ascii=False) + "\n")
         self._file.flush()
