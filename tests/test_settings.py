@@ -75,3 +75,27 @@ def test_every_knob_is_explained() -> None:
     assert {"functions", "teacher.kind", "teacher.base_url", "agent.step_limit"} <= {
         knob.key for knob in listed
     }
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e400", "1e16", "-1e16", "9" * 400, str(2**63)])
+@pytest.mark.parametrize(
+    "key",
+    ["limits.max_usd", "limits.max_tokens", "limits.max_hours", "concurrency", "functions", "seed", "again_after",
+     "agent.step_limit", "agent.wall_clock", "sandbox.limits.memory_bytes"],
+)  # fmt: skip
+def test_numbers_that_nothing_can_be_reckoned_with(key: str, number: str) -> None:
+    with pytest.raises(ConfigError, match=key.rpartition(".")[2]):
+        load_config(GenerateConfig, None, [f"{key}={number}"])
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-1", "1e7", "1e300"])
+@pytest.mark.parametrize("key", ["input", "cached", "output", "written"])
+def test_prices_are_numbers_of_dollars(key: str, number: str) -> None:
+    price = {"input": 1, "output": 2} | {key: float(number)}
+    with pytest.raises(ConfigError, match=key):
+        load_config(
+            GenerateConfig,
+            None,
+            (),
+            {"teacher": {"kind": "chat", "model": "m", "base_url": "http://x", "price": price}},
+        )

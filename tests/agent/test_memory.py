@@ -90,6 +90,42 @@ def test_dying_between_reply_and_tool(in_sandbox: Any, tmp_path: Path) -> None:
         assert teacher.answered == len(SCRIPT) - (kept + 1) // 2
 
 
+def test_damage_costs_no_reply_that_is_whole(in_sandbox: Any, tmp_path: Path) -> None:
+    """Of a damaged line of what followed, nothing is asked again; of a damaged reply, it and those after it."""
+    path = tmp_path / "steps" / "r.jsonl"
+    with Trail(path) as trail:
+        whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT), trail)
+    trodden = path.read_bytes()
+    lines = trodden.splitlines(keepends=True)
+    for number in (0, 1, 4, 5, len(lines) - 1):
+        broken = bytearray(lines[number])
+        broken[len(broken) // 2] ^= 4
+        for damaged in ([bytes(broken)], [], [lines[number], lines[number]], [lines[number][:-1]]):
+            path.write_bytes(b"".join([*lines[:number], *damaged, *lines[number + 1 :]]))
+            teacher = Mortal(SCRIPT, 99)
+            with Trail(path) as trail:
+                outcome = roll_out(in_sandbox, teacher, trail)
+            assert (outcome.patch, outcome.usage) == (whole.patch, whole.usage)
+            assert len(outcome.messages) == len(whole.messages)
+            lost = damaged in ([bytes(broken)], []) and number % 2 == 0
+            assert teacher.answered == (len(SCRIPT) - number // 2 if lost else 0)
+            assert len(path.read_bytes().splitlines()) == len(lines)
+
+
+def test_replies_to_another_request_do_not_count(tmp_path: Path) -> None:
+    def reply(number: int) -> Replied:
+        return Replied(number=number, message=Message(role="assistant"), finish_reason="stop", usage=Usage())
+
+    path = tmp_path / "steps" / "r.jsonl"
+    with Trail(path) as trail:
+        trail.begin("one")
+        asyncio.run(trail.remember(reply(0)))
+    for asked, known in (("one", True), ("other", False), ("one", False)):
+        with Trail(path) as trail:
+            trail.begin(asked)
+            assert bool(trail.reply(0)) is known
+
+
 def test_finished_but_unrecorded_rollout_asks_nothing(in_sandbox: Any, tmp_path: Path) -> None:
     path = tmp_path / "steps" / "r.jsonl"
     with Trail(path) as trail:

@@ -75,6 +75,92 @@ def test_unreadable_line_is_counted_and_passed_over(path: Path) -> None:
     assert [note.name for note in journal.every(Heading)] == ["a", "c"]
 
 
+def test_an_altered_byte_takes_its_record_away_and_no_other(path: Path) -> None:
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for byte in b"\x00\xffa":
+            if whole[place] == byte:
+                continue
+            path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            journal = open_journal(path)
+            texts = {note.name: note.text for note in journal}
+            line = whole[:place].count(b"\n")
+            others = {name: name * 5 for name in "abc"}
+            if whole[place : place + 1] != b"\n":  # what is beside it is whole
+                del others["abc"[line]]
+            assert texts == others, (place, byte)
+            if place < len(whole) - 1 and line < 2:
+                assert f"notes.jsonl, line {line + 1}: altered" in str(journal.flaws[0])
+            journal.append(Note(name="again", text="x"))
+            journal.close()
+            assert open_journal(path).get("again") == Note(name="again", text="x")
+            path.write_bytes(whole)
+
+
+def test_lines_lost_doubled_and_moved_are_named(path: Path) -> None:
+    a, b, c = path.read_bytes().splitlines(keepends=True)
+    for content, names, told in (
+        (a + c, "ac", ["notes.jsonl, line 2: 1 before it is lost"]),
+        (c, "c", ["notes.jsonl, line 1: 2 before it are lost"]),
+        (a + b + b + c, "abc", ["notes.jsonl, line 3: here twice, and counted once"]),
+        (
+            b + a + c,
+            "bac",
+            ["notes.jsonl, line 1: 1 before it is lost", "notes.jsonl, line 2: out of its place"],
+        ),
+    ):
+        path.write_bytes(content)
+        journal = Journal(path, Note, Heading, lambda note: note.name)
+        assert ("".join(note.name for note in journal), list(map(str, journal.flaws))) == (names, told)
+
+
+def test_of_two_that_changed_places_the_later_one_counts(path: Path) -> None:
+    journal = open_journal(path)
+    journal.append(Note(name="a", text="new"))
+    journal.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[3], *lines[1:3], lines[0]]))
+    assert open_journal(path).get("a") == Note(name="a", text="new")
+
+
+def test_lines_from_before_there_were_seals(path: Path) -> None:
+    """They count; a line that has lost its seal does not pass for one of them, nor one amid sealed ones."""
+    old, sealed = b'{"name":"old","text":"o"}\n', path.read_bytes()
+    path.write_bytes(old + old.replace(b"old", b"odd"))
+    journal = open_journal(path)
+    journal.append(Note(name="new"))
+    journal.close()
+    both = path.read_bytes()
+    journal = open_journal(path)
+    assert ([note.name for note in journal], journal.flaws) == (["old", "odd", "new"], [])
+    path.write_bytes(both + old)
+    assert str(open_journal(path).flaws[0]) == "notes.jsonl, line 4: altered"
+    first = sealed.splitlines(keepends=True)[0]
+    bare = first[: first.index(b',"seq"')] + b"}\n"
+    for damaged in (bare, bare.replace(b"aaaaa", b"aa")):
+        path.write_bytes(sealed.replace(first, damaged))
+        journal = open_journal(path)
+        assert ([note.name for note in journal], str(journal.flaws[0])) == (
+            ["b", "c"],
+            "notes.jsonl, line 1: altered",
+        )
+    path.write_bytes(b'{"name":"deep","text":' + b"[" * 9000 + b"\n" + old)
+    journal = open_journal(path)
+    assert ([note.name for note in journal], journal.damaged) == (["old"], 1)
+
+
+def test_damage_while_it_is_open(path: Path) -> None:
+    """What was whole when the file was indexed and is no more is not handed out, and nothing is added to a file
+    that somebody else has changed."""
+    journal, whole = open_journal(path), path.read_bytes()
+    path.write_bytes(whole.replace(b"bbbbb", b"bbxbb"))
+    with pytest.raises(RunError, match="altered while this process was at work"):
+        journal.get("b")
+    path.write_bytes(whole[:-3])
+    with pytest.raises(RunError, match="changed by another program"):
+        journal.append(Note(name="d"))
+
+
 def test_later_record_replaces_and_uncounted_ones_do_not(path: Path) -> None:
     journal = open_journal(path)
     journal.append(Note(name="a", text="new"))

@@ -159,7 +159,7 @@ def _read_price(told: str) -> "Price":
         numbers = [float(part) for part in told.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) not in _PRICE_PARTS or not all(0 <= number < float("inf") for number in numbers):
+    if len(numbers) not in _PRICE_PARTS or not all(0 <= number <= 1_000_000 for number in numbers):
         raise click.BadParameter(
             f"{told!r} is not IN,CACHED,OUT in dollars per million tokens, e.g. 0.60,0.11,2.20",
             param_hint="--price",

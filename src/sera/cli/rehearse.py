@@ -46,7 +46,9 @@ The same command once more goes on where the last one stopped.""",
 @click.argument("run", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--pairs", type=IntRange(1), default=60_000, show_default=True, help="Tasks of the new run.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another run.")
+@click.option(
+    "--seed", type=IntRange(0), default=0, show_default=True, help="Another seed gives another run."
+)
 def multiply(run: Path, out: Path, pairs: int, seed: int) -> None:
     """Write a large run into OUT by copying the tasks of RUN, each under another name.
 

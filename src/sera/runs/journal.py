@@ -27,11 +27,17 @@ class Journal(Generic[R]):
     """Records of one kind by their key. Only keys and offsets are held in memory.
 
     `heading` is a struct with the few fields that `key` needs: the rest of a line is not even decoded
-    when the file is indexed. A key of None means that the record is kept but does not count.
+    when the file is indexed. A key of None means that the record is kept but does not count. `plain`: what a
+    line without a seal must be, if that is stricter.
     """
 
     def __init__(
-        self, path: Path, kind: type[R], heading: type[Record], key: Callable[..., str | None]
+        self,
+        path: Path,
+        kind: type[R],
+        heading: type[Record],
+        key: Callable[..., str | None],
+        plain: type[R] | None = None,
     ) -> None:
         self.path = path
         self.damaged = 0
@@ -40,9 +46,12 @@ class Journal(Generic[R]):
         """What is wrong with which of them; the first thousand."""
         self.torn = 0
         """The line at the end that is torn, from 1; 0: none is."""
+        self.rest = b""
+        """What stands in that line."""
         self.broken_at_end = 0
         """Lines after the last whole one that are none any more."""
         self._decoder = msgspec.json.Decoder(kind)
+        self._plain_decoder = msgspec.json.Decoder(plain or kind)
         self._heading = msgspec.json.Decoder(heading)
         self._key = key
         self._offsets: dict[str, int] = {}
@@ -143,7 +152,7 @@ class Journal(Generic[R]):
 
     def _is_plain(self, text: bytes) -> bool:
         try:
-            decode(self._decoder, text)
+            decode(self._plain_decoder, text)
         except msgspec.DecodeError:
             return False
         return True
@@ -156,7 +165,8 @@ class Journal(Generic[R]):
             self._count(line)
         self._lines, self._size, self._unended = scan.lines, scan.size, scan.unended
         self.damaged += scan.damaged
-        self.flaws, self.torn, self.broken_at_end = scan.flaws, scan.torn, scan.broken_at_end
+        self.flaws, self.broken_at_end = scan.flaws, scan.broken_at_end
+        self.torn, self.rest = scan.torn, scan.rest
 
     def _count(self, line: Whole) -> None:
         try:

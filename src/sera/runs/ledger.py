@@ -118,6 +118,10 @@ class Line(Record, frozen=True, omit_defaults=True):
     """The line's number, which its seal has written."""
 
 
+class _PlainLine(Line, frozen=True, forbid_unknown_fields=True):
+    """A line from before there were seals, which nothing but its form protects."""
+
+
 class Balance(Record, frozen=True):
     """How a run stands."""
 
@@ -307,15 +311,19 @@ def read_ledger(path: Path, proven: Usage = _NONE, tariff: Tariff | None = None)
 
 
 def _read(path: Path) -> tuple[Journal[Line], "_Count"]:
-    journal: Journal[Line] = Journal(path, Line, Line, lambda _: None)
+    journal: Journal[Line] = Journal(path, Line, Line, lambda _: None, plain=_PlainLine)
     lines: Iterable[Line] = journal.every(Line)
     if journal.flaws:
         lines = sorted(lines, key=lambda line: line.seq)  # where some are out of their place
     count = _Count()
     for line in lines:
         count.take(line)
-    count.lose_end(journal.broken_at_end)
+    torn, closed = journal.rest.count(b'"kind"'), journal.rest.count(b"{") == journal.rest.count(b"}")
+    torn = torn if closed or torn > 1 else 0  # a kill leaves the beginning of one line
+    count.lose_end(journal.broken_at_end + torn)
     flaws = [*map(str, journal.flaws), *count.flaws]
+    if torn:
+        flaws.append(f"{LEDGER}, line {journal.torn}: altered, and without its end")
     count.balance = msgspec.structs.replace(count.balance, flaws=tuple(flaws[:_MOST_FLAWS]))
     return journal, count
 

@@ -98,6 +98,8 @@ class Scan:
         """Whether the last line lacks nothing but its newline."""
         self.torn = 0
         """The line that is torn, from 1; 0: none is."""
+        self.rest = b""
+        """What stands in it."""
         self.plain = 0
         """Lines without a seal that count; all others stand after them."""
         self._path = path
@@ -139,7 +141,7 @@ class Scan:
             self.size += found[-1][0] + len(found[-1][1])
             self.unended = True
         else:
-            self.torn = place
+            self.torn, self.rest = place, text
         return found
 
     def _counts(self, place: int, seal: tuple[int, bool] | None) -> bool:
