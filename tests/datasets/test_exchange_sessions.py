@@ -167,6 +167,34 @@ def test_broken_and_circular_lines_cost_themselves(tmp_path: Path) -> None:
     assert [one.messages[-1].content for one in samples] == ["and round.", "Done."]
 
 
+def test_the_stream_that_the_program_prints_is_read_in_its_order(tmp_path: Path) -> None:
+    def printed(kind: str, content: Any, said: str = "", agent: str | None = None) -> Json:
+        message = {"role": kind, "content": content, **({"id": said} if said else {})}
+        return {"type": kind, "message": message, "parent_tool_use_id": agent, "session_id": "S"}
+
+    file = lines(
+        tmp_path / "out.jsonl",
+        {"type": "system", "subtype": "init", "session_id": "S", "tools": ["Bash"]},
+        printed("assistant", text("I look."), "m1"),
+        printed("assistant", use("t", "Bash", command="ls"), "m1"),
+        printed("user", result("t", "till.py")),
+        printed("assistant", text("As a helper."), "m7", agent="t"),
+        printed("assistant", use("t", "Bash", command="id"), "m2"),
+        printed("user", result("t", "root")),
+        {"type": "result", "subtype": "success", "result": "Done.", "session_id": "S"},
+    )
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    record, (sample,) = take(file)
+    assert brief(sample.messages) == [
+        ("system", ""),
+        ("assistant", "I look.", "Bash"),
+        ("tool", "till.py", "t"),
+        ("assistant", "", "Bash"),
+        ("tool", "root", "t"),
+    ]
+    assert record.lost == {"line of a sub-agent": 1, "line result/success": 1, "line system/init": 1}
+
+
 # ── Anthropic ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -544,6 +572,7 @@ def test_files_of_several_formats_are_read_together_and_others_counted(tmp_path:
             "tools": [{"function": {"name": "f", "parameters": 3}}],
         },
         {"messages": [{"role": "assistant", "content": "x"}], "tools": "{"},
+        {"system": "S", "messages": [{"role": "assistant", "content": 3, "tool_calls": [3]}]},
         {"input": [{"type": "function_call", "name": None}, {"type": "reasoning", "summary": 3}]},
     ],
 )

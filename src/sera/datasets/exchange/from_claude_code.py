@@ -13,7 +13,8 @@
   program made up itself when a request failed.
 - A line that cannot be read costs itself; what names it as its parent begins another conversation.
 
-Lines without any parent are read in their order. The system prompt and the tools are not in the file.
+Lines without any parent are read in their order, such as those that `claude -p` prints as a stream. The
+system prompt and the tools are not in the file.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +38,9 @@ from sera.datasets.exchange.trajectory import (
 from sera.formats.servers import Tools
 from sera.records import End, Message
 
-_MARKS = frozenset({"uuid", "parentUuid", "sessionId", "leafUuid", "messageId"})
+_MARKS = frozenset(
+    {"uuid", "parentUuid", "sessionId", "session_id", "leafUuid", "messageId", "parent_tool_use_id"}
+)
 _SYNTHETIC = "<synthetic>"
 
 
@@ -53,6 +56,9 @@ class _Line(msgspec.Struct):
     sessionId: str | None = None
     agentId: str | None = None
     isSidechain: bool | None = None
+    session_id: str | None = None
+    parent_tool_use_id: str | None = None
+    """As `claude -p --output-format stream-json` prints them; the second says that a sub-agent speaks."""
     isCompactSummary: bool | None = None
     isApiErrorMessage: bool | None = None
     subtype: str | None = None
@@ -100,6 +106,8 @@ def _line(data: bytes | None, number: int) -> _Line:
     line: _Line = json_document(data, _Line)
     line.number = number
     line.uuid = line.uuid or f"line {number}"
+    line.sessionId = line.sessionId or line.session_id
+    line.isSidechain = line.isSidechain or line.parent_tool_use_id is not None
     if line.type in ("user", "assistant") and bytes(line.message) not in (b"", b"null"):
         line.said = json_document(bytes(line.message), _Said)
     line.message = msgspec.Raw()
@@ -232,10 +240,11 @@ class _Talk:
                         self._used.add(id(line))
                         read_message(_said_in(line), self._lost)
                     given.add(identity)
-                    del owed[identity]
                     yield result
+                owed = {}
             if message:
                 owed.update((call.id, None) for call in message.tool_calls)
+                given -= owed.keys()
                 yield message
         if left := sum(id(line) not in self._used for line in self._spoken):
             self._lost["line of another branch"] += left

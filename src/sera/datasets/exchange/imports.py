@@ -63,24 +63,27 @@ class Import(NamedTuple):
     about: str
 
 
-_LINES = (".jsonl", ".json")
 IMPORTS: Mapping[str, Import] = {
     "swe-agent": Import(read_swe_agent, looks_swe_agent, (".traj",), "SWE-agent's .traj"),
     "mini-swe-agent": Import(
         read_mini, looks_mini, (".traj.json",), "mini-swe-agent's .traj.json, versions 1 and 2"
     ),
     "atif": Import(read_atif, looks_atif, (".json",), "the agent trajectory interchange format, 1.x"),
-    "openai": Import(read_openai, looks_openai, _LINES, "messages in OpenAI's form, one conversation a line"),
+    "openai": Import(
+        read_openai, looks_openai, (".jsonl",), "messages in OpenAI's form, one conversation a line"
+    ),
     "sera": Import(
         read_sera,
         looks_sera,
-        _LINES,
+        (".jsonl",),
         "the rows that SERA's authors published, and any with calls in the text",
     ),
-    "anthropic": Import(read_anthropic, looks_anthropic, _LINES, "messages in Anthropic's form"),
+    "anthropic": Import(read_anthropic, looks_anthropic, (".jsonl",), "messages in Anthropic's form"),
     "claude-code": Import(read_claude_code, looks_claude_code, (".jsonl",), "sessions of Claude Code"),
-    "openhands": Import(read_openhands, looks_openhands, _LINES, "OpenHands' rows and events"),
-    "sharegpt": Import(read_sharegpt, looks_sharegpt, _LINES, "conversations in the form of ShareGPT"),
+    "openhands": Import(read_openhands, looks_openhands, (".jsonl", ".json"), "OpenHands' rows and events"),
+    "sharegpt": Import(
+        read_sharegpt, looks_sharegpt, (".jsonl", ".json"), "conversations in the form of ShareGPT"
+    ),
 }
 _ORDER = (
     "swe-agent", "mini-swe-agent", "atif", "claude-code", "openhands", "sharegpt", "anthropic", "sera",
