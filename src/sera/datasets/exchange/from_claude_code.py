@@ -86,6 +86,11 @@ def looks_claude_code(found: Any) -> bool:
 
 def read_claude_code(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
     lines: list[_Line] = []
+    if file.stat().st_size > MOST:
+        yield Document(
+            name, 0, partial(_broken, Refusal(Reason.UNREADABLE, f"it has more than {MOST:,} bytes"))
+        )
+        return
     with file.open("rb") as opened:
         for number, data in lines_of(opened):
             try:

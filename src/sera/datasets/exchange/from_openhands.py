@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,11 @@ def looks_openhands(found: Any) -> bool:
     if isinstance(found, dict) and isinstance(found.get("history"), list):
         found = found["history"]
     if isinstance(found, list):
-        return any(map(looks_openhands, found[:5]))
+        return any(_is_event(event) for event in islice(_flat(found), 5))
+    return _is_event(found)
+
+
+def _is_event(found: Any) -> bool:
     if not isinstance(found, dict):
         return False
     kind = found.get("kind")

@@ -68,10 +68,13 @@ def first_values(file: Path) -> list[Any]:
     if found and not (len(found) == 1 and isinstance(found[0], list)):
         return found
     try:
-        value = found[0] if found else decode(whole(file) or b"")
+        value = decode(whole(file) or b"", list[msgspec.Raw] | dict[str, Any])
     except msgspec.DecodeError:
         return []
-    return [value, *value[:_LOOKED_AT]] if isinstance(value, list) else [value]
+    if isinstance(value, dict):
+        return [value]
+    entries = [decode(bytes(entry)) for entry in value[:_LOOKED_AT]]
+    return [entries, *entries]
 
 
 def _decoded(opened: IO[bytes]) -> Iterator[Any]:
