@@ -147,6 +147,13 @@ def test_a_sub_agent_in_a_file_of_its_own_is_taken(tmp_path: Path) -> None:
     assert brief(sample.messages)[1:] == [("user", "Find the till."), ("assistant", "It is in shop/.")]
 
 
+def test_lines_that_name_no_line_of_the_file_are_read_in_their_order(tmp_path: Path) -> None:
+    rows = [event("user", "", None, "Mend it."), event("assistant", "", "1", text("Done."), said="m1")]
+    file = lines(tmp_path / "s.jsonl", *({k: v for k, v in row.items() if k != "uuid"} for row in rows))
+    _, (sample,) = take(file)
+    assert brief(sample.messages)[1:] == [("user", "Mend it."), ("assistant", "Done.")]
+
+
 def test_broken_and_circular_lines_cost_themselves(tmp_path: Path) -> None:
     file = lines(
         tmp_path / "s.jsonl",
@@ -403,6 +410,29 @@ def test_openhands_events_of_the_sdk(tmp_path: Path) -> None:
     ]
     assert sample.messages[2].reasoning == "Hm."
     assert (sample.tools, sample.end, record.lost) == ([tool], End.SUBMITTED, {"Condensation": 1})
+
+
+def test_openhands_events_of_which_little_was_kept(tmp_path: Path) -> None:
+    file = lines(
+        tmp_path / "events.jsonl",
+        {"kind": "MessageEvent", "source": "user", "llm_message": {"content": text("Mend it.")}},
+        {
+            "id": "e1",
+            "kind": "ActionEvent",
+            "tool_name": "terminal",
+            "action": {"kind": "T", "command": "ls"},
+        },
+        {"kind": "ObservationEvent", "action_id": "e1", "observation": {"kind": "O", "output": "till.py"}},
+        {"kind": "MessageEvent", "source": "agent", "llm_message": {"content": text("Done.")}},
+    )
+    _, (sample,) = take(file)
+    assert brief(sample.messages)[1:] == [
+        ("user", "Mend it."),
+        ("assistant", "", "terminal"),
+        ("tool", "till.py", "event_e1"),
+        ("assistant", "Done."),
+    ]
+    assert sample.messages[2].tool_calls[0].arguments == '{"command": "ls"}'
 
 
 # ── ShareGPT, and calls in the text ───────────────────────────────────────────────────────────────

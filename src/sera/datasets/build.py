@@ -159,8 +159,8 @@ class _Intake:
             first, second = sorted((self.profile, sample.profile))
             raise DatasetError(
                 f"the runs were made with two harness profiles, {first} and {second}, and a student can be "
-                f"served with one only: build a dataset from each. An import gives all that it reads the same "
-                f"tools with --tools"
+                f"served with one only: build a dataset from each. An import gives all that it reads "
+                f"the same tools with --tools"
             )
 
 

@@ -13,8 +13,8 @@
   program made up itself when a request failed.
 - A line that cannot be read costs itself; what names it as its parent begins another conversation.
 
-Lines without any parent are read in their order, such as those that `claude -p` prints as a stream. The
-system prompt and the tools are not in the file.
+Lines of which none has a parent in the file are read in their order, such as those that `claude -p` prints as
+a stream. The system prompt and the tools are not in the file.
 """
 
 from collections import Counter, defaultdict
@@ -146,9 +146,9 @@ def _of_the_conversation(lines: Sequence[_Line], beside: Counter[str]) -> Iterat
 def _trees(given: Iterable[_Line]) -> list[_Tree]:
     """The conversations of a file: those lines that have one root, if anybody speaks in them."""
     lines = list(given)
-    if not any(line.parentUuid for line in lines):
-        return [_Tree(lines, lines, compacted=False)] if any(line.said for line in lines) else []
     by_name = {line.uuid: line for line in lines}
+    if not any(line.parentUuid in by_name for line in lines):
+        return [_Tree(lines, lines, compacted=False)] if any(line.said for line in lines) else []
     roots: dict[str | None, str | None] = {}
     found: dict[str | None, list[_Line]] = defaultdict(list)
     for line in lines:

@@ -165,8 +165,8 @@ def as_message(wire: Json, lost: Counter[str]) -> Message:
 
 
 def _without_nulls(call: Json, lost: Counter[str]) -> Json:
-    """The call without the nulls of its arguments, where they are an object: a table library gives each call
-    the parameters of all others, and a model that leaves one out means the same. A text is the model's own."""
+    """The call without the nulls of its arguments, where they are an object: a table library gives each
+    call the parameters of all others, and leaving one out means the same. A text is the model's own."""
     function = call["function"]
     given = function.get("arguments")
     if not isinstance(given, dict) or None not in given.values():
