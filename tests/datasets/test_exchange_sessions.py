@@ -147,6 +147,13 @@ def test_a_sub_agent_in_a_file_of_its_own_is_taken(tmp_path: Path) -> None:
     assert brief(sample.messages)[1:] == [("user", "Find the till."), ("assistant", "It is in shop/.")]
 
 
+def test_lines_that_name_no_line_of_the_file_are_read_in_their_order(tmp_path: Path) -> None:
+    rows = [event("user", "", None, "Mend it."), event("assistant", "", "1", text("Done."), said="m1")]
+    file = lines(tmp_path / "s.jsonl", *({k: v for k, v in row.items() if k != "uuid"} for row in rows))
+    _, (sample,) = take(file)
+    assert brief(sample.messages)[1:] == [("user", "Mend it."), ("assistant", "Done.")]
+
+
 def test_broken_and_circular_lines_cost_themselves(tmp_path: Path) -> None:
     file = lines(
         tmp_path / "s.jsonl",
@@ -165,6 +172,34 @@ def test_broken_and_circular_lines_cost_themselves(tmp_path: Path) -> None:
     assert sum(record.refused.values()) == 4
     assert record.lost["repeated line"] == 1
     assert [one.messages[-1].content for one in samples] == ["and round.", "Done."]
+
+
+def test_the_stream_that_the_program_prints_is_read_in_its_order(tmp_path: Path) -> None:
+    def printed(kind: str, content: Any, said: str = "", agent: str | None = None) -> Json:
+        message = {"role": kind, "content": content, **({"id": said} if said else {})}
+        return {"type": kind, "message": message, "parent_tool_use_id": agent, "session_id": "S"}
+
+    file = lines(
+        tmp_path / "out.jsonl",
+        {"type": "system", "subtype": "init", "session_id": "S", "tools": ["Bash"]},
+        printed("assistant", text("I look."), "m1"),
+        printed("assistant", use("t", "Bash", command="ls"), "m1"),
+        printed("user", result("t", "till.py")),
+        printed("assistant", text("As a helper."), "m7", agent="t"),
+        printed("assistant", use("t", "Bash", command="id"), "m2"),
+        printed("user", result("t", "root")),
+        {"type": "result", "subtype": "success", "result": "Done.", "session_id": "S"},
+    )
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    record, (sample,) = take(file)
+    assert brief(sample.messages) == [
+        ("system", ""),
+        ("assistant", "I look.", "Bash"),
+        ("tool", "till.py", "t"),
+        ("assistant", "", "Bash"),
+        ("tool", "root", "t"),
+    ]
+    assert record.lost == {"line of a sub-agent": 1, "line result/success": 1, "line system/init": 1}
 
 
 # ── Anthropic ─────────────────────────────────────────────────────────────────────────────────────
@@ -377,6 +412,29 @@ def test_openhands_events_of_the_sdk(tmp_path: Path) -> None:
     assert (sample.tools, sample.end, record.lost) == ([tool], End.SUBMITTED, {"Condensation": 1})
 
 
+def test_openhands_events_of_which_little_was_kept(tmp_path: Path) -> None:
+    file = lines(
+        tmp_path / "events.jsonl",
+        {"kind": "MessageEvent", "source": "user", "llm_message": {"content": text("Mend it.")}},
+        {
+            "id": "e1",
+            "kind": "ActionEvent",
+            "tool_name": "terminal",
+            "action": {"kind": "T", "command": "ls"},
+        },
+        {"kind": "ObservationEvent", "action_id": "e1", "observation": {"kind": "O", "output": "till.py"}},
+        {"kind": "MessageEvent", "source": "agent", "llm_message": {"content": text("Done.")}},
+    )
+    _, (sample,) = take(file)
+    assert brief(sample.messages)[1:] == [
+        ("user", "Mend it."),
+        ("assistant", "", "terminal"),
+        ("tool", "till.py", "event_e1"),
+        ("assistant", "Done."),
+    ]
+    assert sample.messages[2].tool_calls[0].arguments == '{"command": "ls"}'
+
+
 # ── ShareGPT, and calls in the text ───────────────────────────────────────────────────────────────
 
 WEATHER = {
@@ -544,6 +602,7 @@ def test_files_of_several_formats_are_read_together_and_others_counted(tmp_path:
             "tools": [{"function": {"name": "f", "parameters": 3}}],
         },
         {"messages": [{"role": "assistant", "content": "x"}], "tools": "{"},
+        {"system": "S", "messages": [{"role": "assistant", "content": 3, "tool_calls": [3]}]},
         {"input": [{"type": "function_call", "name": None}, {"type": "reasoning", "summary": 3}]},
     ],
 )

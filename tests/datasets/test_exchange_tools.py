@@ -1,6 +1,7 @@
 """What an import makes of tools that nobody defines, of reasoning under many names, and what it says is not kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sera.datasets.exchange.trajectory import Refusal
 from sera.datasets.inputs import open_inputs
 from sera.datasets.manifest import Manifest
 from sera.datasets.sample import Sample
-from sera.errors import ConfigError
+from sera.errors import ConfigError, DatasetError, UsageError
 from sera.formats import FORMATS
 from sera.formats.hermes import Hermes
 from sera.formats.xml import Xml
@@ -98,12 +99,13 @@ def test_inferred_tools_are_bounded_and_the_same_in_any_order(tmp_path: Path) ->
     _, (sample,) = take(tmp_path, {"messages": talk(*many)})
     assert len(sample.tools) == 128
     assert {len(tool["function"]["parameters"]["properties"]) for tool in sample.tools} == {64}
-    few = [called("a", x=1), called("b", y=None), called("a", x="1", z=1)]
+    few = [called("a", x=1), called("b", y=None), called("a", x="1", z=None)]
     (tmp_path / "b").mkdir()
     _, (there,) = take(tmp_path, {"messages": talk(*few)})
     _, (back,) = take(tmp_path / "b", {"messages": talk(*few[::-1])})
     assert (there.tools, there.profile) == (back.tools, back.profile)
-    assert there.tools[0]["function"]["parameters"]["properties"]["x"] == {"type": ["integer", "string"]}
+    assert there.tools[0]["function"]["parameters"]["properties"] == {"x": {"type": ["integer", "string"]}}
+    assert there.tools[1]["function"]["parameters"] == {"type": "object", "properties": {}, "required": []}
 
 
 def test_a_trajectory_without_tools_has_those_of_the_others_if_they_all_tell_the_same(tmp_path: Path) -> None:
@@ -318,3 +320,71 @@ def test_the_headline_rows_build_with_the_default_format(tmp_path: Path, byte_to
     assert built(tmp_path / "imported", byte_tokenizer).untrained_turns == 0
     (data,) = (tmp_path / "data" / "train.jsonl").read_text().splitlines()
     assert json.loads(data)["messages"][0]["content"] == f"You mend.\n\n{Hermes().describe(TOOLS)}"
+
+
+def test_nulls_that_a_table_library_filled_in_leave_the_arguments(
+    tmp_path: Path, byte_tokenizer: str
+) -> None:
+    filled = {"command": "ls", "path": None, "view_range": None}
+    calls = [
+        {"id": "a", "function": {"name": "bash", "arguments": filled}},
+        {"id": "b", "function": {"name": "submit", "arguments": dict.fromkeys(filled)}},
+    ]
+    record, (sample,) = take(tmp_path, {"messages": talk(*calls), "tools": TOOLS})
+    assert [call.arguments for message in sample.messages for call in message.tool_calls] == [
+        '{"command":"ls"}',
+        "{}",
+    ]
+    assert record.lost == {"null argument": 5}
+    assert built(tmp_path / "imported", byte_tokenizer).untrained_turns == 0
+
+
+def test_calls_in_the_older_form_are_not_dropped_but_refused(tmp_path: Path) -> None:
+    older = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": None, "function_call": {"name": "run", "arguments": "{}"}},
+    ]
+    record, _ = take(tmp_path, {"messages": talk()}, {"messages": older})
+    assert record.refused == {"wrong_shape": 1}
+
+
+def test_sets_of_tools_are_told_and_bounded(tmp_path: Path, byte_tokenizer: str) -> None:
+    rows = [
+        {"messages": talk(called(f"t{n}")), "tools": [{"name": f"t{n}"}], "id": str(n)} for n in range(1200)
+    ]
+    record, _ = take(tmp_path, *rows)
+    assert (record.taken, len(record.profiles)) == (1200, 1000)
+    with pytest.raises(DatasetError, match="the same tools with --tools"):
+        built(tmp_path / "imported", byte_tokenizer)
+
+
+def test_documents_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = {"messages": [{"role": "user", "content": "x" * 900}, {"role": "assistant", "content": "y"}]}
+    monkeypatch.setattr("sera.datasets.exchange.lines.MOST", 500)
+    record, _ = take(tmp_path, long, {"messages": talk()[-1:]})
+    assert (record.taken, record.refused) == (1, {"unreadable": 1})
+    (refused,) = map(json.loads, (tmp_path / "imported" / "refused.jsonl").read_text().splitlines())
+    assert (refused["line"], refused["detail"]) == (1, "it has more than 500 bytes")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"[" * 900 + b"]" * 900, "wrong_shape"),
+        (b"[" * 200_000, "unreadable"),
+        ('{"messages": []}'.encode("utf-16"), "unreadable"),
+        (b"\x1f\x8b\x08\x00", "unreadable"),
+        (b"", "unreadable"),
+        (b'{"a": NaN}', "unreadable"),
+    ],
+)
+def test_a_file_of_no_format_is_named_with_the_reason(tmp_path: Path, data: bytes, what: str) -> None:
+    (tmp_path / "odd.jsonl").write_bytes(data)
+    with pytest.raises(DatasetError, match=rf"1 {what}; the first is odd\.jsonl: it "):
+        import_trajectories([tmp_path / "odd.jsonl"], tmp_path / "out", "auto", Known(), compare)
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UsageError, match="no file that can be read twice"):
+        import_trajectories([tmp_path / "pipe.jsonl"], tmp_path / "out", "auto", Known(), compare)

@@ -159,7 +159,8 @@ class _Intake:
             first, second = sorted((self.profile, sample.profile))
             raise DatasetError(
                 f"the runs were made with two harness profiles, {first} and {second}, and a student can be "
-                f"served with one only: build a dataset from each"
+                f"served with one only: build a dataset from each. An import gives all that it reads "
+                f"the same tools with --tools"
             )
 
 
@@ -176,7 +177,9 @@ def _refuse_short(settled: Settled, config: DatasetConfig, parts: Sequence[Part]
             f"{_reasons(settled)}. Ask for fewer, give more runs, or take what there is with --allow-short"
         )
     if not settled.rows:
-        raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}")
+        undefined = any(figures.reason == Reason.UNDEFINED_CALL for figures in settled.rejected)
+        cure = ". An import of today infers tools that nobody defines: import again" if undefined else ""
+        raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}{cure}")
 
 
 def _write_rows(settled: Settled, workspace: Workspace, planter: Planter) -> Settled:

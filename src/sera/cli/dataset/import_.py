@@ -102,9 +102,9 @@ def _print(out: Path, record: "ImportRecord") -> None:
             f"others, give --tools or --harness"
         )
     if len(record.profiles) > 1:
-        counts = ", ".join(str(count) for count in sorted(record.profiles.values(), reverse=True))
+        most = max(record.profiles.values())
         page.print(
-            f"{len(record.profiles)} different sets of tools, of {counts} trajectories: a dataset has one. Import "
+            f"{len(record.profiles):,} different sets of tools, one of them of {most:,} trajectories: a dataset has one. Import "
             f"those that belong together by themselves, or give the tools of all with --tools"
         )
 

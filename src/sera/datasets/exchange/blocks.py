@@ -29,10 +29,14 @@ class Wire(msgspec.Struct, frozen=True):
 
     role: str
     content: str | list[Any] | None = None
+    tool_calls: list[Any] | None = None
+    """Of another protocol."""
 
 
 def read_message(wire: Wire, lost: Counter[str]) -> list[Message]:
     """The messages that one of Anthropic's stands for. Raises `Refusal` if it has another role."""
+    if wire.tool_calls:
+        raise Refusal(Reason.WRONG_SHAPE, "a message has `tool_calls`, which are of OpenAI's form")
     blocks: list[Json] = list(_blocks(wire.content))
     if wire.role == "assistant":
         return [_answer(blocks, lost)]

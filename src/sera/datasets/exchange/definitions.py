@@ -10,8 +10,8 @@ nothing but the definitions, and how to call them, it is taken out of the prompt
 writes it again in its own words; else it stays.
 
 Where nobody tells them, they are inferred from the calls that were made: names, parameters, their types, and
-which were always there. That is what a student needs to be read by a server, and it is not what the agent
-was told: the import says so.
+which were always there. A null tells nothing: a table library may have filled calls up with them. That is
+what a student needs to be read by a server, and it is not what the agent was told: the import says so.
 """
 
 import json
@@ -32,7 +32,7 @@ from sera.formats.xml import Xml
 from sera.records import Message
 from sera.untrusted import decode
 
-_NAME = re.compile(r"[\w.:/-]{1,64}")
+_NAME = re.compile(r"[\w.:/-]{1,128}")
 """What a tool may be called; a model that calls another name has invented it."""
 _MOST_TOOLS, _MOST_PARAMETERS = 128, 64
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
@@ -255,8 +255,8 @@ class Inferred:
         types = self._types.setdefault(name, {})
         self._always[name] = self._always.get(name, set(arguments)) & arguments.keys()
         for key, value in arguments.items():
-            if key in types or len(types) < _MOST_PARAMETERS:
-                types.setdefault(key, set()).add(_TYPES.get(type(value), "null"))
+            if value is not None and (key in types or len(types) < _MOST_PARAMETERS):
+                types.setdefault(key, set()).add(_TYPES[type(value)])
 
     def definitions(self) -> Tools:
         """The same, in whatever order the calls were seen."""

@@ -13,7 +13,8 @@
   program made up itself when a request failed.
 - A line that cannot be read costs itself; what names it as its parent begins another conversation.
 
-Lines without any parent are read in their order. The system prompt and the tools are not in the file.
+Lines of which none has a parent in the file are read in their order, such as those that `claude -p` prints as
+a stream. The system prompt and the tools are not in the file.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +38,9 @@ from sera.datasets.exchange.trajectory import (
 from sera.formats.servers import Tools
 from sera.records import End, Message
 
-_MARKS = frozenset({"uuid", "parentUuid", "sessionId", "leafUuid", "messageId"})
+_MARKS = frozenset(
+    {"uuid", "parentUuid", "sessionId", "session_id", "leafUuid", "messageId", "parent_tool_use_id"}
+)
 _SYNTHETIC = "<synthetic>"
 
 
@@ -53,6 +56,9 @@ class _Line(msgspec.Struct):
     sessionId: str | None = None
     agentId: str | None = None
     isSidechain: bool | None = None
+    session_id: str | None = None
+    parent_tool_use_id: str | None = None
+    """As `claude -p --output-format stream-json` prints them; the second says that a sub-agent speaks."""
     isCompactSummary: bool | None = None
     isApiErrorMessage: bool | None = None
     subtype: str | None = None
@@ -80,6 +86,11 @@ def looks_claude_code(found: Any) -> bool:
 
 def read_claude_code(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
     lines: list[_Line] = []
+    if file.stat().st_size > MOST:
+        yield Document(
+            name, 0, partial(_broken, Refusal(Reason.UNREADABLE, f"it has more than {MOST:,} bytes"))
+        )
+        return
     with file.open("rb") as opened:
         for number, data in lines_of(opened):
             try:
@@ -100,6 +111,8 @@ def _line(data: bytes | None, number: int) -> _Line:
     line: _Line = json_document(data, _Line)
     line.number = number
     line.uuid = line.uuid or f"line {number}"
+    line.sessionId = line.sessionId or line.session_id
+    line.isSidechain = line.isSidechain or line.parent_tool_use_id is not None
     if line.type in ("user", "assistant") and bytes(line.message) not in (b"", b"null"):
         line.said = json_document(bytes(line.message), _Said)
     line.message = msgspec.Raw()
@@ -133,9 +146,9 @@ def _of_the_conversation(lines: Sequence[_Line], beside: Counter[str]) -> Iterat
 def _trees(given: Iterable[_Line]) -> list[_Tree]:
     """The conversations of a file: those lines that have one root, if anybody speaks in them."""
     lines = list(given)
-    if not any(line.parentUuid for line in lines):
-        return [_Tree(lines, lines, compacted=False)] if any(line.said for line in lines) else []
     by_name = {line.uuid: line for line in lines}
+    if not any(line.parentUuid in by_name for line in lines):
+        return [_Tree(lines, lines, compacted=False)] if any(line.said for line in lines) else []
     roots: dict[str | None, str | None] = {}
     found: dict[str | None, list[_Line]] = defaultdict(list)
     for line in lines:
@@ -232,10 +245,11 @@ class _Talk:
                         self._used.add(id(line))
                         read_message(_said_in(line), self._lost)
                     given.add(identity)
-                    del owed[identity]
                     yield result
+                owed = {}
             if message:
                 owed.update((call.id, None) for call in message.tool_calls)
+                given -= owed.keys()
                 yield message
         if left := sum(id(line) not in self._used for line in self._spoken):
             self._lost["line of another branch"] += left

@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ _SILENT = frozenset({"agent_state_changed", "change_agent_state", "null", "loop_
 _SILENT_KINDS = frozenset(
     {"ConversationStateUpdateEvent", "PauseEvent", "LLMCompletionLogEvent", "TokenEvent"}
 )
+_KINDS = ("SystemPromptEvent", "MessageEvent", "ActionEvent", "ObservationEvent")
+_ANSWERS = ("ObservationEvent", "UserRejectObservation", "AgentErrorEvent")
 _SETTINGS = frozenset(
     [
         "thought",
@@ -85,7 +88,7 @@ class _Event(msgspec.Struct, frozen=True):
     tool_call_metadata: Json | None = None
     kind: str = ""
     """Set in events of the SDK, which have the fields that follow."""
-    llm_message: Wire | None = None
+    llm_message: Json | None = None
     system_prompt: Json | str | None = None
     tools: list[Json] | None = None
     thought: list[Json] | None = None
@@ -94,6 +97,7 @@ class _Event(msgspec.Struct, frozen=True):
     tool_name: str | None = None
     tool_call: Json | None = None
     tool_call_id: str | None = None
+    action_id: str | None = None
     llm_response_id: str | None = None
     error: str | None = None
     rejection_reason: str | None = None
@@ -104,13 +108,16 @@ def looks_openhands(found: Any) -> bool:
     if isinstance(found, dict) and isinstance(found.get("history"), list):
         found = found["history"]
     if isinstance(found, list):
-        return any(map(looks_openhands, found[:5]))
+        return any(_is_event(event) for event in islice(_flat(found), 5))
+    return _is_event(found)
+
+
+def _is_event(found: Any) -> bool:
     if not isinstance(found, dict):
         return False
-    kind = found.get("kind")
-    by_kind = isinstance(kind, str) and kind.endswith("Event") and "source" in found
-    return by_kind or (
-        "source" in found and any(isinstance(found.get(name), str) for name in ("action", "observation"))
+    acts = "source" in found or "cause" in found
+    return found.get("kind") in _KINDS or (
+        acts and any(isinstance(found.get(name), str) for name in ("action", "observation"))
     )
 
 
@@ -283,15 +290,12 @@ class _Reader:
             self.tools = self.tools or event.tools
             yield Message(role="system", content=prompt_of([prompt] if isinstance(prompt, dict) else prompt))
         elif event.kind == "MessageEvent" and event.llm_message:
-            yield from self._message(event, event.llm_message)
-        elif event.kind == "ActionEvent" and event.tool_call:
-            yield from self._call(event, event.tool_call)
-        elif event.tool_call_id and event.kind in (
-            "ObservationEvent",
-            "UserRejectObservation",
-            "AgentErrorEvent",
-        ):
-            yield self._result(event, event.tool_call_id)
+            role = "assistant" if event.source == "agent" else "user"
+            yield from self._message(event, msgspec.convert({"role": role, **event.llm_message}, Wire))
+        elif event.kind == "ActionEvent" and (event.tool_call or isinstance(event.action, dict)):
+            yield from self._call(event, event.tool_call or {})
+        elif event.kind in _ANSWERS and (answered := self._answered(event)):
+            yield self._result(event, answered)
         elif event.kind not in _SILENT_KINDS:
             lose(self._lost, [event.kind])
 
@@ -302,16 +306,27 @@ class _Reader:
                 message = msgspec.structs.replace(message, reasoning=thought)
             yield message
 
+    def _answered(self, event: _Event) -> str:
+        """The id of the call that an event answers."""
+        return event.tool_call_id or self._calls.get(event.action_id or "", "")
+
     def _call(self, event: _Event, call: Json) -> Iterator[Message]:
-        """Events of one answer follow each other; the first has what was said, and each its call."""
+        """Events of one answer follow each other; the first has what was said, and each its call. Where the
+        call was not kept, the tool's name and the action are it."""
         self.finished = self.finished or event.tool_name == "finish"
         wire: Json = {"role": "assistant", "content": plain_text(event.thought)}
         wire |= {"reasoning_content": event.reasoning_content, "thinking_blocks": event.thinking_blocks}
-        function = {"name": call.get("name") or event.tool_name, "arguments": call.get("arguments")}
-        identity = call.get("id") or event.tool_call_id
-        wire["tool_calls"] = [{"id": identity, "function": call.get("function") or function}]
+        action = event.action if isinstance(event.action, dict) else {}
+        given = {name: value for name, value in action.items() if name != "kind" and value is not None}
+        written = call.get("arguments") or json.dumps(given, ensure_ascii=False)
+        name = call.get("name") or event.tool_name or action.get("kind")
+        identity = call.get("id") or event.tool_call_id or f"event_{event.id}"
+        self._calls[str(event.id)] = identity if isinstance(identity, str) else ""
+        function = call.get("function") or {"name": name, "arguments": written}
+        wire["tool_calls"] = [{"id": identity, "function": function}]
         message = as_message(wire, self._lost)
-        if (place := self._said.get(event.llm_response_id or "")) is None:
+        place = self._said.get(event.llm_response_id or "")
+        if place is None:
             self._said[event.llm_response_id or f"event {event.id}"] = len(self.messages)
             yield message
         else:

@@ -13,6 +13,7 @@ A broken document costs itself only: it is counted, and written out with its fil
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -63,32 +64,35 @@ class Import(NamedTuple):
     about: str
 
 
-_LINES = (".jsonl", ".json")
 IMPORTS: Mapping[str, Import] = {
     "swe-agent": Import(read_swe_agent, looks_swe_agent, (".traj",), "SWE-agent's .traj"),
     "mini-swe-agent": Import(
         read_mini, looks_mini, (".traj.json",), "mini-swe-agent's .traj.json, versions 1 and 2"
     ),
     "atif": Import(read_atif, looks_atif, (".json",), "the agent trajectory interchange format, 1.x"),
-    "openai": Import(read_openai, looks_openai, _LINES, "messages in OpenAI's form, one conversation a line"),
+    "openai": Import(
+        read_openai, looks_openai, (".jsonl",), "messages in OpenAI's form, one conversation a line"
+    ),
     "sera": Import(
         read_sera,
         looks_sera,
-        _LINES,
+        (".jsonl",),
         "the rows that SERA's authors published, and any with calls in the text",
     ),
-    "anthropic": Import(read_anthropic, looks_anthropic, _LINES, "messages in Anthropic's form"),
+    "anthropic": Import(read_anthropic, looks_anthropic, (".jsonl",), "messages in Anthropic's form"),
     "claude-code": Import(read_claude_code, looks_claude_code, (".jsonl",), "sessions of Claude Code"),
-    "openhands": Import(read_openhands, looks_openhands, _LINES, "OpenHands' rows and events"),
-    "sharegpt": Import(read_sharegpt, looks_sharegpt, _LINES, "conversations in the form of ShareGPT"),
+    "openhands": Import(read_openhands, looks_openhands, (".jsonl", ".json"), "OpenHands' rows and events"),
+    "sharegpt": Import(
+        read_sharegpt, looks_sharegpt, (".jsonl", ".json"), "conversations in the form of ShareGPT"
+    ),
 }
 _ORDER = (
     "swe-agent", "mini-swe-agent", "atif", "claude-code", "openhands", "sharegpt", "anthropic", "sera",
     "openai"
 )  # fmt: skip
 """In which a file is compared with them: a form that others are made of comes after those."""
-_MOST_LOST = 100
-"""Names of what is lost; a stranger chooses them."""
+_MOST_LOST, _MOST_PROFILES = 100, 1000
+"""Names of what is lost, and sets of tools, that are kept apart: a stranger chooses them."""
 AUTO = "auto"
 """In the place of a format: each file's is recognised."""
 
@@ -169,7 +173,7 @@ def import_trajectories(
             unknown=dict(sorted((+desk.unknown).items())),
             lost=dict(sorted(desk.lost.items())),
             inferred=desk.inferred,
-            profiles=dict(sorted(profiles.items())),
+            profiles=dict(sorted(profiles.most_common(_MOST_PROFILES))),
             sources=tuple(sorted(desk.sources, key=msgspec.structs.astuple)),
             samples=sha256(new / SAMPLES),
         )
@@ -186,10 +190,14 @@ def _documents(origin: str, file: Path, name: str, tools: Tools) -> Iterator[Doc
     if origin:
         yield from IMPORTS[origin].read(file, name, tools)
     else:
-        yield Document(name, 0, _of_no_format)
+        yield Document(name, 0, partial(_of_no_format, bool(first_values(file))))
 
 
-def _of_no_format() -> Trajectory:
+def _of_no_format(is_json: bool) -> Trajectory:
+    if not is_json:
+        raise Refusal(
+            Reason.UNREADABLE, "it does not begin with JSON that can be read; --from says its format"
+        )
     raise Refusal(Reason.WRONG_SHAPE, f"it looks like none of the formats {', '.join(IMPORTS)}")
 
 
@@ -198,6 +206,8 @@ def _find(files: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[tuple[st
     seen = set()
     for given in files:
         inside = given.is_dir()
+        if given.exists() and not (inside or given.is_file()):
+            raise UsageError(f"{given} is no file that can be read twice: write what it holds to one")
         found = sorted(path for path in given.rglob("*") if _fits(path, suffixes)) if inside else [given]
         if not found:
             raise UsageError(f"there is no file named *{' or *'.join(suffixes)} in {given}")
@@ -361,8 +371,9 @@ class _Desk:
     def _note(self, origin: str, tools: list[Json]) -> str:
         """The hash of the profile with these tools."""
         profile = imported_profile(origin, tools)
-        self.profiles[profile.hash] = profile
-        self._told[origin].add(profile.hash)
+        if len(self.profiles) < _MOST_PROFILES:
+            self.profiles.setdefault(profile.hash, profile)
+            self._told[origin].add(profile.hash)
         return profile.hash
 
 

@@ -4,6 +4,7 @@ A file of lines is read a line at a time. What is read whole, a document or a li
 longer one is refused like any that is broken.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ def lines_of(opened: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
     number = 0
     while line := opened.readline(MOST + 1):
         number += 1
+        line = line.removeprefix(BOM_UTF8) if number == 1 else line
         if len(line) > MOST:
             while line and not line.endswith(b"\n"):
                 line = opened.readline(MOST + 1)
@@ -55,7 +57,7 @@ def one_document(
 
 def whole(file: Path) -> bytes | None:
     """All of a file; None if it is too long."""
-    return file.read_bytes() if file.stat().st_size <= MOST else None
+    return file.read_bytes().removeprefix(BOM_UTF8) if file.stat().st_size <= MOST else None
 
 
 def first_values(file: Path) -> list[Any]:
@@ -66,10 +68,13 @@ def first_values(file: Path) -> list[Any]:
     if found and not (len(found) == 1 and isinstance(found[0], list)):
         return found
     try:
-        value = found[0] if found else decode(whole(file) or b"")
+        value = decode(whole(file) or b"", list[msgspec.Raw] | dict[str, Any])
     except msgspec.DecodeError:
         return []
-    return [value, *value[:_LOOKED_AT]] if isinstance(value, list) else [value]
+    if isinstance(value, dict):
+        return [value]
+    entries = [decode(bytes(entry)) for entry in value[:_LOOKED_AT]]
+    return [entries, *entries]
 
 
 def _decoded(opened: IO[bytes]) -> Iterator[Any]:

@@ -144,21 +144,36 @@ def as_message(wire: Json, lost: Counter[str]) -> Message:
         content = [part for part in content if not is_thought(part)]
         if any(not isinstance(part.get("text"), str) for part in content):
             raise Refusal(Reason.NOT_TEXT, f"a message of the role {role} holds a part that is no text")
+    if wire.get("function_call"):
+        raise Refusal(Reason.WRONG_SHAPE, "a message calls in the older form, as `function_call`")
     lose(lost, (f"field {name}" for name, value in wire.items() if value and name not in _READ | _BESIDE))
-    message = decode_message({**wire, "role": role})
+    calls = [_without_nulls(call, lost) for call in wire.get("tool_calls") or ()]
+    message = decode_message({**wire, "role": role, "tool_calls": calls})
     text = plain_text(content)
     if role != "assistant":
         return msgspec.structs.replace(message, content=text, reasoning="")
     thought, spoken = parted(text)
-    calls = [
+    checked = [
         msgspec.structs.replace(call, malformed=arguments_of(call) is None) for call in message.tool_calls
     ]
     return msgspec.structs.replace(
         message,
         content=spoken,
         reasoning=together([reasoning_of(wire, lost), thought]),
-        tool_calls=tuple(calls),
+        tool_calls=tuple(checked),
     )
+
+
+def _without_nulls(call: Json, lost: Counter[str]) -> Json:
+    """The call without the nulls of its arguments, where they are an object: a table library gives each
+    call the parameters of all others, and leaving one out means the same. A text is the model's own."""
+    function = call["function"]
+    given = function.get("arguments")
+    if not isinstance(given, dict) or None not in given.values():
+        return call
+    kept = {name: value for name, value in given.items() if value is not None}
+    lost["null argument"] += len(given) - len(kept)
+    return {**call, "function": {**function, "arguments": kept}}
 
 
 def lose(lost: Counter[str], names: Iterable[str]) -> None:
