@@ -168,6 +168,20 @@ def test_step_limit(in_sandbox: Any) -> None:
     assert (outcome.end, outcome.usage.calls) == (End.STEP_LIMIT, 4)
 
 
+def test_each_request_is_the_one_before_and_what_followed(in_sandbox: Any) -> None:
+    """With the tools and the seed of the rollout: so servers find the prefix in their cache."""
+
+    class Listening(ScriptedTeacher):
+        async def complete(self, request: ChatRequest) -> Reply:
+            heard.append(request)
+            return await super().complete(request)
+
+    heard: list[ChatRequest] = []
+    outcome = roll_out(in_sandbox, Listening([call("bash", command="ls"), say("hm"), *SUBMIT]))
+    assert [(request.tools, request.seed) for request in heard] == [(PROFILE.tools, 1)] * 4
+    assert [request.messages for request in heard] == [outcome.messages[:n] for n in (2, 4, 6, 8)]
+
+
 def test_wall_clock_keeps_what_there_is(in_sandbox: Any) -> None:
     class Stalling(ScriptedTeacher):
         async def complete(self, request: ChatRequest) -> Reply:

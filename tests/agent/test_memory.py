@@ -170,7 +170,9 @@ class Watched(Journal[Rollout]):
 def have(snapshot: Snapshot, folder: Path, journal: Journal[Rollout], teacher: Any) -> Rollout:
     """The rollout `r` of a folder, made by a process of its own."""
     agent = Agent(teacher=teacher, profile=load_profile(), config=AgentConfig())
-    wanted = Assignment(id="r", task="t", stage=Stage.T1, attempt=0, request="Please.", seed=1)
+    wanted = Assignment(
+        id="r", task="t", stage=Stage.T1, attempt=2, request="Please.", category="naming", seed=7
+    )
 
     async def work() -> Rollout:
         async with make_backend(NamespacesConfig(), snapshot.layer) as backend:
@@ -184,7 +186,11 @@ def have(snapshot: Snapshot, folder: Path, journal: Journal[Rollout], teacher: A
 def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapshot, tmp_path: Path) -> None:
     made = rollouts_of(tmp_path)
     journal = Watched(made.path, Rollout, Rollout, lambda rollout: rollout.id)
-    assert have(tiny_snapshot, tmp_path, journal, ScriptedTeacher(SUBMIT)).end is End.SUBMITTED
+    rollout = have(tiny_snapshot, tmp_path, journal, ScriptedTeacher(SUBMIT))
+    assert (rollout.id, rollout.task, rollout.stage, rollout.attempt) == ("r", "t", Stage.T1, 2)
+    assert (rollout.end, rollout.category, rollout.seed) == (End.SUBMITTED, "naming", 7)
+    assert (rollout.teacher, rollout.profile) == ({"kind": "scripted"}, load_profile().hash)
+    assert 0 < rollout.seconds < 60
     assert journal.steps == ["r.jsonl"]
     assert list((tmp_path / "steps").iterdir()) == []
 

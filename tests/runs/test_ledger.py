@@ -117,6 +117,24 @@ def test_one_that_gives_up_waiting_holds_nothing(path: Path) -> None:
         asyncio.run(main(ledger))
 
 
+def test_one_that_gives_up_while_its_hold_is_written_holds_nothing(path: Path) -> None:
+    """It is on its way to the disk, so it is released there; its request has not left."""
+
+    async def main(ledger: Ledger) -> None:
+        asked = asyncio.create_task(ledger.reserve(tokens(80)))
+        while not ledger.summary().reserved.tokens:
+            await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        assert asked.cancelled()
+        assert ledger.summary().total.tokens == 0
+        assert await asyncio.wait_for(ledger.reserve(tokens(100)), 5) == 2
+
+    with open_ledger(path, SpendingLimits(max_tokens=100), Dollar()) as ledger:
+        asyncio.run(main(ledger))
+    assert read_ledger(path).uncertain.tokens == 100
+
+
 def test_a_server_that_charges_too_much_is_told_of(path: Path) -> None:
     with open_ledger(path, SpendingLimits(max_tokens=100), Dollar()) as ledger:
         ledger.settle(asyncio.run(ledger.reserve(tokens(90))), tokens(120))
@@ -197,6 +215,7 @@ def test_a_line_lost_doubled_or_moved_is_named_and_nothing_counts_less(path: Pat
     for place in range(len(lines)):
         path.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
         now = read_ledger(path)
+        assert min(now.lost.tokens, now.lost.nano) >= 0
         if place < len(lines) - 1:
             assert now.flaws == (f"ledger.jsonl, line {place + 1}: 1 before it is lost",)
             assert now.total.tokens >= spent.total.tokens
