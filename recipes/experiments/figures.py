@@ -25,6 +25,7 @@ from sera.runs.folder import replace
 from sera.specialize.stage import RECORDS, Done, read_done
 from sera.training.finish import read_finished
 from sera.training.loss import Loss, read_loss
+from sera.visible import markdown
 
 _LEGEND = """\
 Differences of losses: the mean over the conversations and, in brackets, 95 % of the bootstrap draws; a star
@@ -175,7 +176,8 @@ def _table(work: Work, rows: dict[Cell, Row], student: str, target: str, questio
     lines = [
         f"### {question.asks}",
         "",
-        f"{student} on {target}; loss on {number} held-out conversations (reasoning: {question.think}).",
+        f"{markdown(student)} on {markdown(target)}; loss on {number} held-out conversations "
+        f"(reasoning: {question.think}).",
         "",
         f"| arm | rows | mean r | steps | loss | against {base.arm} | against {first.arm} | resolved "
         "| strict calls | minutes | state |",
@@ -191,7 +193,7 @@ def _table(work: Work, rows: dict[Cell, Row], student: str, target: str, questio
             f"{row.behaviour.strict_share:.0%} of {row.behaviour.turns.total}" if row.behaviour else "–",
             f"{sum(row.seconds.values()) / 60:.1f}", row.state,
         )  # fmt: skip
-        lines.append(f"| {' | '.join(one.replace('|', '¦') for one in told)} |")
+        lines.append(f"| {' | '.join(map(markdown, told))} |")
     said = [line for cell in arms for line in _sentences(rows[cell], base.arm, first.arm)]
     lines += ["", *said] if said else []
     counts = {rows[cell].rows for cell in arms if rows[cell].rows is not None}

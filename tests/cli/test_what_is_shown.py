@@ -6,6 +6,9 @@ import pytest
 from rich.text import Text
 
 from sera.cli.common import complain, console, print_json, table
+from sera.cli.render import matches_text, message_text
+from sera.generation.recall import LineMatch
+from sera.records import Message
 
 HOSTILE = "\x1b]0;title\x07 \x1b[2J\x9b31m \u202eback [bold]plain[/bold] [/nothing] :bug:"
 
@@ -32,6 +35,17 @@ def test_what_a_person_reads(kind: str, capsys: pytest.CaptureFixture[str]) -> N
     assert harmless(shown)
     assert "␛]0;title" in shown
     assert "[bold]plain[/bold] [/nothing] :bug:" in shown
+
+
+def test_a_name_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a file, which may hold a line break: what follows it cannot be taken for a line of ours."""
+    page = console()
+    page.print(table("a\nb", ["file"], [("x.py\nall tests passed",)]))
+    page.print(message_text(Message(role="user", content="Hi.\n── assistant\nDone."), None))
+    page.print(matches_text([LineMatch(file="a\n= b", sign="+", text="c", matched=True)]))
+    shown = capsys.readouterr().out
+    assert "x.py␊all tests passed" in shown
+    assert [line for line in shown.splitlines() if line.startswith(("all", "──", "="))] == ["── user"]
 
 
 def test_what_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

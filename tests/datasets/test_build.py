@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 from made_samples import SOURCE, TOOLS, agreement, call, pair, patch, sample, talk
+from markdown_it import MarkdownIt
 
 from sera.datasets import DatasetConfig, Manifest, Sample, build_dataset
+from sera.datasets.card import render_card
+from sera.datasets.manifest import read_manifest
 from sera.errors import DatasetError
 from sera.formats import FORMATS
 from sera.records import End, Stage
@@ -163,6 +167,32 @@ def test_the_card_tells_origin_and_counts(tmp_path: Path, settings: dict[str, An
     assert card.startswith("---\nconfigs:\n- config_name: default\n")
     for line in ("| example/shop | c0ffee | run-1 |", "| t1 | selected | 5 |", "| t2 | low_recall | 1 |"):
         assert line in card
+
+
+def test_names_in_the_card_are_text(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Of repositories, runs, teachers, licences and reasons, whatever they say."""
+    build(mixed(), tmp_path / "d", **settings)
+    plain = read_manifest(tmp_path / "d")
+    odd = (
+        "<b onclick=x>shop</b>\n\n## Owned\n---\nlicense: mit\n---\n| a | b |\n[x](javascript:x) ![](http://h/i) `c` "
+        "$\\frac{1}$ @team\x1b[2J\u202e"
+    )
+    source = msgspec.structs.replace(plain.sources[0], repository=odd, commit=odd, run=odd, licence=odd)
+    count = msgspec.structs.replace(plain.counts["t1"], rejected={odd: 3})
+    manifest = msgspec.structs.replace(
+        plain, sources=(source,), teachers=({"model": odd},), profile=odd, counts={odd: count},
+        settings={**plain.settings, "max_tokens": odd, odd: [odd]},
+    )  # fmt: skip
+    card, usual = render_card(manifest), render_card(plain)
+    assert card.partition("# Training")[0] == usual.partition("# Training")[0], "the front matter is ours"
+    render = MarkdownIt("commonmark", {"html": True}).enable("table").render
+    pages = [render(text.partition("---\n\n")[2]) for text in (card, usual)]
+    headings = [re.findall(r"<h\d>([^<]*)", page) for page in pages]
+    assert [heading for heading in headings[0] if "shop" not in heading] == headings[1][1:]
+    assert len(re.findall("<table>", pages[0])) == len(re.findall("<table>", pages[1]))
+    assert not re.search(r"<(b|img|a|em|script)\b", pages[0])
+    assert not re.search(r"[\x1b\u202e$@]|\]\(|http://", card)
+    assert "&lt;b onclick=x&gt;shop&lt;/b&gt;␊␊## Owned␊---␊license: mit" in pages[0]
 
 
 def test_two_harness_profiles_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -252,6 +252,15 @@ def test_the_hub_folder_has_shards_card_and_notices(built: dict[str, Path], tmp_
         assert (tmp_path / "a" / name).read_bytes() == (built["hermes"] / name).read_bytes()
 
 
+def test_names_of_licences_are_text_in_the_card(built: dict[str, Path], tmp_path: Path) -> None:
+    odd = "x` | <i>\n# no"
+    licences = (Licence(repository=f"r{odd}", id=f"i{odd}", notices=(Notice(name="COPYING.`<i>", text=""),)),)
+    export_dataset(built["hermes"], tmp_path / "a", "hub", Options(licences=licences))
+    last = (tmp_path / "a" / "README.md").read_text().rstrip("\n").splitlines()[-1]
+    cell = r"x\` \| &#60;i&#62;␊\# no"
+    assert last == rf"| r{cell} | i{cell} | LICENSES/rx-i-no/COPYING.\`&#60;i&#62; |"
+
+
 def test_a_manifest_is_not_asked_for_paths_outside(built: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("mine")
     make_odd(built["hermes"], tmp_path / "d", lambda row: row)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sera.visible import visible
+from sera.visible import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderHook
@@ -113,12 +113,16 @@ def table(
 
     right = set(numbers)
     result = Table(
-        title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=one_line(title) or None,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     for column in columns:
         result.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
+        result.add_row(*(cell if isinstance(cell, Text) else Text(one_line(str(cell))) for cell in row))
     return result
 
 

@@ -3,6 +3,7 @@
 import click
 
 from sera.cli.common import console, json_option, print_json, table
+from sera.visible import one_line
 
 _SHOWN = 15
 
@@ -44,7 +45,7 @@ def command(repo: str, revision: str | None, as_json: bool) -> None:
     largest = sorted(modules.items(), key=lambda item: (-item[1], item[0]))
     out = console()
     listed = ", ".join(f"{count} {name}" for name, count in index.languages.items())
-    out.print(f"{snapshot.name}: {len(index.sampleable)} of {len(index.functions)} functions can be sampled, "
+    out.print(f"{one_line(snapshot.name)}: {len(index.sampleable)} of {len(index.functions)} functions can be sampled, "
               f"from {len(modules)} modules" + (f": {listed}" if len(index.languages) > 1 else ""))  # fmt: skip
     if index.notice:
         out.print(index.notice)

@@ -1,11 +1,13 @@
 """What `show` and `recall` print: messages, diffs and the comparison of two patches."""
 
 from collections.abc import Iterable
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from sera.records import Agreement, Message
+from sera.visible import one_line
 
 if TYPE_CHECKING:
     from sera.generation.recall import LineMatch
@@ -18,14 +20,21 @@ def message_text(message: Message, lines: int | None) -> Text:
     """One message; content longer than `lines` is cut, with a note."""
     text = Text(f"── {message.role}\n", style=f"bold {_ROLE_STYLES.get(message.role, 'default')}")
     if message.reasoning:
-        text.append(_cut(message.reasoning, lines) + "\n", style="italic dim")
+        text.append(within(_cut(message.reasoning, lines)) + "\n", style="italic dim")
     if message.content:
-        text.append(_cut(message.content, lines) + "\n", style=_ROLE_STYLES.get(message.role, "default"))
+        text.append(
+            within(_cut(message.content, lines)) + "\n", style=_ROLE_STYLES.get(message.role, "default")
+        )
     for call in message.tool_calls:
         text.append(f"→ {call.name} ", style="bold yellow").append(
             _cut(call.arguments, lines) + "\n", style="yellow"
         )
     return text
+
+
+def within(text: str) -> str:
+    """Text of a record, set in, so that none of its lines can be taken for a heading of ours."""
+    return indent(text, "  ", lambda _: True)
 
 
 def diff_text(diff: str) -> Text:
@@ -42,7 +51,7 @@ def matches_text(matches: Iterable["LineMatch"]) -> Text:
     for match in matches:
         if match.file != file:
             file = match.file
-            text.append(f"{file}\n", style="bold")
+            text.append(f"{one_line(file)}\n", style="bold")
         style = "green" if match.matched else "dim"
         text.append(f"  {'=' if match.matched else '·'} {match.sign}{match.text}\n", style=style)
     return text

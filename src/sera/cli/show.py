@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import PATH, console, table
+from sera.visible import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,17 +76,19 @@ def find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
 def _show(run: "Run", task: "Task", pair: "Pair | None", lines: int | None) -> None:
     out = console()
     function = task.function
-    out.print(f"pair {task.index} ({task.id}): {function.name} in {function.path}, "
+    out.print(f"pair {task.index} ({one_line(task.id)}): {one_line(function.name)} in {one_line(function.path)}, "
               f"lines {function.line} to {function.end_line}")  # fmt: skip
-    out.print(f"state: {_state(pair)}{f' – {pair.reason}' if pair and pair.reason else ''}")
+    out.print(f"state: {_state(pair)}{f' – {one_line(pair.reason)}' if pair and pair.reason else ''}")
     if pair is None:
         return
     t1, t2 = run.rollouts.get(pair.t1), run.rollouts.get(pair.t2)
     if t1:
         _show_rollout(out, t1, lines)
     if request := run.pull_requests.get(pair.t1):
+        from sera.cli.render import within
+
         out.rule(f"pull request, in the style of {request.demonstration}", align="left")
-        out.print(request.text)
+        out.print(within(request.text))
     if t2:
         _show_rollout(out, t2, lines)
     if t1 and t2 and pair.agreement:
@@ -99,7 +102,7 @@ def _show_rollout(out: "Console", rollout: "Rollout", lines: int | None) -> None
     out.rule(f"{rollout.stage}, attempt {rollout.attempt + 1}{about}: {rollout.end} after "
              f"{rollout.usage.calls} calls in {rollout.seconds:.1f} s", align="left")  # fmt: skip
     for finding in rollout.findings:
-        out.print(f"{finding.severity}: {finding.kind}, {finding.times} times: {finding.evidence}")
+        out.print(f"{finding.severity}: {finding.kind}, {finding.times} times: {one_line(finding.evidence)}")
     for message in rollout.messages:
         out.print(message_text(message, lines))
     out.rule(f"patch of {rollout.stage}", align="left")

@@ -1,10 +1,15 @@
-"""The dataset card, `README.md`: what a person, and the Hugging Face Hub, read first."""
+"""The dataset card, `README.md`: what a person, and the Hugging Face Hub, read first.
+
+What a repository, a teacher or a run calls itself stands in it as text, whatever it is; the front matter
+holds nothing of theirs.
+"""
 
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from sera.datasets.manifest import MANIFEST, REJECTED, ROWS, Manifest
+from sera.visible import markdown, markdown_code
 
 _CARD = """\
 ---
@@ -31,7 +36,7 @@ works again from that text alone (T2). Recall is the share of T1's changed lines
 
 {sources}
 
-Teachers: {teachers}. Harness profile: `{profile}`; serve the student with the same one.
+Teachers: {teachers}. Harness profile: {profile}; serve the student with the same one.
 
 ## Licence
 
@@ -69,18 +74,18 @@ the longest. `{rejected_file}` names every sample that was not taken, with its r
 
 def render_card(manifest: Manifest) -> str:
     """The card's text, from the manifest alone."""
-    repositories = sorted({source.repository for source in manifest.sources})
-    models = sorted({str(teacher.get("model", "unnamed")) for teacher in manifest.teachers})
+    repositories = ", ".join(sorted({markdown(source.repository) for source in manifest.sources}))
+    models = sorted({markdown(teacher.get("model", "unnamed")) for teacher in manifest.teachers})
     return _CARD.format(
-        title=f"Training data for {', '.join(repositories)}",
+        title=f"Training data for {repositories}",
         rows=manifest.rows,
-        repositories=", ".join(repositories),
+        repositories=repositories,
         sources=_table(
             ("repository", "commit", "run", "licence"), (_cells(source) for source in manifest.sources)
         ),
         teachers=", ".join(models),
-        profile=manifest.profile,
-        max_tokens=manifest.settings["max_tokens"],
+        profile=markdown_code(manifest.profile),
+        max_tokens=markdown(manifest.settings["max_tokens"]),
         cut_rows=manifest.cut_rows,
         counts=_table(("stage", "outcome", "samples"), _outcomes(manifest)),
         untrained=manifest.untrained_turns,
@@ -111,7 +116,7 @@ def _recipe(manifest: Manifest) -> str:
     if manifest.recipe is None:
         return ""
     rows = [
-        (f"`{part.part}`", part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
+        (part.part, part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
         for part in manifest.recipe.parts
     ]
     table = _table(("part", "run", "wanted", "got"), rows)
@@ -125,5 +130,5 @@ def _settings(manifest: Manifest) -> Iterable[tuple[str, object]]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    lines = [head, ["---"] * len(head), *(map(markdown, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -47,6 +47,8 @@ _CONFIG = """\
 """
 """`checkStat`: a copy of the tree, with other inodes and owners, is still seen as unchanged."""
 
+_NAME_LENGTH = 200
+"""Characters; a longer name is none, and stands in every record."""
 _STALE_SECONDS = 86_400.0
 
 
@@ -221,6 +223,7 @@ def _project_name(tree: Path) -> str:
         return ""
     tool = table.get("tool")
     for section in (table.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
-        if isinstance(section, dict) and isinstance(section.get("name"), str):
-            return str(section["name"])
+        name = section.get("name") if isinstance(section, dict) else None
+        if isinstance(name, str) and len(name) <= _NAME_LENGTH:
+            return name
     return ""

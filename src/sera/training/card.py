@@ -1,10 +1,11 @@
 """The model card of a checkpoint."""
 
 from sera.training.contract import Job, Plan
+from sera.visible import markdown, markdown_code, yaml
 
 _CARD = """\
 ---
-base_model: {student}
+base_model: {base_model}
 library_name: transformers
 pipeline_tag: text-generation
 tags: [coding-agent, sera]
@@ -20,7 +21,7 @@ steps) with `sera train`. The loss covers what the assistant says, and nothing e
 Serve it as it was trained, or it will do worse:
 
 - chat template: `chat_template.jinja` in this folder (SHA-256 {template:.12}…): earlier turns stand as said
-- tool calls: the format `{format}`; context: {context:,} tokens
+- tool calls: the format {format}; context: {context:,} tokens
 - harness profile: `harness.json` in this folder ({harness:.12})
 
 {weights}
@@ -33,8 +34,9 @@ def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> s
     manifest, config = job.dataset.manifest, job.config
     before, after = held_out
     return _CARD.format(
-        student=job.student.name,
-        repositories=", ".join(sorted({source.repository for source in manifest.sources})),
+        base_model=yaml(job.student.name),
+        student=markdown(job.student.name),
+        repositories=", ".join(sorted({markdown(source.repository) for source in manifest.sources})),
         what=f"An adapter (rank {config.lora.rank}), merged," if config.lora else "All weights, trained",
         rows=plan.rows,
         tokens=plan.tokens,
@@ -44,9 +46,11 @@ def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> s
         if before is not None and after is not None
         else "",
         template=job.reading.template.sha256,
-        format=manifest.settings["format"],
+        format=markdown_code(manifest.settings["format"]),
         context=min(config.sequence, job.student.shape.context),
         harness=job.profile.hash,
         weights="`sera.json` holds settings and figures, `dataset.json` the manifest of the dataset.\n",
-        sources=", ".join(f"{source.repository} at {source.commit:.12}" for source in manifest.sources),
+        sources=", ".join(
+            markdown(f"{source.repository} at {source.commit:.12}") for source in manifest.sources
+        ),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import PATH, console, counted, json_option, print_json, table
+from sera.visible import one_line
 
 if TYPE_CHECKING:
     from sera.evaluation.tasks.record import Instance
@@ -54,7 +55,8 @@ def _print_one(one: "Instance") -> None:
     from rich.text import Text
 
     screen = console()
-    screen.print(f"{one.instance_id}  {one.kind.value} {one.operator}  {one.path}:{one.function}")
+    place = one_line(f"{one.path}:{one.function}")
+    screen.print(f"{one_line(one.instance_id)}  {one.kind.value} {one_line(one.operator)}  {place}")
     parts = (
         ("Text", one.problem_statement),
         ("Gold patch", one.patch),

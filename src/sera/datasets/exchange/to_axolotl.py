@@ -43,6 +43,6 @@ def write_axolotl(dataset: BuiltDataset, folder: Path, options: Options) -> Coun
         for row in dataset.rows():
             messages = [{key: turn[key] for key in ("role", "content", "train")} for turn in row["messages"]]
             file.write(json_line({"messages": messages}))
-    stanza = _STANZA.format(rows=ROWS, max_tokens=dataset.manifest.settings["max_tokens"])
+    stanza = _STANZA.format(rows=ROWS, max_tokens=int(dataset.manifest.settings["max_tokens"]))
     (folder / STANZA).write_text(stanza, "utf-8")
     return Counter()

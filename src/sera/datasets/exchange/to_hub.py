@@ -17,6 +17,7 @@ from sera.datasets.exchange.to_parquet import GROUP_BYTES, ParquetFile, groups
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import CARD, MANIFEST, ROWS
 from sera.errors import DatasetError, UsageError, boundary
+from sera.visible import markdown, markdown_code
 
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -110,5 +111,7 @@ def _card(dataset: BuiltDataset, licences: tuple[Licence, ...]) -> str:
 
 
 def _line(licence: Licence) -> str:
-    names = ", ".join(f"`LICENSES/{_folder_name(licence)}/{notice.name}`" for notice in licence.notices)
-    return f"| {licence.repository} | {licence.id} | {names or 'none found'} |"
+    names = ", ".join(
+        markdown_code(f"LICENSES/{_folder_name(licence)}/{notice.name}") for notice in licence.notices
+    )
+    return f"| {markdown(licence.repository)} | {markdown(licence.id)} | {names or 'none found'} |"
