@@ -1,6 +1,9 @@
-"""JSON from strangers, such as arguments of tool calls or answers of a sandbox: what is wrong with it fails
-in one way."""
+"""What strangers sent, read so that it fails in one way: JSON, such as arguments of tool calls or answers of
+a sandbox, and folders."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,3 +17,19 @@ def decode(text: str | bytes | memoryview, kind: Any = Any) -> Any:
         raise msgspec.DecodeError("it is nested too deeply") from None
     except UnicodeError as problem:
         raise msgspec.DecodeError(f"it is no text: {problem}") from None
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, at any depth and without recursion, in no order; links are not followed, and
+    what may not be read is as good as empty."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except OSError:
+            continue
+        for path, is_folder in found:
+            yield path
+            if is_folder:
+                waiting.append(path)

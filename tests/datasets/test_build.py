@@ -165,7 +165,11 @@ def test_the_card_tells_origin_and_counts(tmp_path: Path, settings: dict[str, An
     build(mixed(), tmp_path / "d", **settings)
     card = (tmp_path / "d" / "README.md").read_text("utf-8")
     assert card.startswith("---\nconfigs:\n- config_name: default\n")
-    for line in ("| example/shop | c0ffee | run-1 |", "| t1 | selected | 5 |", "| t2 | low_recall | 1 |"):
+    for line in (
+        "| example/shop | c0ffee | run-1 | unknown |",
+        "| t1 | selected | 5 |",
+        "| t2 | low_recall | 1 |",
+    ):
         assert line in card
 
 

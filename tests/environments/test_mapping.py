@@ -1,7 +1,9 @@
 """A wheel held against the tree it was built from, the stand-in, and the tree with what was made."""
 
 import io
+import struct
 import subprocess
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -38,6 +40,31 @@ def test_a_damaged_wheel_is_said(tmp_path: Path, damage: str) -> None:
         raw[raw.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(PrepareError, match="made a wheel that cannot be read"):
         read_wheel(bytes(raw[:80] if damage == "torn" else raw), tmp_path)
+
+
+def test_a_wheel_that_is_a_bomb(tmp_path: Path) -> None:
+    """Of its head, of its sizes, of its paths."""
+    with pytest.raises(PrepareError, match=r"METADATA has 5,[0-9,]+ bytes: it may have 4,194,304"):
+        read_wheel(wheel_of({}, METADATA + "x" * 5_000_000), tmp_path)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("my-1.dist-info/METADATA", METADATA)
+        wheel.writestr("fast.so", bytes(40_000_000))
+    lying = content.getvalue().replace(struct.pack("<L", 40_000_000), struct.pack("<L", 40))
+    tracemalloc.start()
+    with pytest.raises(PrepareError, match="Bad CRC"):
+        read_wheel(lying, tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    _, made = read_wheel(wheel_of({"d/" * 600 + "x.so": "", "y.so": ""}), tmp_path)
+    assert made == {"y.so": b""}
+
+
+def test_many_files_of_one_name(tmp_path: Path) -> None:
+    """Each of the wheel could be each of the tree."""
+    tree = write_tree(tmp_path, {f"a/{n}/x.py": "" for n in range(3000)})
+    built, _ = read_wheel(wheel_of({f"{n}/x.py": "" for n in range(3000)}), tree)
+    assert built.roots[0] == "a"
 
 
 def test_flat_tree(tmp_path: Path) -> None:

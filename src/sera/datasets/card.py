@@ -6,8 +6,6 @@ holds nothing of theirs.
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from sera.datasets.manifest import MANIFEST, REJECTED, ROWS, Manifest
 from sera.visible import markdown, markdown_code
 
@@ -81,7 +79,8 @@ def render_card(manifest: Manifest) -> str:
         rows=manifest.rows,
         repositories=repositories,
         sources=_table(
-            ("repository", "commit", "run", "licence"), (_cells(source) for source in manifest.sources)
+            ("repository", "commit", "run", "licence"),
+            ((one.repository, one.commit, one.run, one.licence) for one in manifest.sources),
         ),
         teachers=", ".join(models),
         profile=markdown_code(manifest.profile),
@@ -98,10 +97,6 @@ def render_card(manifest: Manifest) -> str:
         rejected_file=REJECTED,
         manifest_file=MANIFEST,
     )
-
-
-def _cells(record: msgspec.Struct) -> list[str]:
-    return [str(value) for value in msgspec.structs.astuple(record)]
 
 
 def _outcomes(manifest: Manifest) -> Iterable[Sequence[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sera.environments.installers import packages_of
 from sera.environments.interpreters import Interpreter
+from sera.untrusted import below
 
 _INSIDE = re.compile(r"_?vendor(ed)?|extern(al)?|third_party|_?libs?|packages|bundled")
 _SYSTEM = (
@@ -58,14 +59,14 @@ def replace_copies(prefix: Path, places: Mapping[str, str]) -> list[str]:
 def _copies(packages: Path, name: str) -> Iterator[Path]:
     """At the top, and in folders where packages keep what they have taken from others."""
     yield from _named(packages, name)
-    for folder in packages.rglob("*"):
+    for folder in below(packages):
         if folder.is_dir() and _INSIDE.fullmatch(folder.name):
             yield from _named(folder, name)
 
 
 def _named(folder: Path, name: str) -> Iterator[Path]:
     package = folder / name
-    if package.is_dir() and next(package.rglob("*.py"), None):
+    if package.is_dir() and any(path.suffix == ".py" for path in below(package)):
         yield package
     if (folder / f"{name}.py").is_file():
         yield folder / f"{name}.py"

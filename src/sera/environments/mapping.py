@@ -9,7 +9,6 @@ can be used where it lies, whichever backend built it, and is never copied.
 import io
 import posixpath
 import zipfile
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from email.parser import HeaderParser
@@ -18,8 +17,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from sera.environments.requirements import is_name
-from sera.errors import PrepareError
+from sera.errors import PrepareError, SourceError
 from sera.records import Record
+from sera.repositories.archives import UNREADABLE, open_zip, read_member
 
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 200_000
@@ -28,12 +28,9 @@ _MOST_WORDS = 4 << 20
 _DEEPEST = 50
 _LONGEST_PATH, _LONGEST_NAME = 1000, 255
 """Bytes of a path that the build may have made, below a tree whose own path has its length too."""
-_ENTRY = b"PK\x01\x02"
-"""What an entry in an archive's table of contents begins with."""
+_COMPARISONS = 2_000_000
+"""Of paths in the wheel with paths in the tree; what was seen until then decides."""
 _NOT_MADE = (".pyc", ".pyo")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, OSError)
-"""What a damaged archive comes to; `RuntimeError`: it is encrypted, or packed in a way that is not known;
-`OSError`: a path is longer than any can be."""
 
 
 class Built(Record, frozen=True):
@@ -66,10 +63,8 @@ def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
     The wheel is the work of untrusted code: names that lead elsewhere are left out, sizes are bounded.
     Raises `PrepareError` for what is no wheel, or too large for one.
     """
-    if content.count(_ENTRY) > _MOST_MEMBERS:
-        raise PrepareError(f"the project's build made a wheel of more than {_MOST_MEMBERS} files")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+        with open_zip(io.BytesIO(content), "the wheel", _MOST_MEMBERS) as wheel:
             members = {
                 one.filename: one for one in wheel.infolist() if not one.is_dir() and is_safe(one.filename)
             }
@@ -78,14 +73,16 @@ def read_wheel(content: bytes, tree: Path) -> tuple[Built, dict[str, bytes]]:
                     f"the project's build made more than {_MOST_BYTES >> 30} GiB: set environment.build=false"
                 )
             return _read(wheel, members, tree)
-    except _UNREADABLE as error:
+    except (*UNREADABLE, SourceError) as error:
         raise PrepareError(f"the project's build made a wheel that cannot be read: {error}") from error
 
 
-def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[Built, dict[str, bytes]]:
+def _read(
+    wheel: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tree: Path
+) -> tuple[Built, dict[str, bytes]]:
     names = list(members)
     info = next((name.partition("/")[0] for name in names if name.endswith(".dist-info/METADATA")), "")
-    metadata = _text(wheel, f"{info}/METADATA").partition("\n\n")[0]
+    metadata = _text(wheel, members[f"{info}/METADATA"]).partition("\n\n")[0]
     facts = HeaderParser().parsestr(metadata)
     points = f"{info}/entry_points.txt"
     code, scripts = _code(names, info)
@@ -98,13 +95,13 @@ def _read(wheel: zipfile.ZipFile, members: Iterable[str], tree: Path) -> tuple[B
         if (module := top.partition(".")[0]).isidentifier():
             modules[module] = posixpath.normpath(links.get(top) or posixpath.join(roots[top], top))
         if not (tree / place).exists() and not path.endswith(_NOT_MADE):
-            made[posixpath.normpath(place)] = wheel.read(member)
+            made[posixpath.normpath(place)] = read_member(wheel, members[member])
     name = str(facts["Name"] or "").strip()
     built = Built(
         name=name if is_name(name) else "",
         version=" ".join(str(facts["Version"] or "").split()),
         metadata=metadata,
-        entry_points=_text(wheel, points) if points in names else "",
+        entry_points=_text(wheel, members[points]) if points in names else "",
         roots=tuple(dict.fromkeys(root for top, root in roots.items() if top not in links)) or (".",),
         links=links,
         scripts=_scripts(scripts, tree),
@@ -123,10 +120,10 @@ def is_safe(name: str) -> bool:
     return bool(path.parts) and not odd and not long and name.isprintable()
 
 
-def _text(wheel: zipfile.ZipFile, member: str) -> str:
-    if (size := wheel.getinfo(member).file_size) > _MOST_WORDS:
-        raise ValueError(f"{member} has {size} bytes")
-    return wheel.read(member).decode("utf-8", "replace").replace("\r\n", "\n")
+def _text(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    if member.file_size > _MOST_WORDS:
+        raise ValueError(f"{member.filename} has {member.file_size:,} bytes: it may have {_MOST_WORDS:,}")
+    return read_member(wheel, member).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _code(names: list[str], info: str) -> tuple[dict[str, str], list[str]]:
@@ -152,8 +149,12 @@ def _places(code: dict[str, str], tree: Path) -> tuple[dict[str, str], dict[str,
         tails[posixpath.basename(file)].append(file)
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     inner: dict[str, Counter[str]] = defaultdict(Counter)
+    left = _COMPARISONS
     for path in code.values():
         top, _, rest = path.partition("/")
+        left -= len(tails[posixpath.basename(path)])
+        if left < 0:
+            break
         for file in tails[posixpath.basename(path)]:
             if file == path or file.endswith("/" + path):
                 votes[top][file[: -len(path)].rstrip("/") or "."] += 1

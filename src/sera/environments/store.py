@@ -13,6 +13,7 @@ what a killed one has left, and builds anew.
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,14 +72,22 @@ def write(place: Path, marker: str, record: Record) -> None:
 def building(place: Path) -> Iterator[None]:
     """Build at `place`, alone. Left by an exception, nothing is left there but the log."""
     with boundary(PrepareError, f"cannot build in the cache {place.parent}"):
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         log_of(place).unlink(missing_ok=True)
         place.mkdir(parents=True)
         try:
             yield
         except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            _remove(place)
             raise
+
+
+def _remove(place: Path) -> None:
+    """A package may have unpacked deeper than Python removes."""
+    try:
+        shutil.rmtree(place, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(place)], check=False)
 
 
 @contextmanager

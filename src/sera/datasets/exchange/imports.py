@@ -50,6 +50,7 @@ from sera.errors import ConfigError, DatasetError, UsageError, boundary
 from sera.formats.servers import Tools
 from sera.harness.profile import Profile
 from sera.records import Agreement, End, Message, Record, Stage, content_id
+from sera.untrusted import below
 
 
 class Import(NamedTuple):
@@ -208,7 +209,7 @@ def _find(files: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[tuple[st
         inside = given.is_dir()
         if given.exists() and not (inside or given.is_file()):
             raise UsageError(f"{given} is no file that can be read twice: write what it holds to one")
-        found = sorted(path for path in given.rglob("*") if _fits(path, suffixes)) if inside else [given]
+        found = sorted(path for path in below(given) if _fits(path, suffixes)) if inside else [given]
         if not found:
             raise UsageError(f"there is no file named *{' or *'.join(suffixes)} in {given}")
         for path in found:

@@ -1,0 +1,45 @@
+"""Folders of strangers, which may be deeper than Python recurses."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from sera.datasets.exchange.imports import _find
+from sera.environments.copies import _copies
+from sera.environments.store import building
+from sera.untrusted import below
+
+LEVELS = 1100
+
+
+def make_deep(root: Path, file: str) -> Path:
+    """`root/d/d/…/<file>`, made step by step as archivers do."""
+    root.mkdir(parents=True)
+    here = os.open(root, os.O_RDONLY)
+    for _ in range(LEVELS):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open(file, os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    return root
+
+
+def test_walks_are_as_deep_as_folders(tmp_path: Path) -> None:
+    deep = make_deep(tmp_path / "deep", "x.traj")
+    (deep / "ring").symlink_to(deep)
+    (deep / "closed").mkdir(mode=0)
+    try:
+        assert len(list(below(deep))) == LEVELS + 3
+        assert [path.name for _, path in _find([deep], (".traj",))] == ["x.traj"]
+        assert list(_copies(deep, "pkg")) == []
+        assert list(below(tmp_path / "missing")) == []
+    finally:
+        subprocess.run(["rm", "-rf", deep], check=True)
+
+
+def test_what_a_package_left_deep_is_removed(tmp_path: Path) -> None:
+    make_deep(tmp_path / "environment", "x.py")
+    with building(tmp_path / "environment"):
+        assert list((tmp_path / "environment").iterdir()) == []
