@@ -23,6 +23,8 @@ from sera.errors import RunError, boundary
 from sera.records import Record
 
 _SEAL = re.compile(rb',"seq":([0-9]{1,18}),"sum":"([0-9a-f]{8})"\}')
+_REMAINS = re.compile(rb'"(seq|sum)":')
+"""What stands in a line that had a seal, also where that is damaged; in a text the quotes are escaped."""
 _MOST_FLAWS = 1000
 """Flaws of one file that are told one by one."""
 _WIDEST = 100_000
@@ -142,7 +144,12 @@ class Scan:
         ended = text is not raw
         if seal := read_seal(text):
             found = [_Found(0, text, seal[0])]
-        elif ended and takes_plain and self._is_plain(text):
+        elif (
+            ended
+            and takes_plain
+            and not _REMAINS.search(text, max(len(text) - 64, 0))
+            and self._is_plain(text)
+        ):
             found = [_Found(0, text, None)]
         else:
             found = list(_salvaged(raw))
