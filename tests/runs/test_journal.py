@@ -144,6 +144,8 @@ def test_lines_from_before_there_were_seals(path: Path) -> None:
             ["b", "c"],
             "notes.jsonl, line 1: altered",
         )
+    path.write_bytes(sealed.replace(b"aaaaa", b"aaxaa").replace(b"bbbbb", b"bb").replace(b"ccccc", b"ccc"))
+    assert (len(open_journal(path)), open_journal(path).damaged) == (0, 3), "not one has a seal that holds"
     path.write_bytes(b'{"name":"deep","text":' + b"[" * 9000 + b"\n" + old)
     journal = open_journal(path)
     assert ([note.name for note in journal], journal.damaged) == (["old"], 1)

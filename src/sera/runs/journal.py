@@ -160,7 +160,7 @@ class Journal(Generic[R]):
     def _load(self) -> None:
         scan = self._scan()
         for line in scan:
-            if not read_seal(line.text):
+            if not line.sealed:
                 self._plain_until = line.offset
             self._count(line)
         self._lines, self._size, self._unended = scan.lines, scan.size, scan.unended

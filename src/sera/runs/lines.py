@@ -23,6 +23,8 @@ from sera.errors import RunError, boundary
 from sera.records import Record
 
 _SEAL = re.compile(rb',"seq":([0-9]{1,18}),"sum":"([0-9a-f]{8})"\}')
+_REMAINS = re.compile(rb'"(seq|sum)":')
+"""What stands in a line that had a seal, also where that is damaged; in a text the quotes are escaped."""
 _MOST_FLAWS = 1000
 """Flaws of one file that are told one by one."""
 _WIDEST = 100_000
@@ -47,10 +49,20 @@ class Whole(NamedTuple):
     offset: int
     text: bytes
     """Without the newline."""
+    sealed: bool = True
     late: bool = False
     """Whether a line with a higher number stands before it."""
     fused: bool = False
     """Whether no newline follows it."""
+
+
+class _Found(NamedTuple):
+    """A whole line, in what stands between two newlines."""
+
+    start: int
+    text: bytes
+    number: int | None
+    """None: it has no seal."""
 
 
 def seal(record: Record, number: int, after_plain: bool = False) -> bytes:
@@ -65,9 +77,11 @@ def read_seal(text: bytes) -> tuple[int, bool] | None:
     found = _SEAL.search(text, max(len(text) - 64, 0))
     if not found or found.end() != len(text):
         return None
-    body, told = text[: found.end(1)], int(found[2], 16)
-    held = [after_plain for after_plain in (False, True) if zlib.crc32(body, after_plain) == told]
-    return (int(found[1]), held[0]) if held else None
+    body, told = memoryview(text)[: found.end(1)], int(found[2], 16)
+    for after_plain in (False, True):
+        if zlib.crc32(body, after_plain) == told:
+            return int(found[1]), after_plain
+    return None
 
 
 def decode(decoder: "msgspec.json.Decoder[Any]", text: bytes) -> Any:
@@ -114,22 +128,29 @@ class Scan:
             takes_plain = _begins_plain(file)
             offset = 0
             for place, raw in enumerate(file, 1):
-                for start, text in self._whole(place, raw, takes_plain):
-                    seal, end = read_seal(text), start + len(text)
-                    takes_plain = takes_plain and seal is None
-                    late = seal is not None and seal[0] <= self._last
-                    if self._counts(place, seal):
-                        yield Whole(offset + start, text, late, fused=raw[end : end + 1] != b"\n")
+                for start, text, number in self._whole(place, raw, takes_plain):
+                    end, late = start + len(text), number is not None and number <= self._last
+                    takes_plain = takes_plain and number is None
+                    if self._counts(place, number):
+                        fused = raw[end : end + 1] != b"\n"
+                        yield Whole(offset + start, text, number is not None, late, fused)
                 offset += len(raw)
         self.broken_at_end = self._broken
         self.lines = self._last + self._broken
 
-    def _whole(self, place: int, raw: bytes, takes_plain: bool) -> list[tuple[int, bytes]]:
-        """(offset in it, text) of the whole lines in what ends at a newline: one, if all is well."""
+    def _whole(self, place: int, raw: bytes, takes_plain: bool) -> list[_Found]:
+        """The whole lines in what ends at a newline: one, if all is well."""
         text = raw.removesuffix(b"\n")
         ended = text is not raw
-        if read_seal(text) or (ended and takes_plain and self._is_plain(text)):
-            found = [(0, text)]
+        if seal := read_seal(text):
+            found = [_Found(0, text, seal[0])]
+        elif (
+            ended
+            and takes_plain
+            and not _REMAINS.search(text, max(len(text) - 64, 0))
+            and self._is_plain(text)
+        ):
+            found = [_Found(0, text, None)]
         else:
             found = list(_salvaged(raw))
         if ended:
@@ -144,14 +165,13 @@ class Scan:
             self.torn, self.rest = place, text
         return found
 
-    def _counts(self, place: int, seal: tuple[int, bool] | None) -> bool:
+    def _counts(self, place: int, number: int | None) -> bool:
         """Note where a whole line stands; whether it counts."""
-        if seal is None:
+        if number is None:
             self.plain += 1
             self._last += 1 + self._broken
             self._broken = 0
             return True
-        number = seal[0]
         if number > self._last:
             lost = number - self._last - 1 - self._broken
             if lost > 0:
@@ -178,11 +198,11 @@ def _begins_plain(file: IO[bytes]) -> bool:
     return seal is None or seal[1]
 
 
-def _salvaged(raw: bytes) -> Iterator[tuple[int, bytes]]:
+def _salvaged(raw: bytes) -> Iterator[_Found]:
     """Whole lines in one that is not, such as two whose newline was altered."""
     start = 0
     for end in _SEAL.finditer(raw):
         begin = raw.find(b"{", start)
-        if begin >= 0 and read_seal(text := raw[begin : end.end()]):
-            yield begin, text
+        if begin >= 0 and (seal := read_seal(text := raw[begin : end.end()])):
+            yield _Found(begin, text, seal[0])
         start = end.end()

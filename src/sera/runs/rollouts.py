@@ -56,6 +56,11 @@ def trail_of(folder: Path, rollout: str, question: Question | None = None) -> Tr
     return Trail(steps_file(folder, rollout, question), chained=question is None)
 
 
+def trails_in(folder: Path) -> list[Path]:
+    """The files of all rollouts and questions under way."""
+    return sorted(file for file in (folder / "steps").glob("*.jsonl") if file.is_file())
+
+
 def steps_file(folder: Path, rollout: str, question: Question | None = None) -> Path:
     """Where that trail lies."""
     return folder / "steps" / f"{rollout}{f'-{question}' if question else ''}.jsonl"
@@ -105,7 +110,7 @@ def _larger(one: Usage, other: Usage) -> Usage:
 def _usage_of_trails(folder: Path) -> dict[str, Usage]:
     """What the whole lines of each trail have used, by the name of its file without the suffix."""
     found = {}
-    for file in sorted((folder / "steps").glob("*.jsonl")):
+    for file in trails_in(folder):
         used = (decode(_USED, line.text).usage for line in scan_trail(file))
         found[file.stem] = sum(used, Usage())
     return found

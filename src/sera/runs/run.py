@@ -47,6 +47,7 @@ from sera.runs.rollouts import (
     rollouts_of,
     steps_file,
     trail_of,
+    trails_in,
 )
 from sera.runs.trail import Trail, flaws_of
 
@@ -100,7 +101,7 @@ class Run:
     def flaws(self) -> list[str]:
         """What is wrong with which line of the journals and trails; the first of each."""
         found = [flaw for journal in self.journals for flaw in journal.flaws[:_MOST_FLAWS]]
-        for file in sorted((self.path / "steps").glob("*.jsonl")):
+        for file in trails_in(self.path):
             found += flaws_of(file)[:_MOST_FLAWS]
         return [str(flaw) for flaw in found]
 
