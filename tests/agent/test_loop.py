@@ -164,8 +164,9 @@ def test_too_many_malformed_replies_in_a_row_end_it(in_sandbox: Any) -> None:
 
 
 def test_step_limit(in_sandbox: Any) -> None:
-    outcome = roll_out(in_sandbox, ScriptedTeacher([call("bash", command="true")] * 9), step_limit=4)
+    outcome = roll_out(in_sandbox, ScriptedTeacher([call("bash", command="date > when")] * 9), step_limit=4)
     assert (outcome.end, outcome.usage.calls) == (End.STEP_LIMIT, 4)
+    assert outcome.patch == "", "what was not handed in is no patch"
 
 
 def test_each_request_is_the_one_before_and_what_followed(in_sandbox: Any) -> None:

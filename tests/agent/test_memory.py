@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from test_loop import SUBMIT, roll_out
 
@@ -47,7 +48,7 @@ class Dies(Exception):
 
 
 class Mortal(ScriptedTeacher):
-    """Dies when it is asked for the n-th time; counts what it has answered."""
+    """Dies when it is asked for the n-th time; counts what it has answered. Each answer costs something else."""
 
     def __init__(self, script: Any, lives: int) -> None:
         super().__init__(script)
@@ -58,17 +59,20 @@ class Mortal(ScriptedTeacher):
         if self.answered == self.lives:
             raise Dies
         self.answered += 1
-        return await super().complete(request)
+        reply = await super().complete(request)
+        return msgspec.structs.replace(reply, usage=Usage(calls=1, prompt=10 ** len(request.messages)))
 
 
 @pytest.mark.parametrize("lives", range(len(SCRIPT)))
 def test_going_on_after_any_step(in_sandbox: Any, tmp_path: Path, lives: int) -> None:
-    whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT))
+    whole = roll_out(in_sandbox, Mortal(SCRIPT, 99))
     first, second = Mortal(SCRIPT, lives), Mortal(SCRIPT, 99)
-    with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(Dies):
+    path = tmp_path / "steps" / "r.jsonl"
+    with Trail(path) as trail, pytest.raises(Dies):
         roll_out(in_sandbox, first, trail)
-    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+    with Trail(path) as trail:
         outcome = roll_out(in_sandbox, second, trail)
+    assert path.read_bytes().count(b"\n") == 2 * len(SCRIPT), "each half of a step is remembered once"
     assert (outcome.end, outcome.patch) == (End.SUBMITTED, whole.patch)
     assert first.answered + second.answered == len(SCRIPT)
     assert len(outcome.messages) == len(whole.messages)
@@ -149,6 +153,14 @@ def test_tree_that_cannot_be_rebuilt_is_noticed(in_sandbox: Any, tmp_path: Path,
             roll_out(in_sandbox, Mortal(script, 99), trail)
         trail.forget()
         assert roll_out(in_sandbox, Mortal(script, 99), trail).end is End.SUBMITTED
+
+
+def test_a_finished_rollout_is_not_handed_in_with_another_tree(in_sandbox: Any, tmp_path: Path) -> None:
+    script = [call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"), *SUBMIT]
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        roll_out(in_sandbox, ScriptedTeacher(script), trail)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(ReplayDiverged):
+        roll_out(in_sandbox, Mortal(script, 0), trail)
 
 
 def test_discarded_trail_leaves_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Journals: whole lines, torn lines, full disks."""
 
+import asyncio
+import os
 import resource
 import subprocess
 import sys
@@ -171,6 +173,30 @@ def test_later_record_replaces_and_uncounted_ones_do_not(path: Path) -> None:
     assert journal.get("b") == Note(name="b", text="bbbbb")
     assert [note.name for note in journal] == ["a", "b", "c"]
     assert len(list(journal.every(Heading))) == 5
+
+
+def test_who_waits_for_the_disk_together_waits_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And closing sees to what nobody waited for, and gives the file back."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+
+    async def main() -> None:
+        journal.append(Note(name="d"))
+        await asyncio.gather(*(journal.on_disk() for _ in range(5)))
+        await journal.on_disk()
+        assert synced == [path.stat().st_size]
+        journal.append(Note(name="e"))
+        await journal.on_disk()
+        assert synced[1:] == [path.stat().st_size]
+
+    journal = open_journal(path)
+    asyncio.run(main())
+    journal.append(Note(name="f"))
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    journal.close()
+    journal.close()
+    assert synced[2:] == [path.stat().st_size]
+    assert len(list(Path("/proc/self/fd").iterdir())) == files - 1
 
 
 _FILL = """

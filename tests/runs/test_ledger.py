@@ -19,6 +19,7 @@ from sera.errors import BudgetExhausted, ConfigError, RunError
 from sera.records import Usage
 from sera.runs.folder import locked
 from sera.runs.ledger import NANO, Balance, Ledger, SpendingLimits, open_ledger, read_ledger
+from sera.teachers.prices import Price
 
 
 class Dollar:
@@ -261,6 +262,50 @@ def test_an_end_that_is_lost_counts_what_the_records_prove(path: Path, spent: Ba
     assert read_ledger(path).total.tokens == 530, "what was proven is written down"
 
 
+@pytest.mark.parametrize(
+    ("settled", "uncertain", "lacking", "nano"),
+    [
+        ((0, 0), 0, 150, 100 * 1000 + 50 * 10_000),
+        ((60, 10), 0, 80, 40 * 1000 + 40 * 10_000),
+        ((60, 10), 60, 20, 20 * 1000),
+        ((100, 20), 0, 30, 30 * 10_000),
+        ((100, 50), 0, 0, 0),
+    ],
+)
+def test_what_only_the_records_prove_counts_at_its_dearest(
+    path: Path, settled: tuple[int, int], uncertain: int, lacking: int, nano: int
+) -> None:
+    """They prove 100 tokens of prompts and 50 of answers, which are ten times as dear."""
+    price, proven = Price(input=1, output=10), Usage(prompt=100, completion=50)
+
+    async def spend(ledger: Ledger) -> None:
+        used = Usage(calls=1, prompt=settled[0], completion=settled[1])
+        ledger.settle(await ledger.reserve(used), used)
+        ledger.uncertain(await ledger.reserve(Usage(prompt=uncertain)))
+
+    with open_ledger(path, SpendingLimits(), price) as ledger:
+        asyncio.run(spend(ledger))
+    lost = read_ledger(path, proven, price).lost
+    assert (lost.tokens, lost.nano) == (lacking, nano)
+    without = read_ledger(path, proven).lost
+    assert without.tokens == lacking
+    if lacking and settled[0]:
+        spent, hold = read_ledger(path).total, Usage(prompt=settled[0], completion=settled[1])
+        dearest = max(spent.nano / spent.tokens, price.worst(hold) / sum(settled))
+        assert without.nano == round(lacking * dearest), "no price: by what it has itself"
+
+
+def test_hours_of_before_count_to_the_second(path: Path) -> None:
+    for seconds, enough in ((3599.0, True), (3600.0, False)):
+        path.write_bytes(b'{"kind":"pause","seconds":%f}\n' % seconds)
+        with open_ledger(path, SpendingLimits(max_hours=1), None) as ledger:
+            if enough:
+                asyncio.run(ledger.reserve(tokens(1)))
+            else:
+                with pytest.raises(BudgetExhausted, match="max_hours 1"):
+                    asyncio.run(ledger.reserve(tokens(1)))
+
+
 def test_what_nothing_bounds_is_refused_under_a_limit(path: Path) -> None:
     path.write_bytes(b'{"kind": "hold", "ho\n')
     with pytest.raises(RunError, match=r"ledger.jsonl, line 1: altered.*restore the file"):
@@ -277,7 +322,7 @@ def test_a_ledger_from_before_there_were_seals(path: Path) -> None:
         return b'{"kind":"%b","hold":%d,"nano":%d,"tokens":%d}\n' % (kind.encode(), hold, count, count)
 
     lines = [line("hold", 1, 10), line("settled", 1, 7), line("hold", 2, 30), line("hold", 3, 20)]
-    path.write_bytes(b"".join(lines))
+    path.write_bytes(b"".join([*lines, b'{"kind":"pause","seconds":2.5}\n']))
     assert (read_ledger(path).total.tokens, read_ledger(path).flaws) == (57, ())
     with open_ledger(path, SpendingLimits(), None):
         pass
@@ -287,6 +332,12 @@ def test_a_ledger_from_before_there_were_seals(path: Path) -> None:
     assert read_ledger(path).flaws == ("ledger.jsonl: hold 3 follows hold 1",)
     path.write_bytes(b"".join(lines[1:]))
     assert read_ledger(path).total.tokens >= 57
+    path.write_bytes(lines[2] + lines[0] + lines[0])
+    assert read_ledger(path).total.tokens >= 30 + 10
+    with open_ledger(path, SpendingLimits(), None) as ledger:
+        assert asyncio.run(ledger.reserve(tokens(1))) == 3, "no number is given twice"
+    path.write_bytes(lines[0] + lines[0])
+    assert read_ledger(path).total.tokens == 10
     path.write_bytes(line("hold", 1, 10) + b'{"kind":"settled","hold":1,"nano":-9,"tokens":-9}\n')
     assert read_ledger(path).total.tokens >= 10
 
