@@ -7,7 +7,7 @@ The rules of vLLM's and SGLang's parsers, written anew from reading them, each b
 from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
 from sera.formats.servers.hermes import HERMES
 from sera.formats.servers.schema import schemas_of, undefined
-from sera.formats.servers.turn import read_turn, same_calls
+from sera.formats.servers.turn import read_turn, same_calls, split_turn
 from sera.formats.servers.xml import XML
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "read_turn",
     "same_calls",
     "schemas_of",
+    "split_turn",
     "undefined",
 ]
