@@ -80,7 +80,7 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
 
 
 def _parsers(case: Case, spoken: str) -> Mapping[str, Parser] | None:
-    """How servers read the calls of this turn; None if there are none, or in a spelling that is not modelled."""
+    """How servers read the calls of this turn; None if it has none, or spells them as no parser here does."""
     if OPEN not in spoken:
         return None
     if case.setting.format != "raw":

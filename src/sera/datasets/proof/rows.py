@@ -9,6 +9,7 @@ import msgspec
 from sera.datasets.proof.case import Case, Setting
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.marks import marks_in_texts
+from sera.datasets.proof.mask import altered
 from sera.datasets.proof.proofs import BEFORE, PROOFS
 from sera.datasets.rendering.render import Rendered, Row, render_row, render_rows
 from sera.datasets.rendering.student import Student, StudentNames
@@ -30,6 +31,8 @@ class Checked(msgspec.Struct, frozen=True):
     failed: tuple[str, ...]
     """Names of the proofs that found something."""
     faults: tuple[Fault, ...]
+    altered: str = ""
+    """What the tokenizer makes of the first place that it changes."""
 
 
 class Proving(Record, frozen=True, tag="proving"):
@@ -83,6 +86,7 @@ def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Settin
         trained=sum(rendered.mask),
         failed=tuple(name for name, faults in found.items() if faults),
         faults=tuple(fault for faults in found.values() for fault in faults)[:_MOST],
+        altered=altered(case),
     )
 
 
