@@ -29,7 +29,9 @@ def mask_is_exact(case: Case) -> Iterator[Fault]:
             yield case.fault(Kind.MASK, f"a message of the {message['role']} is marked to be in the loss")
     edges, pieces = case.edges, case.pieces
     others = _others(case)
-    for number, (decoded, expected) in enumerate(zip(pieces[::2], others, strict=True)):
+    if len(others) != len(pieces[::2]):
+        yield case.fault(Kind.MASK, f"the template {student.template.name} writes an answer not exactly once")
+    for number, (decoded, expected) in enumerate(zip(pieces[::2], others, strict=False)):
         if not _read_alike(student, decoded, expected):
             span = found.turns[min(number, len(found.turns) - 1)]
             yield case.fault(Kind.MASK, _difference(decoded, expected), span, place=edges[2 * number])
@@ -89,7 +91,7 @@ def _others(case: Case) -> list[str]:
         word += _WORD[-1]
     messages = [
         {"role": "assistant", "content": word} if message["role"] == "assistant" else message
-        for message in template_messages(case.row)
+        for message in template_messages(case.row, case.student.template)
     ]
     pieces = case.student.template.render(messages, template_tools(case.row)).split(word)
     # What a template puts between its prompt and the first word is the assistant's to say.

@@ -10,7 +10,7 @@ from sera.datasets.proof.case import Case, Setting
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.marks import marks_in_texts
 from sera.datasets.proof.mask import altered
-from sera.datasets.proof.proofs import BEFORE, PROOFS
+from sera.datasets.proof.proofs import BEFORE, PROOFS, Proof
 from sera.datasets.rendering.render import Rendered, Row, render_row, render_rows
 from sera.datasets.rendering.student import Student, StudentNames
 from sera.errors import DatasetError
@@ -78,7 +78,7 @@ def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Settin
     if isinstance(rendered, str):
         return _refused(row, Fault(Kind.UNRENDERABLE, row["id"], None, rendered))
     case = Case(row, rendered, student, setting)
-    found = {proof.name: tuple(proof.find(case)) for proof in PROOFS}
+    found = {proof.name: _found(proof, case) for proof in PROOFS}
     return Checked(
         id=row["id"],
         tools=_digest(row),
@@ -88,6 +88,13 @@ def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Settin
         faults=tuple(fault for faults in found.values() for fault in faults)[:_MOST],
         altered=altered(case),
     )
+
+
+def _found(proof: Proof, case: Case) -> tuple[Fault, ...]:
+    try:
+        return tuple(proof.find(case))
+    except DatasetError as problem:  # proofs render the conversation in other ways, too
+        return (case.fault(Kind.UNRENDERABLE, str(problem)),)
 
 
 def _read(line: bytes, student: Student, setting: Setting) -> Row | Checked:

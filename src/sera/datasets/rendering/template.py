@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,16 @@ CHATML = "chatml"
 Row = Mapping[str, Any]
 """A message as a template gets it."""
 _PROBE = "Sera7Probe"
+_CALLED = {"sera7key": "sera7value"}
+_DEFINED = {
+    "name": _PROBE,
+    "description": "A probe.",
+    "parameters": {
+        "type": "object",
+        "properties": {"sera7key": {"type": "string", "description": "A key."}},
+        "required": ["sera7key"],
+    },
+}
 
 
 class Marks(NamedTuple):
@@ -94,6 +105,46 @@ class Template:
                 f"add something for add_generation_prompt, and end a turn with a mark"
             )
         return Marks(prompted[len(without) :], after)
+
+    def call(self, call: dict[str, Any]) -> dict[str, Any]:
+        """A call of a message with its arguments as this template takes them, or as they are if they cannot be
+        read."""
+        function = call.get("function") or call
+        arguments: Any = function.get("arguments")
+        if isinstance(arguments, str) != self.takes_objects:
+            return call
+        with suppress(ValueError, TypeError, RecursionError):
+            known = json.loads(arguments) if self.takes_objects else json.dumps(arguments, ensure_ascii=False)
+            json.dumps(known, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+            function = {**function, "arguments": known}
+            return {**call, "function": function} if "function" in call else function
+        return call
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether arguments of calls are handed over as objects, as vLLM and SGLang do, found by rendering a
+        call in both ways. Only a template that can do nothing but put them between other texts gets text."""
+        objects, text = self._probed(_CALLED), self._probed(json.dumps(_CALLED))
+        written = all(word in objects for pair in _CALLED.items() for word in pair)
+        return (written and repr("sera7key") not in objects) or json.dumps(_CALLED) not in text
+
+    def _probed(self, arguments: object) -> str:
+        """A conversation with one call; empty if the template refuses it."""
+        function = {"name": _PROBE, "arguments": arguments}
+        messages: list[Row] = [
+            {"role": "user", "content": "?"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "sera7call", "type": "function", "function": function}],
+            },
+            {"role": "tool", "name": _PROBE, "content": ".", "tool_call_id": "sera7call"},
+            {"role": "assistant", "content": "."},
+        ]
+        try:
+            return self.render(messages, [{"type": "function", "function": _DEFINED}])
+        except DatasetError:
+            return ""
 
     def _render(self, messages: Sequence[Row], tools: Sequence[Any], prompt: bool) -> Generated:
         from jinja2 import TemplateError
