@@ -104,6 +104,8 @@ class Decider:
             self._judge_cheaply(case)
         measure([case.candidate for case in cases if case.parts], self._counter, self._student)
         for case in cases:
+            case.refuse(None if not case.parts or case.candidate.measured else Reason.UNRENDERABLE)
+        for case in cases:
             self._judge_by_count(case)
         return [self._outcome(case) for case in cases]
 
@@ -166,6 +168,24 @@ class Decider:
                 teacher=msgspec.json.encode(sample.teacher, order="sorted").decode(),
             )
         return Outcome(decision, row)
+
+
+def excluded(sample: Sample) -> Decision:
+    """What is known of a sample that is left out unseen."""
+    agreement = sample.agreement or _NONE
+    return Decision(
+        figures=Figures(
+            id=sample.id,
+            task=sample.task,
+            index=sample.index,
+            stage=sample.stage,
+            run=sample.source.run,
+            reason=Reason.EXCLUDED,
+            recall=agreement.recall,
+            patch_lines=0,
+            patch_files=0,
+        )
+    )
 
 
 class Deciding(Record, frozen=True, tag="deciding"):

@@ -7,15 +7,28 @@ from sera.datasets.candidate import Candidate
 from sera.datasets.rendering.lengths import turn_lengths
 from sera.datasets.rendering.student import Student
 from sera.datasets.tokens import TokenCounter
+from sera.errors import DatasetError
 
 
 def measure(candidates: Sequence[Candidate], counter: TokenCounter, student: Student) -> None:
-    """Render every candidate and count the tokens of all their turns together."""
+    """Render every candidate and count the tokens of all their turns together. One that the template refuses
+    is left without lengths, its `detail` says why."""
     if not student.template.turn_by_turn:
-        counts = turn_lengths([candidate.conversation for candidate in candidates], student)
-        for candidate, counted in zip(candidates, counts, strict=True):
-            candidate.lengths = counted
+        _measure_whole(candidates, student)
         return
     lengths = iter(counter.count([turn for candidate in candidates for turn in candidate.turns]))
     for candidate in candidates:
         candidate.lengths = list(islice(lengths, len(candidate.turns)))
+
+
+def _measure_whole(candidates: Sequence[Candidate], student: Student) -> None:
+    try:
+        counts = turn_lengths([candidate.conversation for candidate in candidates], student)
+    except DatasetError as problem:
+        if len(candidates) == 1:
+            candidates[0].detail = str(problem)
+        for candidate in candidates if len(candidates) > 1 else ():
+            _measure_whole([candidate], student)
+        return
+    for candidate, counted in zip(candidates, counts, strict=True):
+        candidate.lengths = counted

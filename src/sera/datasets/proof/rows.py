@@ -127,7 +127,8 @@ def _digest(row: Row) -> bytes:
     tools = row.get("tools")
     if tools is None:
         prompt = str(row["messages"][0].get("content")) if row else ""
-        tools = prompt.rpartition("\n<tools>\n")[2]
+        _, found, definitions = prompt.rpartition("\n<tools>\n")
+        tools = definitions if found else ""
     return hashlib.blake2b(str(tools).encode(), digest_size=8).digest()
 
 

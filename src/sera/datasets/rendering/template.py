@@ -107,8 +107,7 @@ class Template:
         return Marks(prompted[len(without) :], after)
 
     def call(self, call: dict[str, Any]) -> dict[str, Any]:
-        """A call of a message with its arguments as this template takes them, or as they are if they cannot be
-        read."""
+        """A call of a message with its arguments as this template takes them; as they are if unreadable."""
         function = call.get("function") or call
         arguments: Any = function.get("arguments")
         if isinstance(arguments, str) != self.takes_objects:
