@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.errors import DatasetError, UsageError, boundary
+from sera.untrusted import decode
 
 CHATML = "chatml"
 Row = Mapping[str, Any]
@@ -112,9 +113,12 @@ class Template:
         arguments: Any = function.get("arguments")
         if isinstance(arguments, str) != self.takes_objects:
             return call
-        with suppress(ValueError, TypeError, RecursionError):
-            known = json.loads(arguments) if self.takes_objects else json.dumps(arguments, ensure_ascii=False)
-            json.dumps(known, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+        with suppress(msgspec.DecodeError):
+            known = (
+                decode(arguments, dict[str, Any])
+                if self.takes_objects
+                else json.dumps(arguments, ensure_ascii=False)
+            )
             function = {**function, "arguments": known}
             return {**call, "function": function} if "function" in call else function
         return call
