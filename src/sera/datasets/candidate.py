@@ -183,10 +183,16 @@ class Candidate:
                 return number
             if turn.origin != "assistant" or turn.train or number == last:
                 continue
-            if not self._style.comes_back(turn, self.sample.tools):
+            if not self._comes_back(turn):
                 self.detail = f"message {number} is read otherwise by servers than it was said"
                 return number
         return None
+
+    def _comes_back(self, turn: Turn) -> bool:
+        try:
+            return self._style.comes_back(turn, self.sample.tools)
+        except RecursionError:  # arguments within arguments, a thousand deep
+            return False
 
     @property
     def kept(self) -> list[Turn]:

@@ -11,14 +11,23 @@ from sera.errors import DatasetError
 
 
 def measure(candidates: Sequence[Candidate], counter: TokenCounter, student: Student) -> None:
-    """Render every candidate and count the tokens of all their turns together. One that the template refuses
+    """Render every candidate and count the tokens of all their turns together. One that cannot be rendered
     is left without lengths, its `detail` says why."""
+    candidates = [candidate for candidate in candidates if _rendered(candidate)]
     if not student.template.turn_by_turn:
         _measure_whole(candidates, student)
         return
     lengths = iter(counter.count([turn for candidate in candidates for turn in candidate.turns]))
     for candidate in candidates:
         candidate.lengths = list(islice(lengths, len(candidate.turns)))
+
+
+def _rendered(candidate: Candidate) -> bool:
+    try:
+        return bool(candidate.turns)
+    except RecursionError:
+        candidate.detail = "the arguments of a call, or the definition of a tool, are nested too deeply"
+        return False
 
 
 def _measure_whole(candidates: Sequence[Candidate], student: Student) -> None:

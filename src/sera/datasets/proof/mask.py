@@ -5,9 +5,9 @@ turn reduced to one word. What stands between these words nobody but the templat
 have said, and it must be, character by character, what the tokens outside the turns decode to. The turns
 themselves must each hold all that their message says.
 
-A tokenizer may change a text before it reads it: Qwen3's composes characters and their accents. So texts that
-differ are the same if the tokenizer reads the same tokens from both; `altered` says what it changes. What it
-has no tokens for is lost, and a fault.
+A tokenizer may change a text before it reads it: Qwen3's composes characters and their accents. So what is
+due is what the tokenizer gives back of a text; `altered` says what it changes. What it has no tokens for is
+lost, and a fault. So is a mark of the template that comes of such a change and is in no text.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ def mask_is_exact(case: Case) -> Iterator[Fault]:
     if len(others) != len(pieces[::2]):
         yield case.fault(Kind.MASK, f"the template {student.template.name} writes an answer not exactly once")
     for number, (decoded, expected) in enumerate(zip(pieces[::2], others, strict=False)):
-        if not _read_alike(student, decoded, expected):
+        # Every piece but the first stands behind the end of a turn, and some tokenizers heed what is before.
+        if decoded != expected and decoded != student.as_read(expected, student.end if number else ""):
             span = found.turns[min(number, len(found.turns) - 1)]
             yield case.fault(Kind.MASK, _difference(decoded, expected), span, place=edges[2 * number])
     for span, said in zip(found.turns, pieces[1::2], strict=True):
@@ -44,6 +45,7 @@ def mask_is_exact(case: Case) -> Iterator[Fault]:
         if not said.endswith(student.end) or said.count(student.end) != 1:
             yield case.fault(Kind.MASK, "the turn does not end with the mark that ends turns", span)
     yield from _lost(case)
+    yield from _made(case)
 
 
 def altered(case: Case) -> str:
@@ -52,7 +54,7 @@ def altered(case: Case) -> str:
     if text == read:
         return ""
     place = max(_first_difference(text, read) - 1, 0)
-    return f"{text[place : place + 12]!r} is read as {read[place : place + 12]!r}"
+    return f"{text[place : place + 12]!a} is read as {read[place : place + 12]!a}"
 
 
 def _lost(case: Case) -> Iterator[Fault]:
@@ -65,9 +67,19 @@ def _lost(case: Case) -> Iterator[Fault]:
         place = _first_difference(wanted, found)
         yield case.fault(
             Kind.TEXT_LOST,
-            f"the tokenizer has no tokens for {wanted[place : place + 12]!r} and reads "
-            f"{found[place : place + 12]!r}: leave the row out, or take another student",
+            f"the tokenizer has no tokens for {wanted[place : place + 12]!a} and reads "
+            f"{found[place : place + 12]!a}: leave the row out, or take another student",
         )
+
+
+def _made(case: Case) -> Iterator[Fault]:
+    """Marks that stand in no text, and that the tokenizer reads all the same."""
+    for mark in case.student.marks:
+        number = case.student.tokenizer.token_to_id(mark)
+        if number is not None and case.rendered.ids.count(number) > case.rendered.text.count(mark):
+            yield case.fault(
+                Kind.INJECTED_MARK, f"the tokenizer makes {mark!r} of another text: leave it out"
+            )
 
 
 def _letters(student: Student, text: str) -> str:
@@ -75,13 +87,6 @@ def _letters(student: Student, text: str) -> str:
     normalizer = student.tokenizer.normalizer
     normal = normalizer.normalize_str(text) if normalizer else text
     return "".join(normal.replace("\u2581", " ").split())
-
-
-def _read_alike(student: Student, some: str, other: str) -> bool:
-    if some == other:
-        return True
-    first, second = student.encode([some, other])
-    return first == second
 
 
 def _others(case: Case) -> list[str]:

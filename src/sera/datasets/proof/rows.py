@@ -15,6 +15,7 @@ from sera.datasets.rendering.render import Rendered, Row, render_row, render_row
 from sera.datasets.rendering.student import Student, StudentNames
 from sera.errors import DatasetError
 from sera.records import Record
+from sera.untrusted import decode
 
 _MOST = 20
 """Faults of one row that are told."""
@@ -77,7 +78,14 @@ def _render_one(row: Row, student: Student) -> Rendered | str:
 def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Setting) -> Checked:
     if isinstance(rendered, str):
         return _refused(row, Fault(Kind.UNRENDERABLE, row["id"], None, rendered))
-    case = Case(row, rendered, student, setting)
+    try:
+        return _proven(Case(row, rendered, student, setting))
+    except RecursionError:
+        return _refused({}, Fault(Kind.UNRENDERABLE, row["id"], None, "it is nested too deeply"))
+
+
+def _proven(case: Case) -> Checked:
+    row, rendered = case.row, case.rendered
     found = {proof.name: _found(proof, case) for proof in PROOFS}
     return Checked(
         id=row["id"],
@@ -100,10 +108,12 @@ def _found(proof: Proof, case: Case) -> tuple[Fault, ...]:
 def _read(line: bytes, student: Student, setting: Setting) -> Row | Checked:
     """The row, or the end of it where it is not fit to be rendered."""
     try:
-        msgspec.json.decode(line, type=_Row)
-    except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+        shape = decode(line, _Row)
+        if isinstance(shape.tools, str) and shape.tools:
+            decode(shape.tools, list[dict[str, Any]])
+    except msgspec.DecodeError as problem:
         return _refused({}, Fault(Kind.MALFORMED_ROW, _id_of(line), None, f"the row is not one: {problem}"))
-    row: dict[str, Any] = msgspec.json.decode(line)
+    row: dict[str, Any] = decode(line)
     if faults := tuple(_before(row, student, setting)):
         return _refused(row, *faults)
     return row
@@ -135,18 +145,30 @@ def _digest(row: Row) -> bytes:
 def _id_of(line: bytes) -> str:
     """As near as can be said of a line that is not a row."""
     try:
-        return str(msgspec.json.decode(line, type=dict[str, Any]).get("id", ""))
-    except (msgspec.DecodeError, msgspec.ValidationError):
+        return str(decode(line, dict[str, Any]).get("id", ""))
+    except msgspec.DecodeError:
         return ""
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(_Function):
+    function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
     role: str
     content: str | None = None
     train: bool = True
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
 
 
 class _Row(msgspec.Struct):
     id: str
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    tools: str | list[dict[str, Any]] | None = None
     ratio: float = 1
