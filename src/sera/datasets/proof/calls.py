@@ -53,6 +53,7 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
     if parsers is None:
         for call in recorded or ():
             yield from _written(case, span, spoken, call)
+            yield from _defined(case, span, call)
         if recorded is None and _answered(case, span):
             yield _lost(case, span, "and the text has no call")
         return

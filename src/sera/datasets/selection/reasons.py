@@ -95,6 +95,7 @@ class Reason(StrEnum):
     CALL_EMPTY = "call_empty"
     CALL_TWICE = "call_twice"
     CALL_NESTED = "call_nested"
+    CALL_UNDEFINED = "call_undefined"
     NULL_ARGUMENT = "null_argument"
     EMPTY_REASONING = "empty_reasoning"
     REASONING_LOST = "reasoning_lost"
