@@ -15,7 +15,7 @@ import msgspec
 from sera.datasets.candidate import Candidate, Figures
 from sera.datasets.config import DatasetConfig
 from sera.datasets.lines import json_line
-from sera.datasets.measure import measure
+from sera.datasets.measure import measure, recount
 from sera.datasets.recipe import Part
 from sera.datasets.rendering import load_student
 from sera.datasets.sample import Sample, Source, decode_sample
@@ -131,6 +131,10 @@ class Decider:
             self._narrow(case, [part.counted for part in self._chain.parts])
         if case.parts:
             case.refuse(first_reason(case.candidate, self._chain.last))
+        if case.parts and not recount(case.candidate, self._student):
+            case.refuse(Reason.UNRENDERABLE)
+        if case.parts and case.candidate.fit.tokens > self._config.max_tokens:
+            case.refuse(Reason.TRUNCATED)
         if case.parts:
             for check in self._steps.check:
                 check(case.candidate, case.tallies)

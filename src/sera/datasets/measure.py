@@ -22,6 +22,21 @@ def measure(candidates: Sequence[Candidate], counter: TokenCounter, student: Stu
         candidate.lengths = list(islice(lengths, len(candidate.turns)))
 
 
+def recount(candidate: Candidate, student: Student) -> bool:
+    """Count a conversation anew that was cut, where a template may write its end in another way than its
+    middle; whether it can be rendered, else `detail` says why."""
+    if candidate.fit.ratio == 1 or not candidate.kept or student.template.turn_by_turn:
+        return True
+    row = candidate.conversation
+    try:
+        (lengths,) = turn_lengths([row | {"messages": row["messages"][: candidate.fit.turns]}], student)
+    except DatasetError as problem:
+        candidate.detail = str(problem)
+        return False
+    candidate.fit = candidate.fit._replace(tokens=sum(lengths))
+    return True
+
+
 def _rendered(candidate: Candidate) -> bool:
     try:
         return bool(candidate.turns)

@@ -17,6 +17,7 @@ from made_samples import SOURCE, call, sample, talk
 from sera.cli import cli
 from sera.datasets import DatasetConfig, Manifest, Sample, build_dataset
 from sera.datasets.proof import Kind, StudentNames, check_dataset
+from sera.datasets.rendering import render_row
 from sera.datasets.selection.reasons import Reason
 from sera.errors import DatasetError
 from sera.records import Message, ToolCall
@@ -25,11 +26,13 @@ STYLES = ("hermes", "xml", "raw")
 OF_THE_WHOLE = {"checksum", "row_count", "other_tokenizer", "foreign_row", "no_end", "no_pad", "pad_is_end"}
 
 
-def build(samples: Sequence[Sample], out: Path, style: str = "hermes", **more: Any) -> Manifest:
+def build(
+    samples: Sequence[Sample], out: Path, style: str = "hermes", force: bool = False, **more: Any
+) -> Manifest:
     config = DatasetConfig(
         format=style, min_recall=0, max_tool_tokens=10**6, workers=1, **{"min_ratio": 0.1} | more
     )
-    return build_dataset(samples, out, config, [SOURCE])
+    return build_dataset(samples, out, config, [SOURCE], force)
 
 
 def said(*turns: Message) -> tuple[Message, ...]:
@@ -258,6 +261,18 @@ def test_a_closing_tag_in_xml_costs_what_comes_after_it(tmp_path: Path, qwen_tok
     assert row["messages"][-1]["role"] == "assistant"
     assert len(row["messages"]) == 7
     assert build(given, tmp_path / "h", "hermes", tokenizer=qwen_tokenizer).cut_rows == 0
+
+
+def test_a_cut_row_is_counted_as_its_template_ends_it(tmp_path: Path, qwen_folder: str) -> None:
+    """Here a last turn thinks longer than the same turn in the middle."""
+    template = ITEMS.replace("'\n</think>", "('' if not loop.last else ' So be it.') + '\n</think>")
+    student = student_with(tmp_path, qwen_folder, template)
+    given = [sample(0), sample(1, messages=talk(9))]
+    whole = build(given, tmp_path / "d", "raw", student=student).tokens.max
+    manifest = build(given, tmp_path / "e", "raw", student=student, max_tokens=whole - 1, force=True)
+    cut = next(row for row in rows(tmp_path / "e" / "train.jsonl") if row["ratio"] < 1)
+    assert cut["tokens"] == len(render_row(cut, StudentNames(student=student).load()).ids)
+    assert "count_differs" not in manifest.faults
 
 
 # ── leaving out by hand ───────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 A fault of one row leaves that row out. A fault of the whole stops the build: of the folder, of the student,
 or one that a plain conversation has too, so that the template or the tokenizer is to blame and not the row.
+The plain one thinks in every turn, or in none if the row has a turn without thought.
 """
 
 from collections.abc import Iterator
@@ -11,15 +12,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.datasets.lines import json_line
-from sera.datasets.manifest import Manifest
+from sera.datasets.manifest import Manifest, rows_of
 from sera.datasets.proof.case import Setting
-from sera.datasets.proof.check import check_dataset
+from sera.datasets.proof.check import Report, check_dataset
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.rows import check_lines
 from sera.datasets.rendering.student import Student, StudentNames
 from sera.errors import DatasetError
 from sera.formats import find_format
 from sera.records import Message, ToolCall
+from sera.untrusted import decode
 
 FORCE = "--force writes it all the same, with its faults in the manifest"
 
@@ -46,23 +48,38 @@ def prove(folder: Path, manifest: Manifest, names: StudentNames, workers: int, f
         return Verdict(manifest, {})
     if force:
         return Verdict(msgspec.structs.replace(manifest, faults=report.counts), {})
-    plain = set(_plain_faults(names.load(), manifest.settings["format"]))
-    faults = [*(fault for fault in report.faults if not fault.sample), *left_out.values()]
-    for fault in faults:
-        if not fault.sample or fault.kind in plain:
-            kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.counts.items())
-            raise DatasetError(
-                f"the dataset does not pass its proofs ({kinds}) and is not written; {FORCE}. "
-                f"First, {told(fault)}"
-            )
+    student, style = names.load(), manifest.settings["format"]
+    if fault := next(_of_the_whole(folder, report, left_out, student, style), None):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.counts.items())
+        raise DatasetError(
+            f"the dataset does not pass its proofs ({kinds}) and is not written; {FORCE}. First, "
+            f"{told(fault)}"
+        )
     return Verdict(manifest, left_out)
 
 
-def _plain_faults(student: Student, style: str) -> Iterator[Kind]:
-    """Kinds of faults that a conversation without anything odd has, with reasoning and without."""
-    rows = [json_line(_plain_row(style, reasoning)) for reasoning in ("I look first.", "")]
-    for checked in check_lines(rows, student, Setting(format=style)):
-        yield from (fault.kind for fault in checked.faults)
+def _of_the_whole(
+    folder: Path, report: Report, left_out: dict[int, Fault], student: Student, style: str
+) -> Iterator[Fault]:
+    yield from (fault for fault in report.faults if not fault.sample)
+    thinks, not_all = _plain_faults(student, style, "I look."), _plain_faults(student, style, "")
+    with rows_of(folder).open("rb") as lines:
+        for number, line in enumerate(lines):
+            fault = left_out.get(number)
+            if fault and fault.kind in (thinks if _thinks(line) else thinks | not_all):
+                yield fault
+
+
+def _thinks(line: bytes) -> bool:
+    """Whether a row has reasoning in every turn of the assistant."""
+    said = [message for message in decode(line)["messages"] if message["role"] == "assistant"]
+    return all(turn.get("reasoning_content") or turn["content"].startswith("<think>") for turn in said)
+
+
+def _plain_faults(student: Student, style: str, reasoning: str) -> set[Kind]:
+    """Kinds of faults that a conversation without anything odd has."""
+    (checked,) = check_lines([json_line(_plain_row(style, reasoning))], student, Setting(format=style))
+    return {fault.kind for fault in checked.faults}
 
 
 def _plain_row(style: str, reasoning: str) -> dict[str, Any]:
