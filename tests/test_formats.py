@@ -146,6 +146,28 @@ def test_a_text_that_pretends_to_call_is_not_trained(style: str) -> None:
 
 
 @pytest.mark.parametrize("style", FORMATS)
+def test_tools_are_defined_once(style: str) -> None:
+    late = Message(role="system", content="Only Python from now on.")
+    first, *others = render(style, *talk(2), late, *talk(1)[1:])
+    assert "# Tools" in first.text
+    assert not [turn for turn in others if "# Tools" in turn.text]
+    assert late.content in [turn.text for turn in others]
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_a_system_prompt_keeps_its_first_lines(style: str) -> None:
+    assert render(style, Message(role="system", content="\n\nYou work."))[0].text.startswith("\n\nYou work.")
+
+
+@pytest.mark.parametrize("style", TEXT)
+def test_a_later_tag_that_ends_thinking_is_an_argument(style: str) -> None:
+    turn = one(style, call(arguments='{"command": "grep \'</think>\' a.py"}'), reasoning="Where is it?")
+    assert turn.train
+    assert READ[style](turn.text.partition("</think>")[2])[1] == {"command": "grep '</think>' a.py"}
+    assert not one(style, call(arguments='{"command": "grep \'</think>\' a.py"}')).train
+
+
+@pytest.mark.parametrize("style", FORMATS)
 def test_only_assistant_turns_are_trained(style: str) -> None:
     turns = render(style, *talk())
     assert [turn.origin for turn in turns if turn.train] == ["assistant"] * 3

@@ -1,7 +1,8 @@
 """From samples to a dataset's folder, in one pass.
 
     sample ─► decide (filters, turns, cut) ─► workspace ─► settle (duplicates, caps, recipe) ─► train.jsonl
-                     └───────────────────────────────────────────┴─► rejected.jsonl
+                     └─────────────────────────────────▲─────────┴─► rejected.jsonl  │
+                                                       └──── without what cannot be ─┘ proven
 
 Conversations are never all in memory: a row that passes is written to the workspace at once, and only its
 figures are kept. Equal samples, in whatever order, give the same bytes. A build that was killed goes on: the
@@ -17,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
+from sera.datasets.candidate import Figures
 from sera.datasets.card import render_card
 from sera.datasets.config import DatasetConfig
-from sera.datasets.decide import Deciding, Decision
+from sera.datasets.decide import Deciding, Decision, excluded
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import (
     CARD,
@@ -33,7 +35,8 @@ from sera.datasets.manifest import (
     sha256,
     write_manifest,
 )
-from sera.datasets.proof.gate import prove
+from sera.datasets.proof.fault import Fault
+from sera.datasets.proof.gate import FORCE, prove, told
 from sera.datasets.recipe import Part, find_recipe
 from sera.datasets.rendering.student import StudentNames
 from sera.datasets.safety.planting import Planter
@@ -47,6 +50,8 @@ from sera.records import content_id
 
 _BATCH_SAMPLES, _BATCH_BYTES = 16, 2_000_000
 """What is decided together: enough to keep a tokenizer busy, little enough to hold several batches."""
+_DETAIL = 300
+"""Characters that are kept of what is wrong with a row."""
 
 
 def build_dataset(
@@ -60,12 +65,14 @@ def build_dataset(
 
     `samples` is read once and may be a generator; give the T1 samples also where only T2 is wanted, since
     duplicates are found by them. `sources` are the runs they come from, each sample from one of these, in
-    the order in which a recipe numbers them. Every row is proven at the end, see `docs/proofs.md`; with
-    `force` a dataset that fails is written, and its manifest counts the faults.
+    the order in which a recipe numbers them. Every row is proven at the end, see `docs/proofs.md`. One that
+    fails is left out under the kind of its fault, and the samples are dealt again without it; with `force` it
+    is written, and the manifest counts the faults.
 
     Raises `DatasetError` if nothing is selected, if a recipe asks for more than there is, if a sample comes
-    twice, if the samples were made with different harness profiles, if `out` holds something else, or if the
-    disk fails, or if a proof does; `UsageError` if there is no tokenizer or a setting cannot be followed.
+    twice or one to be excluded not at all, if the samples were made with different harness profiles, if `out`
+    holds something else, if the disk fails, or if a proof fails that is not of a row; `UsageError` if there
+    is no tokenizer or a setting cannot be followed.
     """
     parts = find_recipe(config.recipe, sources)
     names = StudentNames(student=config.student, tokenizer=config.tokenizer, template=config.template)
@@ -77,26 +84,32 @@ def build_dataset(
     with boundary(DatasetError, f"dataset {out}"), open_workspace(out, key) as workspace:
         intake = _Intake(workspace, sources)
         decisions = intake.decide(samples, config, parts)
-        settled = settle(decisions, config, parts, sources)
-        _refuse_short(settled, config, parts, out)
-        planter = Planter(config, student, settled.rows)
-        settled = _write_rows(settled, workspace, planter)
-        manifest = _describe(settled, config, sources, parts)
-        manifest = msgspec.structs.replace(
-            manifest,
-            profile=intake.profile,
-            tokenizer=student.tokenizer_sha256,
-            student=student.name,
-            template=template,
-            canaries=planter.canaries,
-            tallies=_tallies(decisions),
-            row_tallies=_tallies(settled.rows),
-        )
+        first: Fault | None = None
+        while True:
+            settled = settle(decisions, config, parts, sources)
+            _refuse_short(settled, config, parts, out, first)
+            planter = Planter(config, student, settled.rows)
+            settled = _write_rows(settled, workspace, planter)
+            manifest = _describe(settled, config, sources, parts)
+            manifest = msgspec.structs.replace(
+                manifest,
+                profile=intake.profile,
+                tokenizer=student.tokenizer_sha256,
+                student=student.name,
+                template=template,
+                canaries=planter.canaries,
+                tallies=_tallies(decisions),
+                row_tallies=_tallies(settled.rows),
+            )
+            write_manifest(manifest, workspace.new)
+            manifest, left_out = prove(workspace.new, manifest, names, config.workers, force)
+            if not left_out:
+                break
+            first = first or next(iter(left_out.values()))
+            decisions = _without(decisions, settled, left_out)
         (workspace.new / CARD).write_text(render_card(manifest), "utf-8")
         files = {name: sha256(workspace.new / name) for name in (ROWS, REJECTED, CARD)}
         manifest = msgspec.structs.replace(manifest, files=files)
-        write_manifest(manifest, workspace.new)
-        manifest = prove(workspace.new, manifest, names, config.workers, force)
         write_manifest(manifest, workspace.new)
     return manifest
 
@@ -116,13 +129,28 @@ class _Intake:
     ) -> list[Decision]:
         """What became of every sample."""
         keys: deque[list[str]] = deque()
-        batches = self._batches(samples, keys)
+        batches = self._batches(self._wanted(samples, set(config.exclude)), keys)
         job = Deciding(config=config, parts=tuple(parts), sources=tuple(self._sources))
         with closing(share(job, batches, config.workers)) as results:
             for outcomes in results:
                 decided = zip(keys.popleft(), outcomes, strict=True)
                 self._decisions += self._workspace.add(decided)
         return self._decisions
+
+    def _wanted(self, samples: Iterable[Sample], exclude: set[str]) -> Iterator[Sample]:
+        """The samples, but for those to be excluded, which are not looked at."""
+        missing = set(exclude)
+        for sample in samples:
+            missing.discard(sample.id)
+            if sample.id in exclude:
+                self._decisions.append(excluded(sample))
+            else:
+                yield sample
+        if missing:
+            raise DatasetError(
+                f"there is no sample {', '.join(sorted(missing))} to exclude: rejected.jsonl and "
+                f"train.jsonl of an earlier build name the ids"
+            )
 
     def _batches(self, samples: Iterable[Sample], keys: deque[list[str]]) -> Iterator[Batch]:
         """Samples that are owed, encoded; `keys` gets the keys of every batch."""
@@ -164,8 +192,30 @@ class _Intake:
             )
 
 
-def _refuse_short(settled: Settled, config: DatasetConfig, parts: Sequence[Part], out: Path) -> None:
-    """A recipe is followed exactly, or with `allow_short` as far as it goes; nothing at all is an error."""
+def _without(decisions: Sequence[Decision], settled: Settled, left_out: dict[int, Fault]) -> list[Decision]:
+    """The decisions, with the reasons of rows that could not be proven."""
+    faults = {_identity(settled.rows[number].figures): fault for number, fault in left_out.items()}
+    found = []
+    for decision in decisions:
+        if fault := faults.get(_identity(decision.figures)):
+            figures = msgspec.structs.replace(
+                decision.figures, reason=Reason(fault.kind), detail=fault.message[:_DETAIL]
+            )
+            decision = msgspec.structs.replace(decision, parts=0, figures=figures)
+        found.append(decision)
+    return found
+
+
+def _identity(figures: Figures) -> tuple[str, str]:
+    return figures.run, figures.id
+
+
+def _refuse_short(
+    settled: Settled, config: DatasetConfig, parts: Sequence[Part], out: Path, first: Fault | None
+) -> None:
+    """A recipe is followed exactly, or with `allow_short` as far as it goes; nothing at all is an error.
+    `first`: of the rows that could not be proven."""
+    unproven = f". {FORCE}. First, {told(first)}" if first else _first_detail(settled)
     short = [
         f"`{part}` gets {got:,}"
         for part, got in zip(parts, settled.parts, strict=True)
@@ -175,11 +225,18 @@ def _refuse_short(settled: Settled, config: DatasetConfig, parts: Sequence[Part]
         raise DatasetError(
             f"there are too few samples for the recipe: {'; '.join(short)}. Left out: "
             f"{_reasons(settled)}. Ask for fewer, give more runs, or take what there is with --allow-short"
+            f"{unproven}"
         )
     if not settled.rows:
         undefined = any(figures.reason == Reason.UNDEFINED_CALL for figures in settled.rejected)
         cure = ". An import of today infers tools that nobody defines: import again" if undefined else ""
-        raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}{cure}")
+        raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}{cure}{unproven}")
+
+
+def _first_detail(settled: Settled) -> str:
+    """What was found in the first sample of which more is known than its reason."""
+    told = next((figures for figures in settled.rejected if figures.detail), None)
+    return f". First, {told.reason}: sample {told.id}: {told.detail}" if told else ""
 
 
 def _write_rows(settled: Settled, workspace: Workspace, planter: Planter) -> Settled:

@@ -12,8 +12,9 @@ import msgspec
 from sera.datasets.config import DatasetConfig
 from sera.datasets.sample import Sample
 from sera.datasets.selection.patches import read_patch
+from sera.datasets.selection.reasons import Reason
 from sera.datasets.tokens import TokenCounter
-from sera.datasets.truncation import Fit, fit, fit_at_random
+from sera.datasets.truncation import Fit, cut, fit, fit_at_random
 from sera.errors import DatasetError
 from sera.formats import Format, Turn
 from sera.formats.contract import arguments_of
@@ -31,6 +32,8 @@ class Figures(Record, frozen=True, kw_only=True, gc=False):
     stage: Stage
     run: str
     reason: str = ""
+    detail: str = ""
+    """What was found, where the reason does not tell."""
     recall: float
     patch_lines: int
     patch_files: int
@@ -66,6 +69,8 @@ class Candidate:
         """`marks`: texts that the student's tokenizer reads as the structure of a conversation."""
         self._marks = marks
         self.sample = sample
+        self.detail = ""
+        """What the filter that refuses it has to say, if anything."""
         self._style = style
         self._counter = counter
         self._config = config
@@ -128,6 +133,11 @@ class Candidate:
         """Tokens of each turn, template overhead included."""
         return self._counter.count(self.turns)
 
+    @property
+    def measured(self) -> bool:
+        """Whether its turns were counted."""
+        return "lengths" in self.__dict__
+
     @cached_property
     def tool_tokens(self) -> float:
         """Mean tokens of the turns in which tools answer, tags and template included."""
@@ -141,11 +151,14 @@ class Candidate:
 
     @cached_property
     def fit(self) -> Fit:
-        """What is left of the conversation within the limit."""
+        """What is left of the conversation within the limit, and before the first turn that is unservable."""
         ends = [turn.origin == "assistant" for turn in self.turns]
         if self._config.truncation == "random":
-            return fit_at_random(self.lengths, ends, self._config.max_tokens, self._draw())
-        return fit(self.lengths, ends, self._config.max_tokens)
+            found = fit_at_random(self.lengths, ends, self._config.max_tokens, self._draw())
+        else:
+            found = fit(self.lengths, ends, self._config.max_tokens)
+        place = self._unservable(found.turns)
+        return found if place is None else cut(self.lengths, ends, place)
 
     def _draw(self) -> float:
         """0 ≤ x < 1, by the sample and the seed."""
@@ -157,14 +170,29 @@ class Candidate:
 
     @property
     def unservable(self) -> bool:
-        """Whether what is left could not be served as it stands: a text in it holds a mark of the template,
-        or a turn comes back from a server as another text and so stands before a later one."""
-        texts = (turn.text for turn in self.kept)
-        if any(mark in text for text in texts for mark in self._marks):
-            return True
-        spoken = [turn for turn in self.kept if turn.origin == "assistant"]
-        doubtful = [turn for turn in spoken[:-1] if not turn.train]
-        return not all(self._style.comes_back(turn, self.sample.tools) for turn in doubtful)
+        """Whether it was cut where it cannot be served, `detail` says why."""
+        return self.fit.ratio < 1 and bool(self.detail)
+
+    def _unservable(self, count: int) -> int | None:
+        """The first of so many turns that cannot be served as it stands: its text holds a mark of the
+        template, or it comes back from a server as another text and so stands before later ones."""
+        last = max((n for n in range(count) if self.turns[n].origin == "assistant"), default=0)
+        for number, turn in enumerate(self.turns[:count]):
+            if mark := next((mark for mark in self._marks if mark in turn.text), ""):
+                self.detail = f"message {number} holds {mark!r}, a mark of the chat template"
+                return number
+            if turn.origin != "assistant" or turn.train or number == last:
+                continue
+            if not self._comes_back(turn):
+                self.detail = f"message {number} is read otherwise by servers than it was said"
+                return number
+        return None
+
+    def _comes_back(self, turn: Turn) -> bool:
+        try:
+            return self._style.comes_back(turn, self.sample.tools)
+        except RecursionError:  # arguments within arguments, a thousand deep
+            return False
 
     @property
     def kept(self) -> list[Turn]:
@@ -173,7 +201,7 @@ class Candidate:
 
     def figures(self, reason: str = "") -> Figures:
         """What has been measured so far."""
-        counted = "lengths" in self.__dict__
+        counted = self.measured
         return Figures(
             id=self.sample.id,
             task=self.sample.task,
@@ -181,6 +209,7 @@ class Candidate:
             stage=self.sample.stage,
             run=self.sample.source.run,
             reason=reason,
+            detail=self.detail if reason in (Reason.UNSERVABLE, Reason.UNRENDERABLE) else "",
             recall=self.recall,
             patch_lines=self.patch_lines,
             patch_files=self.patch_files,

@@ -60,7 +60,7 @@ the rows stand in the order of `ratio`, whole conversations first.
 {counts}
 
 {untrained} assistant turns are not trained on. Tokens: {total} in all, {mean} a row on average, {longest} in
-the longest. `{rejected_file}` names every sample that was not taken, with its reason.
+the longest. `{rejected_file}` names every sample that was not taken, with its reason.{altered}
 
 {recipe}## Settings
 
@@ -91,11 +91,20 @@ def render_card(manifest: Manifest) -> str:
         total=manifest.tokens.total,
         mean=manifest.tokens.mean,
         longest=manifest.tokens.max,
+        altered=f" {told_alteration(manifest)}." if manifest.altered else "",
         recipe=_recipe(manifest),
         settings=_table(("setting", "value"), ((key, str(value)) for key, value in _settings(manifest))),
         rows_file=ROWS,
         rejected_file=REJECTED,
         manifest_file=MANIFEST,
+    )
+
+
+def told_alteration(manifest: Manifest) -> str:
+    """What the student's tokenizer does to texts, in a sentence."""
+    return (
+        f"The tokenizer changes the text of {manifest.altered:,} rows before it reads it, so that the student"
+        f" neither sees nor writes it as it was: in the first of them {manifest.alteration}"
     )
 
 

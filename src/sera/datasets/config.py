@@ -26,6 +26,8 @@ class DatasetConfig(Config, frozen=True):
     with sera; see `docs/datasets.md`. Empty takes everything that passes."""
     allow_short: bool = False
     """Whether a recipe may get fewer samples than it asks for."""
+    exclude: tuple[str, ...] = ()
+    """Ids of samples to leave out, as `train.jsonl`, `rejected.jsonl` and faults name them."""
     seed: int = 0
     """Of every choice between samples."""
     stages: tuple[Stage, ...] = (Stage.T2,)
@@ -101,7 +103,7 @@ class DatasetConfig(Config, frozen=True):
         """The settings by which a sample is judged, rendered and counted on its own, those of the recipe's
         parts left out."""
         settings = self.recorded()
-        for key in ("recipe", "allow_short", "balance", "near", "seed"):
+        for key in ("recipe", "allow_short", "balance", "near", "exclude", "seed"):
             if key != "seed" or self.truncation != "random":
                 del settings[key]
         return settings | {"signed": self.near.signed, "known": content_id(*known(self.safety))}

@@ -15,7 +15,7 @@ import msgspec
 from sera.datasets.candidate import Candidate, Figures
 from sera.datasets.config import DatasetConfig
 from sera.datasets.lines import json_line
-from sera.datasets.measure import measure
+from sera.datasets.measure import measure, recount
 from sera.datasets.recipe import Part
 from sera.datasets.rendering import load_student
 from sera.datasets.sample import Sample, Source, decode_sample
@@ -104,6 +104,8 @@ class Decider:
             self._judge_cheaply(case)
         measure([case.candidate for case in cases if case.parts], self._counter, self._student)
         for case in cases:
+            case.refuse(None if not case.parts or case.candidate.measured else Reason.UNRENDERABLE)
+        for case in cases:
             self._judge_by_count(case)
         return [self._outcome(case) for case in cases]
 
@@ -129,6 +131,10 @@ class Decider:
             self._narrow(case, [part.counted for part in self._chain.parts])
         if case.parts:
             case.refuse(first_reason(case.candidate, self._chain.last))
+        if case.parts and not recount(case.candidate, self._student):
+            case.refuse(Reason.UNRENDERABLE)
+        if case.parts and case.candidate.fit.tokens > self._config.max_tokens:
+            case.refuse(Reason.TRUNCATED)
         if case.parts:
             for check in self._steps.check:
                 check(case.candidate, case.tallies)
@@ -166,6 +172,24 @@ class Decider:
                 teacher=msgspec.json.encode(sample.teacher, order="sorted").decode(),
             )
         return Outcome(decision, row)
+
+
+def excluded(sample: Sample) -> Decision:
+    """What is known of a sample that is left out unseen."""
+    agreement = sample.agreement or _NONE
+    return Decision(
+        figures=Figures(
+            id=sample.id,
+            task=sample.task,
+            index=sample.index,
+            stage=sample.stage,
+            run=sample.source.run,
+            reason=Reason.EXCLUDED,
+            recall=agreement.recall,
+            patch_lines=0,
+            patch_files=0,
+        )
+    )
 
 
 class Deciding(Record, frozen=True, tag="deciding"):

@@ -75,6 +75,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     """SHA-256 of the chat template it was rendered with: train and serve with the same one."""
     faults: dict[str, int] = msgspec.field(default_factory=dict)
     """What the proofs found in a dataset that was written all the same: kind → times."""
+    altered: int = 0
+    """Rows whose text the tokenizer changes before it reads it, such as by composing accents."""
+    alteration: str = ""
+    """The first of these changes."""
     lists: dict[str, str] = msgspec.field(default_factory=dict)
     """Lists that samples were compared with, such as benchmarks: SHA-256 → name of the file."""
     recipe: Mixed | None = None

@@ -38,5 +38,10 @@ def fit(tokens: Sequence[int], assistant: Sequence[bool], limit: int) -> Fit:
     ends = list(accumulate(tokens))
     if not ends or ends[-1] <= limit:
         return Fit(len(ends), ends[-1] if ends else 0, 1.0)
-    last = max((n for n, end in enumerate(ends) if assistant[n] and end <= limit), default=-1)
-    return Fit(last + 1, ends[last] if last >= 0 else 0, (last + 1) / len(ends))
+    return cut(tokens, assistant, sum(end <= limit for end in ends))
+
+
+def cut(tokens: Sequence[int], assistant: Sequence[bool], most: int) -> Fit:
+    """At most this many turns, back to one of an assistant."""
+    turns = max((n + 1 for n in range(most) if assistant[n]), default=0)
+    return Fit(turns, sum(tokens[:turns]), turns / len(tokens))

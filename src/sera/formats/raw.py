@@ -9,7 +9,6 @@ judged, as the Hermes text of the same message.
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from sera.formats.contract import Turn, canonical
 from sera.formats.messages import encode_message
 from sera.formats.servers import Tools
-from sera.formats.text import TextFormat
+from sera.formats.text import TextFormat, grouped
 from sera.records import Message
 
 _EMPTY: dict[str, Any] = {"content": "", "reasoning_content": "", "tool_calls": [], "tool_call_id": ""}
@@ -33,11 +32,9 @@ class RawFormat:
 
     def render(self, messages: Sequence[Message], tools: Tools) -> list[Turn]:
         """A template writes answers that follow each other as one turn: the first stands for all."""
-        groups = groupby(enumerate(messages), lambda item: -1 if item[1].role == "tool" else item[0])
         turns = []
-        for _, group in groups:
-            members = [message for _, message in group]
-            first = self._text.turn([_sent(message) for message in members], tools)
+        for members, describes in grouped(messages):
+            first = self._text.turn([_sent(message) for message in members], tools, describes)
             rest = msgspec.structs.replace(first, role="", text="")
             turns += [_turn(member, rest if n else first) for n, member in enumerate(members)]
         return turns

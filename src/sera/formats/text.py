@@ -1,6 +1,6 @@
 """Conversations as plain text in three roles, for the `chatml` template and its like.
 
-    system     the recorded prompt, an empty line, the tool definitions
+    system     the recorded prompt; behind the first one an empty line and the tool definitions
     user       the recorded text; or the answers of tools, each in <tool_response>
     assistant  <think> reasoning </think>, an empty line, the text, each call in <tool_call>
 
@@ -9,7 +9,7 @@ between the tags is the dialect's. A `<think>` block is written only if there wa
 every turn: a server must not strip the earlier ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -48,15 +48,15 @@ class TextFormat:
         self.dialect = dialect
 
     def render(self, messages: Sequence[Message], tools: Tools) -> list[Turn]:
-        grouped = groupby(enumerate(messages), lambda item: -1 if item[1].role == "tool" else item[0])
-        return [self.turn([message for _, message in group], tools) for _, group in grouped]
+        return [self.turn(group, tools, first) for group, first in grouped(messages)]
 
-    def turn(self, group: Sequence[Message], tools: Tools) -> Turn:
-        """One turn from one message, or from tool messages that follow each other."""
+    def turn(self, group: Sequence[Message], tools: Tools, describes: bool = False) -> Turn:
+        """One turn from one message, or from tool messages that follow each other; `describes`: with the
+        definitions of the tools behind it."""
         group = [canonical(message) for message in group]
         first = group[0]
         role = "user" if first.role == "tool" else first.role
-        text = self._text(group, tools)
+        text = self._text(group, tools, describes)
         train = role == "assistant" and self._legible(first, text, tools)
         row = {"role": role, "content": text, "train": train}
         return Turn(origin=first.role, role=role, text=text, train=train, row=row)
@@ -65,15 +65,14 @@ class TextFormat:
         read = read_turn(turn.text, self.dialect.parsers["vLLM"], tools)
         return self.turn([read], tools).text == turn.text
 
-    def _text(self, group: Sequence[Message], tools: Tools) -> str:
+    def _text(self, group: Sequence[Message], tools: Tools, describes: bool) -> str:
         first = group[0]
         if first.role == "tool":
             return "\n".join(f"<tool_response>\n{message.content}\n</tool_response>" for message in group)
         if first.role == "assistant":
             return self._assistant(first)
-        if first.role == "system" and tools:
-            return f"{first.content}\n\n{self.dialect.describe(tools)}".lstrip("\n")
-        return first.content
+        description = self.dialect.describe(tools) if describes and tools else ""
+        return "\n\n".join(filter(None, (first.content, description)))
 
     def _assistant(self, message: Message) -> str:
         thought = f"<think>\n{message.reasoning}\n</think>" if message.reasoning else ""
@@ -89,6 +88,17 @@ class TextFormat:
             return False
         wanted = _said(message)
         return all(_said(read_turn(text, parse, tools)) == wanted for parse in self.dialect.parsers.values())
+
+
+def grouped(messages: Sequence[Message]) -> Iterator[tuple[list[Message], bool]]:
+    """The messages of each turn, and whether it is the first system turn, which defines the tools."""
+    found = groupby(enumerate(messages), lambda item: -1 if item[1].role == "tool" else item[0])
+    told = False
+    for _, numbered in found:
+        group = [message for _, message in numbered]
+        first = group[0].role == "system" and not told
+        told |= first
+        yield group, first
 
 
 def _said(message: Message) -> tuple[str, str, list[tuple[str, str]]]:

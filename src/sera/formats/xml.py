@@ -14,9 +14,12 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from sera.formats.contract import arguments_of
-from sera.formats.servers import XML, Tools
+from sera.formats.servers import XML, Tools, properties
 from sera.records import ToolCall
+from sera.untrusted import decode
 
 _BEFORE = "You can call these tools. Each function element between the tags defines one:"
 _AFTER = (
@@ -34,12 +37,12 @@ class Xml:
     parsers = XML
 
     def describe(self, tools: Tools) -> str:
-        lines = "\n".join(_definition(tool["function"]) for tool in tools)
+        lines = "\n".join(_definition(tool) for tool in tools)
         return f"# Tools\n\n{_BEFORE}\n<tools>\n{lines}\n</tools>\n\n{_AFTER}"
 
     def defined(self, prompt: str) -> Tools:
-        _, _, text = prompt.rpartition(f"{_BEFORE}\n<tools>\n")
-        return [_tool(body) for body in _FUNCTION.findall(text.partition("\n</tools>")[0])]
+        _, found, text = prompt.rpartition(f"{_BEFORE}\n<tools>\n")
+        return [_tool(body) for body in _FUNCTION.findall(text.partition("\n</tools>")[0])] if found else []
 
     def write(self, call: ToolCall) -> str:
         arguments = arguments_of(call)
@@ -53,18 +56,16 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _properties(function: dict[str, Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = function.get("parameters", {}).get("properties", {})
-    return properties
-
-
-def _definition(function: dict[str, Any]) -> str:
+def _definition(tool: dict[str, Any]) -> str:
     """One tool as elements; what a schema holds beyond text is JSON inside its element."""
+    function = tool.get("function")
+    function = function if isinstance(function, dict) else {}
     parameters = [
         f"<parameter>\n{_elements({'name': name, **schema})}\n</parameter>"
-        for name, schema in _properties(function).items()
+        for name, schema in properties(tool).items()
     ]
-    required = function.get("parameters", {}).get("required", [])
+    declared = function.get("parameters")
+    required = declared.get("required", []) if isinstance(declared, dict) else []
     head = _elements({key: value for key, value in function.items() if key != "parameters"})
     body = "\n".join([*parameters, _elements({"required": required})])
     return f"<function>\n{head}\n<parameters>\n{body}\n</parameters>\n</function>"
@@ -81,7 +82,10 @@ def _kind(schema: str) -> dict[str, Any]:
     found = _TYPE.search(schema)
     if not found:
         return {}
-    return {"type": json.loads(found[1]) if found[1].startswith("[") else found[1]}
+    try:
+        return {"type": decode(found[1]) if found[1].startswith("[") else found[1]}
+    except msgspec.DecodeError:  # a description that speaks of such an element
+        return {"type": found[1]}
 
 
 def _elements(values: dict[str, Any]) -> str:

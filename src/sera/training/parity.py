@@ -53,7 +53,7 @@ def refuse_unlike_serving(job: Job, folder: Path) -> None:
             raise TrainError(
                 f"sample {row['id']}: the checkpoint's tokenizer gives other tokens than were trained"
             )
-        messages, tools = template_messages(row), template_tools(row) or None
+        messages, tools = template_messages(row, job.reading.template), template_tools(row) or None
         if _shown(serving, messages, tools, prompt=False) != trained.ids:
             raise TrainError(
                 f"sample {row['id']}: transformers lays it out otherwise than it is trained: what "

@@ -120,6 +120,56 @@ def test_generation_blocks_are_told_and_leave_no_trace() -> None:
     assert [found.text[a:b] for a, b in found.spans] == ["ab", "c"]
 
 
+@pytest.mark.parametrize("said", ["\ufdd0", "a\ufdd1b\ufdd0", "\ufdd0\ufdd1"])
+def test_no_character_of_a_conversation_is_a_mark_of_ours(said: str) -> None:
+    source = "{% for m in messages %}<{% generation %}{{ m.content }}{% endgeneration %}>{% endfor %}"
+    found = Template("made", source, {}).generated([{"role": "user", "content": said}])
+    assert found.text == f"<{said}>" == render("<{{ messages[0].content }}>", [{"content": said}])
+    assert [found.text[a:b] for a, b in found.spans] == [said]
+
+
+CALLED = (
+    "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}WRITE{% endfor %}{% endfor %}"
+)
+TAKES = {
+    "items of a mapping": ("{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}", True),
+    "a method of a mapping": (
+        "{% for k, v in c.function.arguments.items() %}{{ k }}{{ v }}{% endfor %}",
+        True,
+    ),
+    "as JSON": ("{{ c.function.arguments | tojson }}", True),
+    "either": (
+        "{{ c.function.arguments if c.function.arguments is string else c.function.arguments | tojson }}",
+        True,
+    ),
+    "between texts": ("{{ '{' + c.function.arguments + '}' }}", False),
+    "printed": ("{{ c.function.arguments }}", False),
+    "a text is asked for": (
+        "{{ c.function.arguments if c.function.arguments is string else raise_exception('no text') }}",
+        False,
+    ),
+    "not at all": ("", True),
+}
+
+
+@pytest.mark.parametrize(("written", "objects"), TAKES.values(), ids=TAKES)
+def test_arguments_come_as_the_template_takes_them(written: str, objects: bool) -> None:
+    template = Template("made", CALLED.replace("WRITE", written), {})
+    assert template.takes_objects is objects
+    known = {"path": "/é", "lines": [1, 2]}
+    text = json.dumps(known, ensure_ascii=False)
+    for arguments in (known, text):
+        call = template.call({"id": "x", "function": {"name": "view", "arguments": arguments}})
+        assert call["function"]["arguments"] == (known if objects else text)
+
+
+@pytest.mark.parametrize("arguments", ["{bad", '["a"]', '"ls"', '{"a": "\\ud800"}', "[" * 5000, ""])
+def test_arguments_that_are_no_object_stay_as_they_are(arguments: str) -> None:
+    template = load_template("chatml", {})
+    call = {"id": "x", "function": {"name": "bash", "arguments": arguments}}
+    assert template.call(call) == call
+
+
 def test_where_a_template_is_read_from(tmp_path: Path) -> None:
     config = tmp_path / "tokenizer_config.json"
     config.write_text(json.dumps({"chat_template": "one"}))

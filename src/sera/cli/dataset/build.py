@@ -34,6 +34,7 @@ installed."""
 @click.option(
     "--allow-short", is_flag=True, default=None, help="Take what there is if a recipe asks for more."
 )
+@click.option("--exclude", multiple=True, metavar="ID", help="A sample to leave out; may be repeated.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice between samples.")
 @click.option("--max-tokens", type=IntRange(1), help="Context of the student, template included.")
 @click.option("--min-recall", type=FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
@@ -76,6 +77,7 @@ def command(
     out: Path,
     format_: str | None,
     stages: tuple[str, ...],
+    exclude: tuple[str, ...],
     benchmarks: tuple[Path, ...],
     held_out: Path | None,
     canaries: int | None,
@@ -98,6 +100,7 @@ def command(
         **options,
         "format": format_,
         "stages": stages or None,
+        "exclude": exclude or None,
         "safety.canaries": canaries,
         "safety.canary_seed": canary_seed,
         "benchmarks.files": [str(path) for path in benchmarks] or None,
@@ -111,6 +114,8 @@ def command(
 
 
 def _print(out: Path, manifest: "Manifest") -> None:
+    from sera.datasets.card import told_alteration
+
     rows = []
     for stage, count in manifest.counts.items():
         rows.append((count.selected, stage, "selected"))
@@ -129,4 +134,6 @@ def _print(out: Path, manifest: "Manifest") -> None:
     if faults:
         told = ", ".join(f"{number:,} {fault}" for fault, number in faults.items())
         page.print(f"turns with calls that the tools do not define, none of them trained on: {told}")
+    if manifest.altered:
+        page.print(told_alteration(manifest))
     page.print(f"rows: {out / 'train.jsonl'}; left out and why: {out / 'rejected.jsonl'}")

@@ -65,6 +65,8 @@ def _print(dataset: Path, report: "Report") -> None:
     else:
         kinds = [(f"{number:,}", kind) for kind, number in report.counts.items()]
         page.print(table("Faults", ["times", "kind"], kinds, ["times"]))
+    if report.altered:
+        page.print(f"the tokenizer changes the text of {report.altered:,} rows: {report.alteration}")
     page.print(
         f"{report.rows:,} rows, {report.tokens:,} tokens, {report.trained:,} of them in the loss; "
         f"{report.seconds:.1f} s, {report.rows / max(report.seconds, 0.001):,.0f} rows/s"

@@ -2,23 +2,41 @@
 
 What was recorded is in the row where calls are structured. Where they are text, it is what all servers
 agree on, and that there is one is known from the tool's answer which follows.
+
+A student's own template may spell structured calls in a way whose parsers are not modelled here. Of such a
+turn it is shown that the name and every value of the call stand in it.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span
-from sera.formats.servers import CLOSE, OPEN, Call, CannotRead, nulls, same_calls, schemas_of, undefined
+from sera.formats.servers import (
+    CLOSE,
+    HERMES,
+    OPEN,
+    XML,
+    Call,
+    CannotRead,
+    Parser,
+    nulls,
+    same_calls,
+    schemas_of,
+    split_turn,
+    undefined,
+)
 from sera.formats.servers.schema import UNDEFINED_TOOL
+
+_BODY = re.compile(f"{OPEN}(.*?)(?:{CLOSE}|\\Z)", re.DOTALL)
 
 
 def calls_read_back(case: Case) -> Iterator[Fault]:
     for span, said in case.trained:
-        spoken = said.rpartition("</think>")[2]
-        yield from _first(_turn(case, span, spoken))
+        yield from _first(_turn(case, span, split_turn(said)[1]))
 
 
 def _first(faults: Iterator[Fault]) -> Iterator[Fault]:
@@ -31,18 +49,17 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
     recorded = _recorded(case, span)
     for call in recorded or ():
         yield from _sound(case, span, call)
-    if OPEN not in spoken:
-        if recorded or (recorded is None and _answered(case, span)):
-            yield case.fault(
-                Kind.CALL_LOST,
-                f"a tool was called here, and the text has no call: the converter or the template "
-                f"{case.student.template.name} has dropped it. Use a text format, or the template chatml",
-                span,
-            )
+    parsers = _parsers(case, spoken)
+    if parsers is None:
+        for call in recorded or ():
+            yield from _written(case, span, spoken, call)
+            yield from _defined(case, span, call)
+        if recorded is None and _answered(case, span):
+            yield _lost(case, span, "and the text has no call")
         return
     yield from _shape(case, span, spoken)
     read: list[Call] | None = None
-    for server, parse in case.parsers.items():
+    for server, parse in parsers.items():
         try:
             calls = parse(spoken, case.tools)
         except CannotRead as problem:
@@ -63,15 +80,55 @@ def _turn(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
         yield from _defined(case, span, call)
 
 
+def _parsers(case: Case, spoken: str) -> Mapping[str, Parser] | None:
+    """How servers read the calls of this turn; None if it has none, or spells them as no parser here does."""
+    if OPEN not in spoken:
+        return None
+    if case.setting.format != "raw":
+        return case.parsers
+    body = spoken.partition(OPEN)[2].lstrip()
+    if body.startswith("<function="):
+        return XML
+    return HERMES if body.startswith(("{", OPEN)) or not body else None
+
+
+def _written(case: Case, span: Span, spoken: str, call: Call) -> Iterator[Fault]:
+    """Whether name and values stand in the turn, as they are or as JSON has them."""
+    name, arguments = call
+    for value in (name, *_values(arguments)):
+        spelt = json.dumps(value, ensure_ascii=False).removeprefix('"').removesuffix('"')
+        if spelt not in spoken and str(value).strip() not in spoken:
+            yield _lost(case, span, f"and {spelt[:60]!r} of it is not in the text")
+
+
+def _values(arguments: Any) -> Iterator[Any]:
+    """The texts, numbers and truths within arguments."""
+    if isinstance(arguments, dict):
+        for value in arguments.values():
+            yield from _values(value)
+    elif isinstance(arguments, list):
+        for value in arguments:
+            yield from _values(value)
+    else:
+        yield arguments
+
+
+def _lost(case: Case, span: Span, what: str) -> Fault:
+    return case.fault(
+        Kind.CALL_LOST,
+        f"a tool was called here, {what}: the converter or the template {case.student.template.name} has "
+        f"dropped it. Use a text format, or the template chatml",
+        span,
+    )
+
+
 def _shape(case: Case, span: Span, spoken: str) -> Iterator[Fault]:
     """What can be seen before the call is read."""
-    bodies = [part.partition(CLOSE)[0].strip() for part in spoken.split(OPEN)[1:]]
-    if any(not body for body in bodies[:-1]) and spoken.count(OPEN) != spoken.count(CLOSE):
+    bodies = [body.strip() for body in _BODY.findall(spoken)]
+    if any(body.startswith(OPEN) for body in bodies):
         yield case.fault(Kind.CALL_NESTED, "a call begins within a call", span)
-    elif any(not body for body in bodies):
-        nested = OPEN * 2 in "".join(spoken.split())
-        kind = Kind.CALL_NESTED if nested else Kind.CALL_EMPTY
-        yield case.fault(kind, "a call begins within a call" if nested else "a call is empty", span)
+    elif not all(bodies):
+        yield case.fault(Kind.CALL_EMPTY, "a call is empty", span)
 
 
 def _sound(case: Case, span: Span, call: Call) -> Iterator[Fault]:

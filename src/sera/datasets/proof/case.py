@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -54,6 +55,18 @@ class Case:
     def trained(self) -> Iterator[tuple[Span, str]]:
         """The turns in the loss, each with what the assistant says in it."""
         return ((span, self.said(span)) for span in self.rendered.turns if span.train)
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """Where turns of the assistant begin and end, in tokens, between 0 and the end of the row."""
+        places = (place for span in self.rendered.turns for place in (span.first, span.stop))
+        return [0, *places, len(self.rendered.ids)]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """What the tokens between the edges decode to: what others say and a turn by turns, others first."""
+        ids = self.rendered.ids
+        return [self.student.decode_after(ids[max(a - 1, 0) : a], ids[a:b]) for a, b in pairwise(self.edges)]
 
     def said(self, span: Span) -> str:
         """The words of a turn, without the mark that ends it."""

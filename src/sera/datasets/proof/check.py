@@ -6,7 +6,7 @@ many processes there are.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -48,6 +48,10 @@ class Report(Record, frozen=True, kw_only=True):
     """Kind of fault → how often it was found."""
     faults: tuple[Fault, ...]
     """The first of them, those of the folder first."""
+    altered: int = 0
+    """Rows whose text the tokenizer changes before it reads it, such as by composing accents."""
+    alteration: str = ""
+    """The first of these changes."""
 
     @property
     def ok(self) -> bool:
@@ -55,10 +59,17 @@ class Report(Record, frozen=True, kw_only=True):
         return not self.counts
 
 
-def check_dataset(folder: Path, names: StudentNames, workers: int = 0, files: bool = True) -> Report:
+def check_dataset(
+    folder: Path,
+    names: StudentNames,
+    workers: int = 0,
+    files: bool = True,
+    tell: Callable[[int, Fault], None] | None = None,
+) -> Report:
     """Prove the rows in a folder for a student. `workers`: processes, 0 for one for each core.
 
-    `files` says whether the files are compared with their checksums.
+    `files` says whether the files are compared with their checksums. `tell` gets the number of each row that
+    something is wrong with, from 0, and its first fault.
     Raises `DatasetError` if there are no rows to check; what is wrong with rows is in the report.
     """
     begun = perf_counter()
@@ -71,12 +82,16 @@ def check_dataset(folder: Path, names: StudentNames, workers: int = 0, files: bo
     ]
     counts = Counter(fault.kind for fault in faults)
     together, passed = Together(manifest), Counter({name: 0 for name, _ in promises()})
-    rows = tokens = trained = 0
+    rows = tokens = trained = altered = 0
+    alteration = ""
     for checked in _results(source, Proving(names=names, setting=setting), workers):
         rows, tokens, trained = rows + 1, tokens + checked.tokens, trained + checked.trained
         passed.update(name for name in passed if name not in checked.failed)
         found = [*together.see(checked.id, checked.tools), *checked.faults]
         counts.update(fault.kind for fault in found)
+        if found and tell:
+            tell(rows - 1, found[0])
+        altered, alteration = altered + bool(checked.altered), alteration or checked.altered
         faults += found[: max(_TOLD - len(faults), 0)]
     last = list(together.end())
     counts.update(fault.kind for fault in last)
@@ -91,6 +106,8 @@ def check_dataset(folder: Path, names: StudentNames, workers: int = 0, files: bo
         passed=dict(passed),
         counts={str(kind): number for kind, number in counts.items()},
         faults=(*faults, *last),
+        altered=altered,
+        alteration=alteration,
     )
 
 

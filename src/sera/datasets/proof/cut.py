@@ -1,10 +1,13 @@
 """A row ends with a whole turn, fits the context, and has the length that it says."""
 
+import re
 from collections.abc import Iterator
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
-from sera.formats.servers import CLOSE, OPEN
+from sera.formats.servers import CLOSE, OPEN, split_turn
+
+_WHOLE_CALL = re.compile(f"{OPEN}.*?{CLOSE}", re.DOTALL)
 
 
 def cut_at_a_turn(case: Case) -> Iterator[Fault]:
@@ -13,8 +16,8 @@ def cut_at_a_turn(case: Case) -> Iterator[Fault]:
     if case.row.get("ratio", 1) < 1 and case.messages[-1]["role"] != "assistant":
         yield case.fault(Kind.CUT_TURN, "the cut row ends with somebody else's turn", place=length - 1)
     if last and last.train:
-        spoken = case.said(last).rpartition("</think>")[2]
-        if spoken.count(OPEN) > spoken.count(CLOSE) or not found.text[: last.end].endswith(case.student.end):
+        _, spoken = split_turn(case.said(last))
+        if OPEN in _WHOLE_CALL.sub("", spoken) or not found.text[: last.end].endswith(case.student.end):
             yield case.fault(Kind.CUT_CALL, "the row ends within a call", last, place=last.stop - 1)
     limit = case.setting.max_tokens
     if limit is not None and length > limit:

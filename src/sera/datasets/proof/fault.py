@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """No token of the row is in the loss."""
     MASK = "mask"
     """The loss covers something that the assistant did not say, or leaves out something that it did."""
+    TEXT_LOST = "text_lost"
+    """The tokenizer has no tokens for a part of the text."""
     CALL_LOST = "call_lost"
     """A call was made, and the text has none."""
     CALL_UNREADABLE = "call_unreadable"

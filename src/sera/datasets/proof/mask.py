@@ -4,61 +4,113 @@ Shown in another way than the mask was made. The conversation is rendered once m
 turn reduced to one word. What stands between these words nobody but the template and the other side can
 have said, and it must be, character by character, what the tokens outside the turns decode to. The turns
 themselves must each hold all that their message says.
+
+A tokenizer may change a text before it reads it: Qwen3's composes characters and their accents. So what is
+due is what the tokenizer gives back of a text; `altered` says what it changes. What it has no tokens for is
+lost, and a fault. So is a mark of the template that comes of such a change and is in no text.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import template_messages, template_tools
+from sera.datasets.rendering.student import Student
 
 _WORD = "Sera7Word"
 
 
 def mask_is_exact(case: Case) -> Iterator[Fault]:
-    found = case.rendered
+    found, student = case.rendered, case.student
     if not any(found.mask):
         yield case.fault(Kind.NOTHING_TRAINED, "no token is in the loss: leave the row out")
     for message in case.messages:
         if message.get("train") and message["role"] != "assistant":
             yield case.fault(Kind.MASK, f"a message of the {message['role']} is marked to be in the loss")
-    edges = [0, *(edge for span in found.turns for edge in (span.first, span.stop)), len(found.ids)]
-    outside = [case.student.decode(found.ids[a:b]) for a, b in list(pairwise(edges))[::2]]
+    edges, pieces = case.edges, case.pieces
     others = _others(case)
-    for number, (decoded, expected) in enumerate(zip(outside, others, strict=True)):
-        if decoded != expected:
+    if len(others) != len(pieces[::2]):
+        yield case.fault(Kind.MASK, f"the template {student.template.name} writes an answer not exactly once")
+    for number, (decoded, expected) in enumerate(zip(pieces[::2], others, strict=False)):
+        # Every piece but the first stands behind the end of a turn, and some tokenizers heed what is before.
+        if decoded != expected and decoded != student.as_read(expected, student.end if number else ""):
             span = found.turns[min(number, len(found.turns) - 1)]
             yield case.fault(Kind.MASK, _difference(decoded, expected), span, place=edges[2 * number])
-    for span in found.turns:
-        said = case.student.decode(found.ids[span.first : span.stop])
+    for span, said in zip(found.turns, pieces[1::2], strict=True):
         content = str(case.messages[span.message].get("content") or "").strip()
-        if content not in said:
+        if content not in said and student.as_read(content).strip() not in said:
             yield case.fault(Kind.MASK, f"the turn leaves out what was said: {content[:60]!r}", span)
         if any(inside != span.train for inside in found.mask[span.first : span.stop]):
             yield case.fault(Kind.MASK, "the mask does not follow the turn's `train`", span)
-        if not said.endswith(case.student.end) or said.count(case.student.end) != 1:
+        if not said.endswith(student.end) or said.count(student.end) != 1:
             yield case.fault(Kind.MASK, "the turn does not end with the mark that ends turns", span)
+    yield from _lost(case)
+    yield from _made(case)
+
+
+def altered(case: Case) -> str:
+    """What the tokenizer makes of the first place of the row that it changes; empty if it changes nothing."""
+    text, read = case.rendered.text, "".join(case.pieces)
+    if text == read:
+        return ""
+    place = max(_first_difference(text, read) - 1, 0)
+    return f"{text[place : place + 12]!a} is read as {read[place : place + 12]!a}"
+
+
+def _lost(case: Case) -> Iterator[Fault]:
+    """Letters that the tokens do not give back, in whatever form."""
+    text, read = case.rendered.text, "".join(case.pieces)
+    if text == read:
+        return
+    wanted, found = (_letters(case.student, side) for side in (text, read))
+    if wanted != found:
+        place = _first_difference(wanted, found)
+        yield case.fault(
+            Kind.TEXT_LOST,
+            f"the tokenizer has no tokens for {wanted[place : place + 12]!a} and reads "
+            f"{found[place : place + 12]!a}: leave the row out, or take another student",
+        )
+
+
+def _made(case: Case) -> Iterator[Fault]:
+    """Marks that stand in no text, and that the tokenizer reads all the same."""
+    for mark in case.student.marks:
+        number = case.student.tokenizer.token_to_id(mark)
+        if number is not None and case.rendered.ids.count(number) > case.rendered.text.count(mark):
+            yield case.fault(
+                Kind.INJECTED_MARK, f"the tokenizer makes {mark!r} of another text: leave it out"
+            )
+
+
+def _letters(student: Student, text: str) -> str:
+    """What is left of a text after the tokenizer's normaliser, white space aside."""
+    normalizer = student.tokenizer.normalizer
+    normal = normalizer.normalize_str(text) if normalizer else text
+    return "".join(normal.replace("\u2581", " ").split())
 
 
 def _others(case: Case) -> list[str]:
     """What everybody but the assistant says, between its turns, with the template's own words."""
-    before = case.student.template.marks.before
+    before, word = case.student.template.marks.before, _WORD
+    while word in case.rendered.text:
+        word += _WORD[-1]
     messages = [
-        {"role": "assistant", "content": _WORD} if message["role"] == "assistant" else message
-        for message in template_messages(case.row)
+        {"role": "assistant", "content": word} if message["role"] == "assistant" else message
+        for message in template_messages(case.row, case.student.template)
     ]
-    pieces = case.student.template.render(messages, template_tools(case.row)).split(_WORD)
+    pieces = case.student.template.render(messages, template_tools(case.row)).split(word)
     # What a template puts between its prompt and the first word is the assistant's to say.
     opened = [piece[: piece.rfind(before) + len(before)] for piece in pieces[:-1]] + pieces[-1:]
     return [opened[0], *(piece.removeprefix(case.student.end) for piece in opened[1:])]
 
 
+def _first_difference(some: str, others: str) -> int:
+    pairs = enumerate(zip(some, others, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(some), len(others)))
+
+
 def _difference(decoded: str, expected: str) -> str:
-    place = next(
-        (n for n, (a, b) in enumerate(zip(decoded, expected, strict=False)) if a != b),
-        min(len(decoded), len(expected)),
-    )
+    place = _first_difference(decoded, expected)
     return (
         f"what is outside the loss is not what others said: {decoded[place : place + 40]!r} where "
         f"{expected[place : place + 40]!r} is due"

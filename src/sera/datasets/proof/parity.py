@@ -5,10 +5,10 @@ and comes back from the client as a message; all messages so far go through the 
 the next turn. The result must be the beginning of the training text, and of its tokens.
 
 With structured rows the client sends calls and reasoning apart, and the server hands arguments to the
-template as objects. With text rows the client's side writes them into the text by the format, as sera does.
+template as `Template.call` does. With text rows the client's side writes them into the text by the format,
+as sera does.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,7 +57,7 @@ def _served(case: Case) -> list[dict[str, Any]]:
     """The messages as the server gets them back."""
     return [
         _returned(case, message) if message["role"] == "assistant" else message
-        for message in template_messages(case.row)
+        for message in template_messages(case.row, case.student.template)
     ]
 
 
@@ -66,21 +66,11 @@ def _returned(case: Case, message: dict[str, Any]) -> dict[str, Any]:
         said: dict[str, Any] = {
             key: str(message[key]).strip() for key in ("content", "reasoning_content") if key in message
         }
-        calls = [_as_object(call) for call in message.get("tool_calls") or ()]
+        calls = message.get("tool_calls")
         return {"role": "assistant", **said, **({"tool_calls": calls} if calls else {})}
     read = read_turn(str(message["content"]), case.parsers["vLLM"], case.tools)
     turn = find_format(case.setting.format).render([read], case.tools)[0]
     return {"role": turn.role, "content": turn.text}
-
-
-def _as_object(call: dict[str, Any]) -> dict[str, Any]:
-    function = call.get("function") or call
-    arguments = function.get("arguments")
-    try:
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except (ValueError, RecursionError):
-        return call
-    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def _difference(case: Case, span: Span, shown: str) -> Fault:

@@ -9,11 +9,13 @@ import msgspec
 from sera.datasets.proof.case import Case, Setting
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.marks import marks_in_texts
-from sera.datasets.proof.proofs import BEFORE, PROOFS
+from sera.datasets.proof.mask import altered
+from sera.datasets.proof.proofs import BEFORE, PROOFS, Proof
 from sera.datasets.rendering.render import Rendered, Row, render_row, render_rows
 from sera.datasets.rendering.student import Student, StudentNames
 from sera.errors import DatasetError
 from sera.records import Record
+from sera.untrusted import decode
 
 _MOST = 20
 """Faults of one row that are told."""
@@ -30,6 +32,8 @@ class Checked(msgspec.Struct, frozen=True):
     failed: tuple[str, ...]
     """Names of the proofs that found something."""
     faults: tuple[Fault, ...]
+    altered: str = ""
+    """What the tokenizer makes of the first place that it changes."""
 
 
 class Proving(Record, frozen=True, tag="proving"):
@@ -74,8 +78,15 @@ def _render_one(row: Row, student: Student) -> Rendered | str:
 def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Setting) -> Checked:
     if isinstance(rendered, str):
         return _refused(row, Fault(Kind.UNRENDERABLE, row["id"], None, rendered))
-    case = Case(row, rendered, student, setting)
-    found = {proof.name: tuple(proof.find(case)) for proof in PROOFS}
+    try:
+        return _proven(Case(row, rendered, student, setting))
+    except RecursionError:
+        return _refused({}, Fault(Kind.UNRENDERABLE, row["id"], None, "it is nested too deeply"))
+
+
+def _proven(case: Case) -> Checked:
+    row, rendered = case.row, case.rendered
+    found = {proof.name: _found(proof, case) for proof in PROOFS}
     return Checked(
         id=row["id"],
         tools=_digest(row),
@@ -83,16 +94,26 @@ def _prove(row: Row, rendered: Rendered | str, student: Student, setting: Settin
         trained=sum(rendered.mask),
         failed=tuple(name for name, faults in found.items() if faults),
         faults=tuple(fault for faults in found.values() for fault in faults)[:_MOST],
+        altered=altered(case),
     )
+
+
+def _found(proof: Proof, case: Case) -> tuple[Fault, ...]:
+    try:
+        return tuple(proof.find(case))
+    except DatasetError as problem:  # proofs render the conversation in other ways, too
+        return (case.fault(Kind.UNRENDERABLE, str(problem)),)
 
 
 def _read(line: bytes, student: Student, setting: Setting) -> Row | Checked:
     """The row, or the end of it where it is not fit to be rendered."""
     try:
-        msgspec.json.decode(line, type=_Row)
-    except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+        shape = decode(line, _Row)
+        if isinstance(shape.tools, str) and shape.tools:
+            decode(shape.tools, list[dict[str, Any]])
+    except msgspec.DecodeError as problem:
         return _refused({}, Fault(Kind.MALFORMED_ROW, _id_of(line), None, f"the row is not one: {problem}"))
-    row: dict[str, Any] = msgspec.json.decode(line)
+    row: dict[str, Any] = decode(line)
     if faults := tuple(_before(row, student, setting)):
         return _refused(row, *faults)
     return row
@@ -116,25 +137,38 @@ def _digest(row: Row) -> bytes:
     tools = row.get("tools")
     if tools is None:
         prompt = str(row["messages"][0].get("content")) if row else ""
-        tools = prompt.rpartition("\n<tools>\n")[2]
+        _, found, definitions = prompt.rpartition("\n<tools>\n")
+        tools = definitions if found else ""
     return hashlib.blake2b(str(tools).encode(), digest_size=8).digest()
 
 
 def _id_of(line: bytes) -> str:
     """As near as can be said of a line that is not a row."""
     try:
-        return str(msgspec.json.decode(line, type=dict[str, Any]).get("id", ""))
-    except (msgspec.DecodeError, msgspec.ValidationError):
+        return str(decode(line, dict[str, Any]).get("id", ""))
+    except msgspec.DecodeError:
         return ""
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(_Function):
+    function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
     role: str
     content: str | None = None
     train: bool = True
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
 
 
 class _Row(msgspec.Struct):
     id: str
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    tools: str | list[dict[str, Any]] | None = None
     ratio: float = 1

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.datasets.rendering.student import Student
+from sera.datasets.rendering.template import Template
 from sera.errors import DatasetError
 
 Row = Mapping[str, Any]
@@ -121,7 +122,7 @@ def _by_offsets(text: str, spans: list[tuple[int, int]], student: Student) -> _T
 
 def lay_out(row: Row, student: Student) -> tuple[str, list[tuple[int, int]]]:
     """The text of a row, and where in it the assistant's turns are, in characters."""
-    messages, tools = template_messages(row), template_tools(row)
+    messages, tools = template_messages(row, student.template), template_tools(row)
     text, generated = student.template.generated(messages, tools)
     expected = sum(message["role"] == "assistant" for message in messages)
     spans = generated or find_turns(text, student)
@@ -133,9 +134,10 @@ def lay_out(row: Row, student: Student) -> tuple[str, list[tuple[int, int]]]:
     return text, spans
 
 
-def template_messages(row: Row) -> list[dict[str, Any]]:
-    """The messages as a trainer hands them to a template: without our own column, and without empty ones."""
-    return [
+def template_messages(row: Row, template: Template) -> list[dict[str, Any]]:
+    """The messages as servers and trainers hand them to this template: without our own column, without
+    empty ones, and with the arguments of calls as objects if it takes those."""
+    messages = [
         {
             key: value
             for key, value in message.items()
@@ -143,6 +145,10 @@ def template_messages(row: Row) -> list[dict[str, Any]]:
         }
         for message in row["messages"]
     ]
+    for message in messages:
+        if "tool_calls" in message:
+            message["tool_calls"] = [template.call(call) for call in message["tool_calls"]]
+    return messages
 
 
 def template_tools(row: Row) -> list[Any]:

@@ -19,8 +19,6 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sera.datasets.rendering.template import BEGIN, END
-
 MAX_SOURCE = 256 * 1024
 """Longest template, in characters."""
 _MAX_STEPS = 300_000
@@ -49,12 +47,14 @@ class _Generation(Extension):
     tags = {"generation"}  # noqa: RUF012 - jinja2's own way to say it
 
     def parse(self, parser: Parser) -> nodes.Node:
+        self.environment.generates = True  # type: ignore[attr-defined]
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
 
     def _mark(self, caller: Callable[[], str]) -> str:
-        return f"{BEGIN}{caller()}{END}"
+        begin, end = self.environment.around  # type: ignore[attr-defined]
+        return f"{begin}{caller()}{end}"
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
@@ -69,6 +69,10 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             extensions=["jinja2.ext.loopcontrols", _Generation],
             finalize=_printable,
         )
+        self.generates = False
+        """Whether a template that was compiled here has generation blocks."""
+        self.around = "", ""
+        """What stands around such a block in the rendering under way."""
         self._steps = 0
         self.filters |= {"tojson": _to_json, "string": _string, "replace": _replace, "join": _join}
         self.filters["counted"] = self._counted
@@ -82,9 +86,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             "strftime_now": _no_date,
         }
 
-    def render(self, compiled: Any, **variables: Any) -> str:
-        """One rendering, with counters of its own."""
-        self._steps = 0
+    def render(self, compiled: Any, around: tuple[str, str], **variables: Any) -> str:
+        """One rendering, with counters of its own, and `around` each generation block."""
+        self._steps, self.around = 0, around
         parts: list[str] = []
         size = 0
         for part in compiled.generate(**variables):

@@ -101,6 +101,16 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
         return text
 
+    def decode_after(self, before: list[int], ids: list[int]) -> str:
+        """The text of tokens as it stands behind others: at the beginning some decoders drop a space."""
+        return self.decode([*before, *ids]).removeprefix(self.decode(before))
+
+    def as_read(self, text: str, before: str = "") -> str:
+        """The text as the tokenizer gives it back where it stands behind another: normalised, and without
+        what it has no tokens for."""
+        alone, whole = self.encode([before, before + text])
+        return self.decode(whole).removeprefix(self.decode(alone))
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, no token added."""
         return [list(ids) for ids in self.encoder.encode(texts)]

@@ -5,8 +5,10 @@ which knows structured calls too. Others are the student's own, read from its fo
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -15,13 +17,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.errors import DatasetError, UsageError, boundary
+from sera.untrusted import decode
 
 CHATML = "chatml"
 Row = Mapping[str, Any]
 """A message as a template gets it."""
-BEGIN, END = "\ufdd0", "\ufdd1"
-"""Put around what a template marks as generated. Unicode sets these aside: they are in no real text."""
 _PROBE = "Sera7Probe"
+_CALLED = {"sera7key": "sera7value"}
+_DEFINED = {
+    "name": _PROBE,
+    "description": "A probe.",
+    "parameters": {
+        "type": "object",
+        "properties": {"sera7key": {"type": "string", "description": "A key."}},
+        "required": ["sera7key"],
+    },
+}
 
 
 class Marks(NamedTuple):
@@ -73,22 +84,11 @@ class Template:
 
         Raises `DatasetError` if the template refuses the conversation or breaks.
         """
-        text = self._render(messages, tools, prompt)
-        return re.sub(f"[{BEGIN}{END}]", "", text) if BEGIN in text else text
+        return self._render(messages, tools, prompt).text
 
     def generated(self, messages: Sequence[Row], tools: Sequence[Any] = ()) -> Generated:
         """The conversation, and what stands in the template's `{% generation %}` blocks."""
-        text = self._render(messages, tools, prompt=False)
-        pieces = re.split(f"([{BEGIN}{END}])", text)
-        spans, start, size = [], 0, 0
-        for piece in pieces:
-            if piece == BEGIN:
-                start = size
-            elif piece == END:
-                spans.append((start, size))
-            else:
-                size += len(piece)
-        return Generated("".join(piece for piece in pieces if piece not in (BEGIN, END)), spans)
+        return self._render(messages, tools, prompt=False)
 
     @cached_property
     def marks(self) -> Marks:
@@ -107,21 +107,88 @@ class Template:
             )
         return Marks(prompted[len(without) :], after)
 
-    def _render(self, messages: Sequence[Row], tools: Sequence[Any], prompt: bool) -> str:
+    def call(self, call: dict[str, Any]) -> dict[str, Any]:
+        """A call of a message with its arguments as this template takes them; as they are if unreadable."""
+        function = call.get("function") or call
+        arguments: Any = function.get("arguments")
+        if isinstance(arguments, str) != self.takes_objects:
+            return call
+        with suppress(msgspec.DecodeError):
+            known = (
+                decode(arguments, dict[str, Any])
+                if self.takes_objects
+                else json.dumps(arguments, ensure_ascii=False)
+            )
+            function = {**function, "arguments": known}
+            return {**call, "function": function} if "function" in call else function
+        return call
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether arguments of calls are handed over as objects, as vLLM and SGLang do, found by rendering a
+        call in both ways. Only a template that can do nothing but put them between other texts gets text."""
+        objects, text = self._probed(_CALLED), self._probed(json.dumps(_CALLED))
+        written = all(word in objects for pair in _CALLED.items() for word in pair)
+        return (written and repr("sera7key") not in objects) or json.dumps(_CALLED) not in text
+
+    def _probed(self, arguments: object) -> str:
+        """A conversation with one call; empty if the template refuses it."""
+        function = {"name": _PROBE, "arguments": arguments}
+        messages: list[Row] = [
+            {"role": "user", "content": "?"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "sera7call", "type": "function", "function": function}],
+            },
+            {"role": "tool", "name": _PROBE, "content": ".", "tool_call_id": "sera7call"},
+            {"role": "assistant", "content": "."},
+        ]
+        try:
+            return self.render(messages, [{"type": "function", "function": _DEFINED}])
+        except DatasetError:
+            return ""
+
+    def _render(self, messages: Sequence[Row], tools: Sequence[Any], prompt: bool) -> Generated:
         from jinja2 import TemplateError
 
         with boundary(
             DatasetError, f"chat template {self.name}", TemplateError, ArithmeticError, LookupError,
             TypeError, ValueError, AttributeError, RecursionError,
         ):  # fmt: skip
-            return self._environment.render(
+            around = self._around(messages) if self._environment.generates else ("", "")
+            text = self._environment.render(
                 self._compiled,
+                around,
                 messages=messages,
                 tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=prompt,
                 **self._tokens,
             )
+            return _parted(text, *around)
+
+    def _around(self, messages: Sequence[Row]) -> tuple[str, str]:
+        """Marks for what is generated. They are made of the conversation, so that none can hold its own."""
+        said = json.dumps([self.sha256, messages], default=str).encode()
+        digest = hashlib.blake2b(said, digest_size=16).hexdigest()
+        return f"\ufdd0{digest}", f"\ufdd1{digest}"
+
+
+def _parted(text: str, begin: str, end: str) -> Generated:
+    """A rendering without the marks around what is generated, and where they were."""
+    if not begin:
+        return Generated(text, [])
+    pieces = re.split(f"({begin}|{end})", text)
+    spans, start, size = [], 0, 0
+    for piece in pieces:
+        if piece == begin:
+            start = size
+        elif piece == end:
+            spans.append((start, size))
+        else:
+            size += len(piece)
+    return Generated("".join(piece for piece in pieces if piece not in (begin, end)), spans)
 
 
 def load_template(name: str, tokens: Mapping[str, str]) -> Template:

@@ -55,7 +55,7 @@ def make_chain(config: DatasetConfig, parts: Sequence[Part], sources: Sequence[S
         common=_common(config),
         parts=tuple(_part(part, config, sources) for part in parts),
         last=(
-            _when(Reason.UNSERVABLE, lambda c: c.unservable),
+            _when(Reason.UNSERVABLE, lambda c: c.unservable and not any(turn.train for turn in c.kept)),
             _when(Reason.NOTHING_TO_LEARN, lambda c: not any(turn.train for turn in c.kept)),
         ),
     )
@@ -136,6 +136,8 @@ def _asks(condition: Condition) -> Filter:
         if holds(figure, condition.number):
             return None
         too_low = figure < condition.number or condition.compare == ">"
+        if too_low and metric.low is Reason.TRUNCATED and candidate.unservable:
+            return Reason.UNSERVABLE
         return metric.low if too_low else metric.high
 
     return reason

@@ -4,10 +4,10 @@ The rules of vLLM's and SGLang's parsers, written anew from reading them, each b
 `docs/proofs.md` names the versions. A text is safe to train on if all of them read the same from it.
 """
 
-from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls
+from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, nulls, properties
 from sera.formats.servers.hermes import HERMES
 from sera.formats.servers.schema import schemas_of, undefined
-from sera.formats.servers.turn import read_turn, same_calls
+from sera.formats.servers.turn import read_turn, same_calls, split_turn
 from sera.formats.servers.xml import XML
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "Parser",
     "Tools",
     "nulls",
+    "properties",
     "read_turn",
     "same_calls",
     "schemas_of",
+    "split_turn",
     "undefined",
 ]

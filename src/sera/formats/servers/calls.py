@@ -21,7 +21,22 @@ class CannotRead(ValueError):
 def nulls(call: Call, tools: Tools) -> list[str]:
     """The parameters that a call sets to null although its tool does not allow it."""
     name, arguments = call
-    schemas = [tool["function"].get("parameters") or {} for tool in tools if tool["function"]["name"] == name]
-    properties = schemas[0].get("properties", {}) if schemas else {}
-    allowed = {key for key, schema in properties.items() if "null" in json.dumps(schema.get("type", schema))}
+    known = next((properties(tool) for tool in tools if name_of(tool) == name), {})
+    allowed = {key for key, schema in known.items() if "null" in json.dumps(schema.get("type", schema))}
     return [key for key, value in arguments.items() if value is None and key not in allowed]
+
+
+def name_of(tool: dict[str, Any]) -> str:
+    """The name in a definition; empty if it has none."""
+    return str(_part(tool, "function").get("name") or "")
+
+
+def properties(tool: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The schemas of a tool's parameters, by name; what is none in a stranger's definition allows all."""
+    found = _part(_part(_part(tool, "function"), "parameters"), "properties")
+    return {str(key): schema if isinstance(schema, dict) else {} for key, schema in found.items()}
+
+
+def _part(value: dict[str, Any], key: str) -> dict[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}

@@ -14,7 +14,7 @@ from sera.records import Message, ToolCall
 
 def read_turn(text: str, parser: Parser, tools: Tools) -> Message:
     """What a client gets for this text; all of it as content where the parser cannot read it."""
-    reasoning, spoken = _split(text)
+    reasoning, spoken = split_turn(text)
     try:
         calls = parser(spoken, tools)
     except CannotRead:
@@ -28,7 +28,8 @@ def read_turn(text: str, parser: Parser, tools: Tools) -> Message:
     )
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_turn(text: str) -> tuple[str, str]:
+    """(reasoning, rest) at the first `</think>`, which is where both servers cut: later ones are words."""
     before, closing, after = text.partition("</think>")
     if not closing:
         return "", text

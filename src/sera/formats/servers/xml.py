@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools
+from sera.formats.servers.calls import CLOSE, OPEN, Call, CannotRead, Parser, Tools, name_of, properties
 
 _BODY = re.compile(f"{OPEN}(.*?){CLOSE}|{OPEN}(.*?)$", re.DOTALL)
 _FUNCTION = re.compile(r"<function=(.*?)</function>|<function=(.*)$", re.DOTALL)
@@ -52,7 +52,7 @@ def _call(function: str, tools: Tools, habits: _Habits) -> Call:
     name, closing, rest = function.partition(">")
     if not closing:
         raise CannotRead("a function has no name")
-    schemas = _schemas(tools).get(name, {})
+    schemas = next((properties(tool) for tool in tools if name_of(tool) == name), {})
     arguments: dict[str, Any] = {}
     for found in _PARAMETER.findall(rest):
         key, _, value = found.partition(">")
@@ -89,13 +89,6 @@ def _literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
-
-
-def _schemas(tools: Tools) -> dict[str, dict[str, Any]]:
-    return {
-        tool["function"]["name"]: tool["function"].get("parameters", {}).get("properties", {})
-        for tool in tools
-    }
 
 
 _VLLM = _Habits(frozenset({"null", "none"}), null_texts=False, whole_floats=False)
