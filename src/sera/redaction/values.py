@@ -23,7 +23,7 @@ _SHORTEST_LINE = 16
 
 
 def known_values(config: RedactionConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Every known secret in every way it may be written, longest first.
+    """Every known secret, longest first; of one of several lines each long one.
 
     Raises `ConfigError`, which names the place and never the value, if a variable that is named is not set,
     the file cannot be read, or a secret is too short to be looked for.
@@ -34,17 +34,18 @@ def known_values(config: RedactionConfig, environment: Mapping[str, str]) -> tup
         found.add(_checked(environment.get(name, ""), f"redaction.variables: {name}"))
     if config.file is not None:
         found.update(_read(config.file))
-    return spellings(found)
+    return tuple(sorted({line for secret in found for line in lines_of(secret)}, key=lambda line: (-len(line), line)))
 
 
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    """The secrets as they are and escaped for JSON and for URLs, line by line, longest first."""
-    lines = {line for secret in secrets for line in _lines(secret)}
+    """Values as they are and escaped for JSON and for URLs, line by line, longest first."""
+    lines = {line for secret in secrets for line in lines_of(secret)}
     written = {way for line in lines for way in (line, json.dumps(line)[1:-1], quote(line, safe=""))}
     return tuple(sorted(written, key=lambda value: (-len(value), value)))
 
 
-def _lines(secret: str) -> Iterable[str]:
+def lines_of(secret: str) -> Iterable[str]:
+    """The parts of a secret that are looked for: all of one line, and the long ones of several."""
     lines = secret.strip().splitlines()
     if len(lines) == 1:
         return lines

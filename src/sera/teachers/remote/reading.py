@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import httpx2
 import msgspec
 
+from sera.redaction.addresses import shown
 from sera.teachers.contract import Reply
 from sera.teachers.remote.config import Endpoint, RemoteConfig
 from sera.teachers.remote.dialects import Dialect
@@ -51,15 +52,14 @@ class Reader:
         self, url: str, endpoint: Endpoint, key: Key, config: RemoteConfig, dialect: Dialect
     ) -> None:
         self._url, self._endpoint, self._key, self._dialect = url, endpoint, key, dialect
+        self._shown_url = shown(url)
         self._asked = config.model
         self._names = {_plain(name) for name in (config.model, *config.served_as)}
 
-    def response(self, response: httpx2.Response, today: float) -> Reply | Failure:
-        """What an unstreamed response says; `today` in seconds since 1970."""
-        if response.status_code != 200:
-            return self._refusal(response, today)
+    def answer(self, content: bytes) -> Reply | Failure:
+        """What the body of an unstreamed 200 says."""
         try:
-            body = decode(response.content, Json)
+            body = decode(content, Json)
         except msgspec.DecodeError as problem:
             return self.failed(LOST, f"answered something that is not JSON: {problem}")
         return self.body(body)
@@ -89,13 +89,16 @@ class Reader:
         retry_after: float | None = None,
     ) -> Failure:
         """A failure at this endpoint, in words that anybody may read."""
-        shown = " ".join(self._key.redact(text).split())[:_SHOWN]
+        said = " ".join(self._key.redact(text).split())[:_SHOWN]
         return Failure(
-            trouble, f"{self._url}: {shown}", retry_after=retry_after, told=told, answered=answered
+            trouble, f"{self._shown_url}: {said}", retry_after=retry_after, told=told, answered=answered
         )
 
-    def _refusal(self, response: httpx2.Response, today: float) -> Failure:
-        said, status = self._key.redact(response.text)[:_READ], response.status_code
+    def refusal(self, response: httpx2.Response, content: bytes, is_all: bool, today: float) -> Failure:
+        """What another status says. `content` is its body, or with `is_all` unset the beginning of it; `today` in
+        seconds since 1970."""
+        said = self._key.redact(content.decode("utf-8", "replace"), is_all)[:_READ]
+        status = response.status_code
         trouble = by_status(status, said)
         text = f"answered {status}: {' '.join(said.split())[: _SHOWN // 2]}"
         if trouble is UNUSABLE:
@@ -117,7 +120,7 @@ class Reader:
             there = urljoin(self._url, response.headers["location"]).partition("?")[0]
         except (KeyError, ValueError):
             return ""
-        return "" if "@" in there else f", {there.removesuffix(self._dialect.path)}"
+        return "" if "@" in there else f", {shown(there).removesuffix(self._dialect.path)}"
 
     def _same_model(self, name: object) -> bool:
         """Whether an answer under that name is the model's: versions and providers may be added."""
