@@ -62,7 +62,8 @@ def _shown(address: str) -> str:
     try:
         parts = urlsplit(address)
     except ValueError:
-        return f"{address.partition('://')[0]}://{HIDDEN}"
+        scheme, _, rest = address.partition("://")
+        return f"{scheme}://{HIDDEN if set('@?#') & set(rest) else shown_path(rest)}"
     _, at, host = parts.netloc.rpartition("@")
     netloc = f"{HIDDEN}@{host}" if at else host
     query = re.sub(r"([^&;=]*)(=?)([^&;]*)", _shown_pair, parts.query)

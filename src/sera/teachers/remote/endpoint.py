@@ -25,6 +25,8 @@ from sera.teachers.remote.sse import EventReader
 _CONNECT = 10.0
 _REFUSAL_BYTES = 256 << 10
 """Of a refusal that are read: the reason stands at its head, and some repeat the conversation after it."""
+_TOLD = ("retry-after", "location")
+"""Headers that say something."""
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
@@ -135,10 +137,13 @@ class Line:
 
     async def _read(self, response: httpx2.Response) -> Reply | Failure:
         """What an unstreamed response says."""
-        if response.status_code != 200:
-            said, is_all = await beginning(response, _REFUSAL_BYTES)
-            return self._reader.refusal(response, said, is_all, self._clock.today())
-        return self._reader.answer(await whole(response, self._config.answer_bytes))
+        if response.status_code == 200:
+            content, is_all = await whole(response, self._config.answer_bytes), True
+        else:
+            content, is_all = await beginning(response, _REFUSAL_BYTES)
+        told = {name: text for name in _TOLD if (text := response.headers.get(name))}
+        read = httpx2.Response(response.status_code, headers=told, content=content)
+        return self._reader.response(read, self._clock.today(), is_all)
 
     async def _stream(self, body: bytes) -> Reply | Failure:
         stream, events = self.dialect.stream(), EventReader()

@@ -56,10 +56,13 @@ class Reader:
         self._asked = config.model
         self._names = {_plain(name) for name in (config.model, *config.served_as)}
 
-    def answer(self, content: bytes) -> Reply | Failure:
-        """What the body of an unstreamed 200 says."""
+    def response(self, response: httpx2.Response, today: float, is_all: bool = True) -> Reply | Failure:
+        """What an unstreamed response says, of which all was read, or with `is_all` unset the beginning; `today`
+        in seconds since 1970."""
+        if response.status_code != 200:
+            return self._refusal(response, today, is_all)
         try:
-            body = decode(content, Json)
+            body = decode(response.content, Json)
         except msgspec.DecodeError as problem:
             return self.failed(LOST, f"answered something that is not JSON: {problem}")
         return self.body(body)
@@ -94,10 +97,8 @@ class Reader:
             trouble, f"{self._shown_url}: {said}", retry_after=retry_after, told=told, answered=answered
         )
 
-    def refusal(self, response: httpx2.Response, content: bytes, is_all: bool, today: float) -> Failure:
-        """What another status says. `content` is its body, or with `is_all` unset the beginning of it; `today` in
-        seconds since 1970."""
-        said = self._key.redact(content.decode("utf-8", "replace"), is_all)[:_READ]
+    def _refusal(self, response: httpx2.Response, today: float, is_all: bool) -> Failure:
+        said = self._key.redact(response.content.decode("utf-8", "replace"), is_all)[:_READ]
         status = response.status_code
         trouble = by_status(status, said)
         text = f"answered {status}: {' '.join(said.split())[: _SHOWN // 2]}"
