@@ -17,7 +17,9 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,32}://[^\s\"'`<>]+")
 _VERSION = re.compile(r"\d[\w.-]{0,20}|")
 """A value in a query that is none: `api-version=2024-10-21`."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_NAMED = re.compile(r"(?:sk|pk|pat|pw|tok|token|key|api[-_]?key|secret|password)[-_:=](?=.*\d).{8,}", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?:sk|pk|pat|pw|tok|token|key|api[-_]?key|secret|password)[-_:=](?=.*\d).{8,}", re.IGNORECASE
+)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TURN = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
 _SHORTEST = 4
@@ -29,8 +31,11 @@ def looks_secret(text: str) -> bool:
     of letters and digits in turn, as no person writes one."""
     if _UUID.search(text) or _NAMED.fullmatch(text):
         return True
-    if any(map(_is_random, _WORD.findall(text))):
-        return True
+    return any(map(_is_random, _WORD.findall(text))) or has_shape(text)
+
+
+def has_shape(text: str) -> bool:
+    """Whether a token of a known shape is in it."""
     return any(shape.hide(text, lambda _, __: "") != text for shape in shapes())
 
 
@@ -38,17 +43,21 @@ def _is_random(word: str) -> bool:
     if len(word) < 10 or word.isalpha() or word.isdigit():
         return False
     turns = len(_TURN.findall(word))
-    return len(word) >= 20 or turns >= 4 or (len(word) >= 16 and (turns >= 3 or not word.strip("0123456789abcdef")))
+    return (
+        len(word) >= 20
+        or turns >= 4
+        or (len(word) >= 16 and (turns >= 3 or not word.strip("0123456789abcdef")))
+    )
 
 
-def shown(address: str) -> str:
-    """The address as it may be stored and printed. What is no address is handed back."""
-    return _ADDRESS.sub(lambda found: _shown(found[0]), address)
+def shown(text: str, hidden: str = HIDDEN) -> str:
+    """A text with every address in it as it may be stored and printed."""
+    return _ADDRESS.sub(lambda found: _shown(found[0], hidden), text)
 
 
-def shown_path(path: str) -> str:
+def shown_path(path: str, hidden: str = HIDDEN) -> str:
     """The path of an address without what looks secret in it."""
-    return "/".join(_shown_part(part) for part in path.split("/"))
+    return "/".join(_shown_part(part, hidden) for part in path.split("/"))
 
 
 def secrets_in(address: str) -> tuple[str, ...]:
@@ -58,29 +67,34 @@ def secrets_in(address: str) -> tuple[str, ...]:
     return tuple(sorted(secret for secret in meant if len(secret) >= _SHORTEST))
 
 
-def _shown(address: str) -> str:
+def _shown(address: str, hidden: str) -> str:
     try:
         parts = urlsplit(address)
     except ValueError:
         scheme, _, rest = address.partition("://")
-        return f"{scheme}://{HIDDEN if set('@?#') & set(rest) else shown_path(rest)}"
+        return f"{scheme}://{hidden if set('@?#') & set(rest) else shown_path(rest, hidden)}"
     _, at, host = parts.netloc.rpartition("@")
-    netloc = f"{HIDDEN}@{host}" if at else host
-    query = re.sub(r"([^&;=]*)(=?)([^&;]*)", _shown_pair, parts.query)
-    end = (f"?{query}" if query else "") + (f"#{HIDDEN}" if parts.fragment else "")
-    return f"{parts.scheme}://{netloc}{shown_path(parts.path)}{end}"
+    netloc = f"{hidden}@{host}" if at else host
+    query = "&".join(_shown_pair(pair, hidden) for pair in parts.query.split("&"))
+    end = (f"?{query}" if query else "") + (f"#{hidden}" if parts.fragment else "")
+    return f"{parts.scheme}://{netloc}{shown_path(parts.path, hidden)}{end}"
 
 
-def _shown_pair(found: re.Match[str]) -> str:
-    name, equals, value = found.groups()
-    if not equals:
-        return HIDDEN if name else ""
-    return f"{name}={value if _VERSION.fullmatch(value) and not looks_secret(value) else HIDDEN}"
+def _shown_pair(pair: str, hidden: str) -> str:
+    name, equals, _ = pair.partition("=")
+    return f"{name if equals else ''}{equals}{hidden}" if _secret_value(pair) else pair
 
 
-def _shown_part(part: str) -> str:
+def _secret_value(pair: str) -> str:
+    """What a part of a query gives, unless it is a version."""
+    name, equals, value = pair.partition("=")
+    given = value if equals else name
+    return "" if _VERSION.fullmatch(given) and not looks_secret(given) else given
+
+
+def _shown_part(part: str, hidden: str) -> str:
     secret = _secret_part(part)
-    return part[: len(part) - len(secret)] + HIDDEN if secret else part
+    return part[: len(part) - len(secret)] + hidden if secret else part
 
 
 def _secret_part(part: str) -> str:
@@ -100,10 +114,5 @@ def _secrets(address: str) -> Iterator[str]:
     user, colon, password = info.partition(":")
     yield password if colon else user if looks_secret(user) else ""
     yield from filter(None, map(_secret_part, parts.path.split("/")))
-    for pair in re.split("[&;]", parts.query):
-        value = pair.partition("=")[2] or pair
-        if not (_VERSION.fullmatch(value) and not looks_secret(value)):
-            yield value
+    yield from map(_secret_value, parts.query.split("&"))
     yield parts.fragment
-
-

@@ -3,12 +3,12 @@
     text ─► as it stands ─┐
       └─► escapes undone ─┴─► the secret, its base64 and hex, letters and digits alone ─► places in the text
 
-A secret is found as it stands; behind escapes of JSON, of programming languages, of URLs and of HTML, also one
-within another; in base64 of either alphabet, alone or as a part of more (`user:key`, `Bearer key`), in hex; and
-broken over lines or pieces, with quotes, margins, line numbers or signs of a diff between them. For the
-last, only letters and digits are compared, so a secret has to have enough of both to be told from words.
-The work is linear in the text: each way of writing is looked for once, and escapes are undone a fixed number
-of times.
+A secret is found as it stands; behind escapes of JSON, of programming languages, of URLs and of HTML, also
+one within another; in base64 of either alphabet, alone or as a part of more (`user:key`, `Bearer key`), in
+hex; and broken over lines or pieces, with quotes, margins, line numbers or signs of a diff between them.
+For the last, only letters and digits are compared, so a secret has to have enough of both to be told from
+words. The work is linear in the text: each way of writing is looked for once, and escapes are undone a
+fixed number of times.
 """
 
 import base64
@@ -24,15 +24,20 @@ from typing import NamedTuple
 Span = tuple[int, int]
 _HEX = "[0-9A-Fa-f]"
 _ESCAPES = rf"""
-    (?P<bytes> (?<=%)[C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}} | (?<=\\)x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
+    (?P<bytes> (?<=%)[C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}}
+             | (?<=\\)x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
     | (?<=\\)(?P<octals> 3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}} | [01][0-7]{{2}} )
-    | (?P<code> (?<=\\)(?:U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | x{_HEX}{{2}}) | (?<=[\\%])u{_HEX}{{4}} | (?<=%){_HEX}{{2}} )
+    | (?P<code> (?<=\\)(?:U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | x{_HEX}{{2}})
+              | (?<=[\\%])u{_HEX}{{4}} | (?<=%){_HEX}{{2}} )
     | (?<=\\)(?P<letter> . )
     | (?<=&)(?P<entity> \#?[0-9A-Za-z]{{1,10}}; )
 """
 _ESCAPE = re.compile(rf"[\\%&](?:{_ESCAPES})", re.VERBOSE | re.DOTALL)
-"""Of JSON and programming languages, of URLs, of HTML. It begins with one of few signs, which are found quickly."""
-_NUMBERED = re.compile(rf"[\\%&\n](?:{_ESCAPES} | (?<=\n)(?P<number>[ \t]*[0-9]{{1,7}}\t))", re.VERBOSE | re.DOTALL)
+"""Of JSON and programming languages, of URLs, of HTML. It begins with one of few signs, which are found
+quickly."""
+_NUMBERED = re.compile(
+    rf"[\\%&\n](?:{_ESCAPES} | (?<=\n)(?P<number>[ \t]*[0-9]{{1,7}}\t))", re.VERBOSE | re.DOTALL
+)
 """The same, and the number before a line, which stands for nothing."""
 _NESTED = ("\\\\", "%25", "&amp;")
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
@@ -50,7 +55,9 @@ _BASE64 = frozenset(string.ascii_letters + string.digits + "+/-_")
 _WINDOW, _OVERLAP = 1 << 20, 1 << 16
 """Characters that are looked at together, and those that are looked at once more with the next: no secret is
 longer, however it is written."""
-_LINE = re.compile(r"(?P<lead>(?:[ \t]*\d{1,7}\t)?[^A-Za-z0-9\n]*)(?P<body>[^\n]*[A-Za-z0-9])(?P<tail>[^A-Za-z0-9\n]*)")
+_LEAD = re.compile(r"(?:[ \t]*\d{1,7}\t)?[+-]?[ \t]*[\"'`]{0,3}")
+_TAIL = "\"'`+\\ \t\r"
+"""What stands on a line before and behind a piece of a broken secret, and stays."""
 
 
 class _Needle:
@@ -103,7 +110,7 @@ class Known:
             return text
         parts, at = [], 0
         for start, end in places:
-            parts += [text[at:start], replaced(text[start:end], placeholder)]
+            parts += [text[at:start], _replaced(text[start:end], placeholder)]
             at = end
         return "".join([*parts, text[at:]])
 
@@ -120,14 +127,15 @@ class Known:
                         yield secret, _widened(text, found.span()) if needle.encoded else found.span()
 
 
-def replaced(found: str, placeholder: str) -> str:
-    """What stands in the place of a secret: the placeholder once on each line, with the margins in between."""
+def _replaced(found: str, placeholder: str) -> str:
+    """What stands in the place of a secret: the placeholder once a line, with what parts the lines."""
     lines = found.split("\n")
     for n, line in enumerate(lines):
-        match = _LINE.fullmatch(line)
-        lead = match["lead"] if match and n else ""
-        tail = match["tail"] if match and n < len(lines) - 1 else ""
-        lines[n] = f"{lead}{placeholder}{tail}" if match or len(lines) == 1 else line
+        margin = _LEAD.match(line) if n else None
+        lead = margin[0] if margin else ""
+        end = len(line.rstrip(_TAIL)) if n < len(lines) - 1 else len(line)
+        if end > len(lead) or len(lines) == 1:
+            lines[n] = f"{lead}{placeholder}{line[end:]}"
     return "\n".join(lines)
 
 

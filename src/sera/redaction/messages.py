@@ -30,8 +30,8 @@ def _clean_call(call: ToolCall, redactor: Redactor) -> ToolCall:
 
 
 def _clean_arguments(text: str, redactor: Redactor) -> str:
-    """Escapes may hide a secret, so what has any is read first; only what held a secret is written anew. What was
-    JSON stays JSON, unless a secret lies across its values."""
+    """Escapes may hide a secret, so what has any is read first; only what held a secret is written anew.
+    What was JSON stays JSON, unless a secret lies across its values."""
     if "\\" not in text and redactor.clean(text) == text:
         return text
     try:

@@ -64,7 +64,8 @@ class ChatStream:
 
 
 class _Call:
-    """One tool call, in pieces, which are joined once: joining each to the rest would take the square of them."""
+    """One tool call, in pieces, which are joined once: joining each to the rest would take the square of
+    them."""
 
     def __init__(self) -> None:
         self._id = ""

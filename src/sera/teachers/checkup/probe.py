@@ -1,7 +1,7 @@
 """Raw exchanges with an endpoint: what came back, however wrong, and never an exception for it.
 
-One request has `timeout` seconds, which has its one owner here; its answer is bounded as `bodies` does it. Nothing
-is repeated.
+One request has `timeout` seconds, which has its one owner here; its answer is bounded as `bodies` does it.
+Nothing is repeated.
 """
 
 import asyncio
@@ -111,17 +111,17 @@ class Probe:
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True)
                 try:
-                    body = await whole(response, MOST_BYTES)
+                    content = await whole(response, MOST_BYTES)
                 finally:
                     await response.aclose()
         except TimeoutError:
             return Answer(text=f"no answer within {self._timeout:g} s", seconds=self._timeout)
         except httpx2.HTTPError as failure:
             return Answer(text=self.key.redact(str(failure)) or type(failure).__name__)
-        return self._read(response, body, time.monotonic() - started)
+        return self._read(response, content, time.monotonic() - started)
 
-    def _read(self, response: httpx2.Response, body: bytes, seconds: float) -> Answer:
-        text = self.key.redact(body.decode("utf-8", "replace"))
+    def _read(self, response: httpx2.Response, content: bytes, seconds: float) -> Answer:
+        text = self.key.redact(content.decode("utf-8", "replace"))
         kind = response.headers.get("content-type", "")
         answer = Answer(
             status=response.status_code,

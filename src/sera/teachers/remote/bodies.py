@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 import httpx2
 
 MOST_BYTES = 32 << 20
-"""Of one answer, unless the settings say otherwise. A streamed token takes some 300 bytes of events, so this holds
-100,000 of them, and far more unstreamed ones."""
+"""Of one answer, unless the settings say otherwise. A streamed token takes some 300 bytes of events, so
+this holds 100,000 of them, and far more unstreamed ones."""
 ASKED = {"accept-encoding": "identity"}
 """Header of every request."""
 _STEP = 65_536
@@ -28,8 +28,8 @@ class Unbounded(httpx2.HTTPError):
 
 
 async def pieces(response: httpx2.Response, most: int) -> AsyncIterator[bytes]:
-    """The body in pieces, unpacked. Raises `Unbounded` before it has given more than `most` bytes, or read more
-    than that many."""
+    """The body in pieces, unpacked. Raises `Unbounded` before it has given more than `most` bytes, or read
+    more than that many."""
     unpack = _unpacking(response.headers.get("content-encoding", ""))
     came = gave = 0
     async for raw in response.aiter_raw():

@@ -79,8 +79,8 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     """Seconds a streamed answer may say nothing, at its start too. A long prompt takes a busy
     server a minute."""
     answer_bytes: Count = MOST_BYTES
-    """Most bytes of one answer, streamed or not, once it is unpacked. A longer one is broken off, and counts as
-    lost."""
+    """Most bytes of one answer, streamed or not, once it is unpacked. A longer one is broken off, and
+    counts as lost."""
     retries: Annotated[int, msgspec.Meta(ge=0)] = 5
     """Repetitions of a request that failed for a temporary reason: some 15 s of trouble. An endpoint that
     says that it is busy (429, 503, 529), or suddenly refuses, is waited for instead: see `patience`."""
@@ -123,8 +123,8 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
 def split_address(base_url: str) -> tuple[str, str]:
     """(address without a slash at its end, query or nothing), or `ConfigError`.
 
-    A password, an unknown query and a fragment are refused: settings are written down, and keys must not be. A
-    token in the path, where some gateways want it, is hidden wherever the address is stored or shown.
+    A password, an unknown query and a fragment are refused: settings are written down, and keys must not
+    be. A token in the path, where some gateways want it, is hidden wherever the address is stored or shown.
     """
     told = "" if "@" in base_url else f"{shown(base_url.partition('?')[0])!r} "
     if not _is_address(base_url):

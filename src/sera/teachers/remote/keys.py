@@ -1,5 +1,5 @@
-"""Keys: from the environment or a file, into a header, and nowhere else. A token that is a part of the address is
-one as well."""
+"""Keys: from the environment or a file, into a header, and nowhere else. A token that is a part of the
+address is one as well."""
 
 import os
 import re
@@ -18,8 +18,8 @@ _LONGEST = 20
 
 
 class Key:
-    """A key that does not show in a `repr`, and can take itself out of a text, with what else is secret in the
-    address that it belongs to."""
+    """A key that does not show in a `repr`, and can take itself out of a text, with what else is secret in
+    the address that it belongs to."""
 
     def __init__(self, secret: str, others: Iterable[str] = ()) -> None:
         self._secret = secret
@@ -38,8 +38,8 @@ class Key:
         return f"{scheme} {self._secret}".strip()
 
     def redact(self, text: str, is_all: bool = True) -> str:
-        """`text` without the key, however it is written: some servers repeat it when they refuse it. Of a text
-        that was cut off the end goes as well, which may be the beginning of a key."""
+        """`text` without the key, however it is written: some servers repeat it when they refuse it. Of a
+        text that was cut off the end goes as well, which may be the beginning of a key."""
         hidden = self._known.hide(text, _HIDDEN)
         return hidden if is_all or not self._reach else hidden[: -self._reach]
 

@@ -57,8 +57,8 @@ class Reader:
         self._names = {_plain(name) for name in (config.model, *config.served_as)}
 
     def response(self, response: httpx2.Response, today: float, is_all: bool = True) -> Reply | Failure:
-        """What an unstreamed response says, of which all was read, or with `is_all` unset the beginning; `today`
-        in seconds since 1970."""
+        """What an unstreamed response says, of which all was read, or with `is_all` unset the beginning;
+        `today` in seconds since 1970."""
         if response.status_code != 200:
             return self._refusal(response, today, is_all)
         try:

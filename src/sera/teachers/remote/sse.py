@@ -14,7 +14,8 @@ from sera.untrusted import decode
 
 DONE = b"[DONE]"
 LONGEST_LINE, MOST_EVENTS = 8 << 20, 1 << 20
-"""Bytes of one line, and lines with data in one stream: a tool call may come in one event, and a token has one."""
+"""Bytes of one line, and lines with data in one stream: a tool call may come in one event, and a token has
+one."""
 
 
 class EventReader:
@@ -27,8 +28,8 @@ class EventReader:
         """Whether `[DONE]` has come."""
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The objects that `piece` completes; `msgspec.DecodeError` for a line that is no object, and for more
-        than a line or a stream may have."""
+        """The objects that `piece` completes; `msgspec.DecodeError` for a line that is no object, and for
+        more than a line or a stream may have."""
         *lines, rest = piece.split(b"\n")
         for line in lines:
             yield from self._read(bytes(self._rest) + line if self._rest else line)
