@@ -201,8 +201,8 @@ def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manife
     snapshot = open_snapshot(repository, revision=revision or None)
     if recorded and not is_same and recorded.tree_hash != snapshot.tree_hash:
         raise RunError(
-            f"the run {out} is of {redacted(recorded.source)}, and {snapshot.source} is another repository: name that "
-            "one, or choose another --out"
+            f"the run {out} is of {redacted(recorded.source)}, and {snapshot.source} is another repository: "
+            "name that one, or choose another --out"
         )
     return snapshot
 

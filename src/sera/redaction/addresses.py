@@ -18,7 +18,8 @@ _VERSION = re.compile(r"\d[\w.-]{0,20}|")
 """A value in a query that is none: `api-version=2024-10-21`."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _NAMED = re.compile(
-    r"(?:sk|pk|pat|pw|tok|token|key|api[-_]?key|secret|password)[-_:=](?=.*\d).{8,}", re.IGNORECASE
+    r"(?:sk|pk|pat|pw|tok|key)[-_:=](?=.*\d).{8,}|(?=.*\d)(?=.{10}).*(?:token|secret|passw|api[-_]?key).*",
+    re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TURN = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
@@ -42,10 +43,11 @@ def has_shape(text: str) -> bool:
 def _is_random(word: str) -> bool:
     if len(word) < 10 or word.isalpha() or word.isdigit():
         return False
-    turns = len(_TURN.findall(word))
+    turns, mixed = len(_TURN.findall(word)), word.lower() != word != word.upper()
     return (
         len(word) >= 20
         or turns >= 4
+        or (len(word) >= 12 and turns >= 3 and mixed)
         or (len(word) >= 16 and (turns >= 3 or not word.strip("0123456789abcdef")))
     )
 

@@ -187,5 +187,6 @@ def _cleaned(url: str, text: str) -> str:
     info = parts.netloc.rpartition("@")[0] if parts else ""
     pieces = [info, *info.split(":")] if parts and not parts.scheme.endswith("ssh") else info.split(":")[1:]
     secrets = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) > 3}
-    said = Known(secrets).hide(text.replace(url, redacted(url)), HIDDEN)
+    text = re.sub(r"^remote: ?", "", text.replace(url, redacted(url)), flags=re.MULTILINE)
+    said = Known(secrets).hide(text, HIDDEN)
     return " ".join(said.split())[:500]

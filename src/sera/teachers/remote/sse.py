@@ -13,7 +13,7 @@ import msgspec
 from sera.untrusted import decode
 
 DONE = b"[DONE]"
-LONGEST_LINE, MOST_EVENTS = 8 << 20, 1 << 20
+LONGEST_LINE, MOST_EVENTS = 8 << 20, 1 << 18
 """Bytes of one line, and lines with data in one stream: a tool call may come in one event, and a token has
 one."""
 
