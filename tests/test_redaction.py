@@ -387,6 +387,15 @@ def test_a_known_value_in_pieces_is_found_and_what_parts_them_stays(secret: str,
         assert not any(part in hidden for part in re.findall(r"[A-Za-z0-9]{4,}", secret)), hidden
 
 
+def test_a_very_long_value_is_found_as_quickly() -> None:
+    value = "".join(f"{number:x}kQ" for number in range(30_000))
+    started = time.process_time()
+    hide = redactor({"SERVICE_CREDENTIALS": value}).clean
+    text = f"<{value}> {base64_of(b'u:')(value)} {json.dumps(value[:40] + '-' + value[40:])} {value.encode().hex()}"
+    assert re.sub(r"\[redacted secret\]", "", hide(text)).strip('dTo6=<> "') == ""
+    assert time.process_time() - started < 5
+
+
 def test_one_letter_a_line_and_one_escape_of_each_kind() -> None:
     hide = redactor({"MY_KEY": SECRETS[1]}).clean
     assert SECRETS[1][0] not in hide("\n".join(SECRETS[1]))

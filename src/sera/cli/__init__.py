@@ -93,15 +93,23 @@ def _outcome() -> int:
         complain("interrupted; everything finished so far is saved")
         code = EXIT_INTERRUPTED
     except UsageError as problem:
-        complain(str(problem))
+        complain(_redacted(problem))
         code = EXIT_USAGE
     except SeraError as problem:
-        complain(str(problem))
+        complain(_redacted(problem))
         code = EXIT_FAILED
     except BrokenPipeError:
         sys.stderr.close()
         code = EXIT_FAILED
     return code or 0
+
+
+def _redacted(problem: SeraError) -> str:
+    """What it says, without what may have come into it that this machine's environment calls secret, and without
+    tokens of a known shape, such as one that was typed in the wrong place."""
+    from sera.redaction import RedactionConfig, make_redactor
+
+    return make_redactor(RedactionConfig()).clean(str(problem))
 
 
 def _arguments() -> list[str] | None:

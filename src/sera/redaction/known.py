@@ -18,7 +18,7 @@ import string
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from itertools import compress, pairwise
 from typing import NamedTuple
 
 Span = tuple[int, int]
@@ -45,8 +45,9 @@ _ROUNDS = 3
 """Escapes within escapes that are undone: JSON in JSON in JSON."""
 _OTHER = bytes(code for code in range(256) if not chr(code).isalnum() or code > 127)
 """Every byte that is no letter or digit."""
-_GAP = r"[^A-Za-z0-9]{0,80}+"
-"""What may stand between two letters of a secret: its own signs, or a break of any kind."""
+_IS_LETTER = bytes(code not in _OTHER for code in range(256))
+_GAP = 80
+"""Signs that may stand between two letters of a secret: its own, or a break of any kind."""
 _ENCODED_FROM = 8
 """Characters from which a secret is also looked for in base64 and hex."""
 _LOOSE_FROM = 12
@@ -64,18 +65,19 @@ class _Needle:
     """One way a secret may be written, by its letters and digits."""
 
     def __init__(self, written: str, encoded: bool = False) -> None:
-        letters = re.findall(r"[A-Za-z0-9]", written)
-        self.letters = "".join(letters).encode()
+        self.letters = _letters_of(written)
         """A text without them in a row does not hold it."""
-        self.encoded = encoded
+        first, last = (written.find(chr(self.letters[0])), written.rfind(chr(self.letters[-1])))
+        self._before, self._after = written[:first], written[last + 1 :]
+        self._encoded = encoded
         """In base64: the letters on either side hold some of its bits too."""
-        self._signs = written[: written.index(letters[0])], written[written.rindex(letters[-1]) + 1 :]
 
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """Made when it is first needed, since most secrets are met by no text."""
-        before, after = (f"(?:{re.escape(signs)})?" if signs else "" for signs in self._signs)
-        return re.compile(before + _GAP.join(self.letters.decode()) + after)
+    def around(self, text: str, start: int, end: int) -> Span:
+        """The place of the letters with what belongs to them on either side."""
+        if self._encoded:
+            return _widened(text, (start, end))
+        start -= len(self._before) if text.endswith(self._before, 0, start) else 0
+        return start, end + (len(self._after) if text.startswith(self._after, end) else 0)
 
 
 class Known:
@@ -116,15 +118,21 @@ class Known:
 
     def _in(self, text: str) -> Iterator[tuple[str, Span]]:
         letters = _letters_of(text)
+        places: array[int] | None = None
         for secret, needles in self._needles.items():
             start = text.find(secret)
             while start >= 0:
                 yield secret, (start, start + len(secret))
                 start = text.find(secret, start + len(secret))
             for needle in needles:
-                if needle.letters in letters:
-                    for found in needle.pattern.finditer(text):
-                        yield secret, _widened(text, found.span()) if needle.encoded else found.span()
+                at, size = letters.find(needle.letters), len(needle.letters)
+                while at >= 0:
+                    places = _places_of(text) if places is None else places
+                    met = places[at : at + size]
+                    near = all(after - before <= _GAP + 1 for before, after in pairwise(met))
+                    if near:
+                        yield secret, needle.around(text, met[0], met[-1] + 1)
+                    at = letters.find(needle.letters, at + (size if near else 1))
 
 
 def _replaced(found: str, placeholder: str) -> str:
@@ -151,7 +159,12 @@ def _needles(secret: str) -> Iterator[_Needle]:
 
 def _letters_of(text: str) -> bytes:
     """The letters and digits of a text, without its signs."""
-    return text.encode("ascii", "ignore").translate(None, _OTHER)
+    return text.encode("latin-1", "replace").translate(None, _OTHER)
+
+
+def _places_of(text: str) -> "array[int]":
+    """Where each of them stands."""
+    return array("L", compress(range(len(text)), text.encode("latin-1", "replace").translate(_IS_LETTER)))
 
 
 def _base64_of(raw: bytes, before: int) -> str:

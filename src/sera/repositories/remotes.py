@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sera.errors import SourceError
-from sera.redaction.addresses import HIDDEN, has_shape, shown_path
+from sera.redaction.addresses import HIDDEN, has_shape, secrets_in, shown_path
 from sera.redaction.known import Known
 from sera.repositories.git import GitFailed, Local, fetching, run, writing
 
@@ -178,7 +178,8 @@ def _explained(url: str, failure: GitFailed) -> SourceError:
 
 
 def _cleaned(url: str, text: str) -> str:
-    """What git said, on one line, with the URL's credentials blotted out, however a server has written them.
+    """What git said, on one line, with the URL's credentials and a proxy's blotted out, however they are
+    written.
 
     Pieces under four characters are kept, as they would blot out half the words; git itself never
     sees them, and the whole URL is replaced first.
@@ -187,6 +188,7 @@ def _cleaned(url: str, text: str) -> str:
     info = parts.netloc.rpartition("@")[0] if parts else ""
     pieces = [info, *info.split(":")] if parts and not parts.scheme.endswith("ssh") else info.split(":")[1:]
     secrets = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) > 3}
+    secrets |= {secret for value in os.environ.values() if "://" in value for secret in secrets_in(value)}
     text = re.sub(r"^remote: ?", "", text.replace(url, redacted(url)), flags=re.MULTILINE)
     said = Known(secrets).hide(text, HIDDEN)
     return " ".join(said.split())[:500]
