@@ -220,6 +220,14 @@ def test_the_charset_of_a_refusal_decides_nothing(charset: str) -> None:
         ask(url)
 
 
+def test_headers_without_an_end_are_left() -> None:
+    with (
+        server(once(whole()), x_more="y" * 200_000) as url,
+        pytest.raises(TeacherError, match="102,400 bytes"),
+    ):
+        ask(url)
+
+
 def test_a_list_of_models_without_an_end_is_left() -> None:
     with server(for_ever(b'{"id": "other"}, ' * 4_000), lists=True) as url:
         assert ask(url).message.content == "hi"

@@ -171,6 +171,19 @@ def test_it_turns_up_in_no_other_writing(
     assert "Qm4Zx8" not in said
 
 
+@pytest.mark.parametrize("status", [301, 307])
+def test_it_turns_up_in_no_new_address(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERA_API_KEY", SLASHED)
+    with serving((status, {"location": f"/{SLASHED}/v2/chat/completions"}, "")) as server:
+        ask(
+            RemoteConfig(base_url=server.base_url, model="m", retries=0, patience=0.1),
+            tmp_path / "ledger.jsonl",
+        )
+    said = (tmp_path / "error.txt").read_text()
+    assert "/[key]/v2" in said
+    assert not any(part in said for part in SLASHED.split("/"))
+
+
 def test_a_token_in_the_path_of_an_address_is_used_and_turns_up_nowhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

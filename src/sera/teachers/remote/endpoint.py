@@ -25,6 +25,8 @@ from sera.teachers.remote.sse import EventReader
 _CONNECT = 10.0
 _REFUSAL_BYTES = 256 << 10
 """Of a refusal that are read: the reason stands at its head, and some repeat the conversation after it."""
+_TOO_LONG, _HEAD_BYTES = "Receive buffer too long", 100 << 10
+"""What the client says of headers, and how many bytes of them it takes."""
 _TOLD = ("retry-after", "location")
 """Headers that say something."""
 _LASTING = 60.0
@@ -167,4 +169,5 @@ class Line:
 
 
 def _describe(problem: Exception) -> str:
-    return str(problem) or type(problem).__name__
+    said = str(problem) or type(problem).__name__
+    return f"its headers are longer than {_HEAD_BYTES:,} bytes, the limit" if said == _TOO_LONG else said

@@ -118,7 +118,7 @@ class Reader:
     def _new_address(self, response: httpx2.Response) -> str:
         """The base URL that a redirect names, without what may be secret in it; nothing if it names none."""
         try:
-            there = urljoin(self._url, response.headers["location"]).partition("?")[0]
+            there = urljoin(self._url, self._key.redact(response.headers["location"])).partition("?")[0]
         except (KeyError, ValueError):
             return ""
         return "" if "@" in there else f", {shown(there).removesuffix(self._dialect.path)}"
