@@ -1,9 +1,15 @@
 """Redaction: what is recognised, what is left alone, and that nothing else of a text changes."""
 
+import base64
+import html
 import json
+import re
+import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -12,8 +18,10 @@ from hypothesis import strategies as st
 from sera.errors import ConfigError
 from sera.records import Message, ToolCall
 from sera.redaction import OFF, RedactionConfig, Redactor, clean_message, make_redactor, placeholders
+from sera.redaction.addresses import secrets_in, shown
 from sera.redaction.shapes import Shape, shapes
-from sera.settings import load_config
+from sera.redaction.stored import secrets_of, stored
+from sera.settings import REDACTED, load_config
 
 VALUE = "q7-Hidden/value+91"
 ENVIRONMENT = {"ACME_TOKEN": VALUE}
@@ -293,3 +301,213 @@ def test_an_ordinary_observation_costs_little() -> None:
         hide(text)
         times.append(time.process_time() - started)
     assert min(times) < 0.003
+
+
+# ── known values, however they are written ────────────────────────────────────────────────────────
+
+SECRETS = ("wh/Kx-4Tq9+Zr7_Vn2LmB8=", "Mp7qR2sT9uV4wX6yZ1", "a\"b/c\\d'e<f&9gÄhJ8kL7mN6", "x9Y8z7W6")
+"""With every sign that something escapes, with none, with all kinds of quotes, and a short one."""
+
+
+def each(write: Callable[[int], str]) -> Callable[[str], str]:
+    """Writes every letter in that way, by its code."""
+    return lambda text: "".join(write(ord(letter)) for letter in text)
+
+
+def bytewise(write: Callable[[int], str]) -> Callable[[str], str]:
+    return lambda text: "".join(map(write, text.encode()))
+
+
+def base64_of(before: bytes = b"", after: bytes = b"", url: bool = False) -> Callable[[str], str]:
+    encode = base64.urlsafe_b64encode if url else base64.b64encode
+    return lambda text: encode(before + text.encode() + after).decode()
+
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "slashes of JSON": lambda text: json.dumps(text).replace("/", "\\/"),
+    "codes of JSON": each(lambda code: f"\\u{code:04x}"),
+    "capital codes": each(lambda code: f"\\u{code:04X}"),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps(text).replace("/", "\\/"))),
+    "a URL": lambda text: quote(text, safe=""),
+    "a URL in lower case": bytewise(lambda code: f"%{code:02x}"),
+    "a URL in a URL": lambda text: quote(quote(text, safe=""), safe=""),
+    "HTML": html.escape,
+    "HTML by number": each(lambda code: f"&#{code};"),
+    "HTML by code": each(lambda code: f"&#x{code:X};"),
+    "HTML by name": lambda text: html.escape(text).replace("/", "&sol;").replace("+", "&plus;"),
+    "repr": repr,
+    "repr of bytes": lambda text: repr(text.encode()),
+    "a shell": shlex.quote,
+    "codes of C": bytewise(lambda code: f"\\x{code:02x}"),
+    "octal": bytewise(lambda code: f"\\{code:03o}"),
+    "hex": lambda text: text.encode().hex(),
+    "hex in capitals": lambda text: text.encode().hex().upper(),
+    "hex with colons": lambda text: text.encode().hex(":"),
+    "base64": base64_of(),
+    "base64 for URLs": base64_of(url=True),
+    "a basic authorization": base64_of(b"someone:"),
+    "a bearer": base64_of(b"Bearer ", b"\n"),
+    "one byte before": base64_of(b"?", b"??", url=True),
+    "two bytes before": base64_of(b"??", b"?"),
+    "base64 in lines": lambda text: base64.encodebytes(b"Authorization: Basic " * 4 + text.encode()).decode(),
+    "base64 in JSON": lambda text: json.dumps(base64_of(b"u:")(text)).replace("/", "\\/"),
+    "base64 in a URL": lambda text: quote(base64_of(b"u:")(text), safe=""),
+}
+BREAKS = {
+    "lines": "{}\n{}",
+    "lines of Windows": "{}\r\n    {}",
+    "strings": '"{}" \\\n    "{}"',
+    "a sum": '"{}" + "{}"',
+    "a diff": "+{}\n+{}",
+    "numbered lines": "     7\t{}\n     8\t{}",
+    "JSON": '{{"a": "{}\\n{}"}}',
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_known_value_is_found_however_it_is_written(secret: str, way: str) -> None:
+    hide = redactor({"KEY_OF_IT": secret}, variables=("KEY_OF_IT",)).clean
+    written = WAYS[way](secret)
+    hidden = hide(f"said 'no': <{written}>\nand left")
+    assert "[redacted secret]" in hidden
+    assert written not in hidden
+    assert hidden.startswith("said 'no': <")
+    assert hidden.endswith(">\nand left")
+    assert hidden.count("\n") == written.count("\n") + 1
+
+
+@pytest.mark.parametrize("between", BREAKS.values(), ids=BREAKS)
+@pytest.mark.parametrize("secret", SECRETS[:3])
+def test_a_known_value_in_pieces_is_found_and_what_parts_them_stays(secret: str, between: str) -> None:
+    hide = redactor({"KEY_OF_IT": secret}, variables=("KEY_OF_IT",)).clean
+    for cut in (5, 9, len(secret) - 4):
+        hidden = hide(between.format(secret[:cut], secret[cut:]))
+        assert hidden.count("\n") == between.format("", "").count("\n")
+        assert not any(part in hidden for part in re.findall(r"[A-Za-z0-9]{4,}", secret)), hidden
+
+
+def test_a_very_long_value_is_found_as_quickly() -> None:
+    value = "".join(f"{number:x}kQ" for number in range(30_000))
+    started = time.process_time()
+    hide = redactor({"SERVICE_CREDENTIALS": value}).clean
+    text = f"<{value}> {base64_of(b'u:')(value)} {json.dumps(value[:40] + '-' + value[40:])} {value.encode().hex()}"
+    assert re.sub(r"\[redacted secret\]", "", hide(text)).strip('dTo6=<> "') == ""
+    assert time.process_time() - started < 5
+
+
+def test_one_letter_a_line_and_one_escape_of_each_kind() -> None:
+    hide = redactor({"MY_KEY": SECRETS[1]}).clean
+    assert SECRETS[1][0] not in hide("\n".join(SECRETS[1]))
+    mixed = "M\\u00707q%522s&#84;9u\\x564w\\130" + "6yZ1"
+    assert hide(f"[{mixed}]") == "[[redacted secret]]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wh Kx 4Tq9",
+        "Mp7qR2sT9uV4wX6y and Z1 are not next to each other",
+        "x9Y8, z7W6",
+        base64.b64encode(b"nothing of all that is in here, only words").decode(),
+        "%d%s \\d+ \\u00e4 &amp; \\x1b[0m C:\\new\\table",
+    ],
+)
+def test_what_is_like_a_known_value_is_left(text: str) -> None:
+    environment = {f"KEY_{n}": secret for n, secret in enumerate(SECRETS)}
+    assert redactor(environment, variables=tuple(environment)).clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\u0041" * 200_000,
+        "%41" * 300_000,
+        "\\" * 500_000,
+        "&a" * 300_000,
+        "\n\t1" * 200_000,
+        SECRETS[1][:-1] * 40_000,
+        (SECRETS[1][:9] + " " * 79) * 8_000,
+        SECRETS[1] * 30_000,
+    ],
+    ids=["codes", "percents", "backslashes", "ampersands", "numbers", "beginnings", "gaps", "secrets"],
+)
+def test_hostile_text_takes_time_by_its_length(text: str) -> None:
+    hide = redactor({f"KEY_{n}": secret for n, secret in enumerate(SECRETS)}).clean
+
+    def seconds(part: str) -> float:
+        started = time.process_time()
+        hide(part)
+        return time.process_time() - started
+
+    eighth = max(min(seconds(text[: len(text) // 8]) for _ in range(3)), 0.01)
+    assert seconds(text) < 8 * 4 * eighth
+
+
+def test_passwords_in_addresses_of_the_environment_are_known() -> None:
+    """Of a proxy, a database and an index, whatever the variable is called; words are none."""
+    environment = {
+        "https_proxy": "http://me:pr0xy-Pass@proxy.example:3128",
+        "DATABASE_URL": "postgres://postgres:postgres@db/x",
+        "PIP_INDEX_URL": "https://packages.example/t0kEn4aQ9xLm2/simple",
+    }
+    hide = redactor(environment).clean
+    assert hide("pr0xy-Pass postgres t0kEn4aQ9xLm2") == "[redacted secret] postgres [redacted secret]"
+    assert "pr0xy" in redactor(environment, harmless=("https_proxy",)).clean("pr0xy-Pass")
+
+
+def test_a_secret_across_the_values_of_arguments_is_hidden_as_well() -> None:
+    call = ToolCall(id="1", name="e", arguments=json.dumps({"a": [SECRETS[1][:9], SECRETS[1][9:]]}))
+    message = Message(role="assistant", tool_calls=(call,))
+    cleaned = clean_message(message, redactor({"MY_KEY": SECRETS[1]})).tool_calls[0].arguments
+    assert SECRETS[1][:9] not in cleaned
+
+
+# ── settings and addresses ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("address", "told", "secrets"),
+    [
+        ("http://gpu-1:8000/v1", "http://gpu-1:8000/v1", ()),
+        ("https://x.example/openai/deployments/gpt-4o?api-version=2024-10-21", "https://x.example/openai/deployments/gpt-4o?api-version=2024-10-21", ()),
+        ("https://a:pw0rd9@x.example/v1", "https://***@x.example/v1", ("pw0rd9",)),
+        ("https://x.example/Hq7Zr2Kp9Lm4/v1", "https://x.example/***/v1", ("Hq7Zr2Kp9Lm4",)),
+        ("https://x.example/oauth2:q7w8e9/p.git", "https://x.example/oauth2:***/p.git", ("q7w8e9",)),
+        ("https://x.example/v1?key=q7w8e9#zx81", "https://x.example/v1?key=***#***", ("q7w8e9", "zx81")),
+        ("https://x.example/v1?api-version=Hq7Zr2Kp9Lm4", "https://x.example/v1?api-version=***", ("Hq7Zr2Kp9Lm4",)),
+        ("https://x.example/123e4567-e89b-12d3-a456-426614174000/", "https://x.example/***/", ("123e4567-e89b-12d3-a456-426614174000",)),
+        ("see https://a:pw0rd9@x.example and http://y.example/", "see https://***@x.example and http://y.example/", ("pw0rd9",)),
+        ("http://[::1", "http://[::1", ()),
+    ],
+)  # fmt: skip
+def test_addresses_are_shown_without_what_is_secret(
+    address: str, told: str, secrets: tuple[str, ...]
+) -> None:
+    assert shown(address) == told
+    assert secrets_in(address) == secrets
+
+
+def test_variables_of_the_sandbox_are_stored_if_they_are_plain() -> None:
+    plain = {
+        "CI": "1",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": "/opt/lib/python3.11/x",
+        "DJANGO_SETTINGS_MODULE": "shop.settings",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider --timeout=300",
+        "EMPTY": "",
+    }
+    secret = {
+        "DEPLOY": "Qx7-vLm2RtKz94",
+        "MY_TOKEN": "simple",
+        "DB": "postgres://app:h4nDm4de@db/x",
+        "PW": "hunter22hunter",
+    }
+    config = {
+        "sandbox": {"environment": plain | secret},
+        "teacher": {"base_url": "http://h/Qx7vLm2RtKz94/v1"},
+    }
+    kept = stored(config)
+    assert kept["sandbox"]["environment"] == plain | dict.fromkeys(secret, REDACTED)
+    assert kept["teacher"]["base_url"] == f"http://h/{REDACTED}/v1"
+    assert secrets_of(plain | secret) == ("Qx7-vLm2RtKz94", "h4nDm4de", "hunter22hunter")

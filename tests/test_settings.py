@@ -8,7 +8,7 @@ import pytest
 from sera.agent import AgentConfig
 from sera.errors import ConfigError
 from sera.generation.job import GenerateConfig
-from sera.settings import convert, knobs, load_config, to_tree
+from sera.settings import REDACTED, convert, knobs, load_config, to_tree
 from sera.teachers import RehearsalConfig, RemoteConfig
 
 
@@ -99,3 +99,15 @@ def test_prices_are_numbers_of_dollars(key: str, number: str) -> None:
             (),
             {"teacher": {"kind": "chat", "model": "m", "base_url": "http://x", "price": price}},
         )
+
+
+def test_a_record_without_its_secret_says_what_to_give_again(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    config = {"teacher": {"kind": "chat", "model": "m", "base_url": f"http://h/{REDACTED}/v1"}, "seed": 4}
+    file.write_bytes(msgspec.json.encode({"config": config}))
+    with pytest.raises(
+        ConfigError, match=r"teacher.base_url stands in .*run.json without .* --set teacher.base_url="
+    ):
+        load_config(GenerateConfig, file)
+    again = load_config(GenerateConfig, file, ["teacher.base_url=http://h/t0ken/v1"])
+    assert (again.seed, again.teacher) == (4, RemoteConfig(model="m", base_url="http://h/t0ken/v1"))

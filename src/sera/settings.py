@@ -36,6 +36,12 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 LARGEST = 10**15
 """The largest number that a setting may be: all that is reckoned from it can be counted and stored."""
 Tree = dict[str, Any]
+ARGUMENTS = "SERA_ARGUMENTS"
+"""Variable with the arguments of a command that one of ours starts, as a JSON list, where some of them are
+secret."""
+REDACTED = "[redacted]"
+"""Stands in a record of settings for what was secret in a value. A value with it is none: see
+`load_config`."""
 
 
 def load_config(
@@ -48,7 +54,8 @@ def load_config(
 
     `given` are values by dotted key, None for those not given. A pair is `dotted.key=value`; the value
     is read as TOML, and taken as text if it is not TOML.
-    Raises `ConfigError` that names the key and where it came from.
+    Raises `ConfigError` that names the key and where it came from, also where the record of a run, given as
+    `file`, has left out a secret that nothing else gives.
     """
     tree = _read_file(file) if file else {}
     for key, value in (given or {}).items():
@@ -59,6 +66,11 @@ def load_config(
         if not separator:
             raise ConfigError(f"--set {pair}: write it as key=value, e.g. --set agent.step_limit=50")
         _put(tree, key.strip().split("."), _read_value(text.strip()))
+    if lacking := next(_redacted_in(tree), ""):
+        raise ConfigError(
+            f"{lacking} stands in {file} without what is secret in it: give it again, with "
+            f"--set {lacking}=VALUE or in a file of settings"
+        )
     _name_default_kinds(tree, kind)
     return convert(tree, kind, f"settings ({file})" if file else "settings")
 
@@ -115,6 +127,18 @@ def _read_file(file: Path) -> Tree:
         if file.suffix == ".json":
             return msgspec.json.decode(file.read_bytes(), type=_Recorded).config
         return tomllib.loads(file.read_text("utf-8"))
+
+
+def _redacted_in(tree: object, key: str = "") -> Iterator[str]:
+    """The keys whose values were stored without a secret."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _redacted_in(value, f"{key}.{name}" if key else name)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _redacted_in(value, key)
+    elif isinstance(tree, str) and REDACTED in tree:
+        yield key
 
 
 def _read_value(text: str) -> object:

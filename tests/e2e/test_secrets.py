@@ -1,5 +1,6 @@
 """No planted secret is in anything that a run writes, prints or sends: every byte is searched."""
 
+import base64
 import http.client
 import json
 import os
@@ -175,10 +176,12 @@ class Ear(ThreadingHTTPServer):
         self.behind = urlsplit(behind)
         self.heard: list[tuple[str, dict[str, str], bytes]] = []
         self.refusals = 2
+        self.prefix = ""
+        """A part of the path that this server wants, and the one behind it does not."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self.server_address[1]}{self.prefix}/v1"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -201,7 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(500, told.encode())
             return
         behind = http.client.HTTPConnection(self.server.behind.netloc, timeout=30)
-        behind.request(self.command, self.path, body, {"content-type": "application/json"})
+        behind.request(
+            self.command,
+            self.path.removeprefix(self.server.prefix),
+            body,
+            {"content-type": "application/json"},
+        )
         response = behind.getresponse()
         self.answer(response.status, response.read())
 
@@ -282,3 +290,31 @@ def test_refusing_in_a_whole_run(sera: Sera, shop: Path, tmp_path: Path) -> None
     assert "is withheld because" in (work / "run" / "rollouts.jsonl").read_text()
     problem = sera("generate", shop, "--out", work / "run", *ARGUMENTS, code=2, **MORE).stderr
     assert "redaction was" in problem
+
+
+def test_secrets_among_the_settings(sera: Sera, shop: Path, cache: Path, tmp_path: Path) -> None:
+    """A variable of the sandbox that commands print, and a token in the path of the teacher's address: neither
+    is kept, the run goes on with another token, and settings taken from its record say what to give again."""
+    deploy, gate = "pQ7-wLm2RtKz94v", "Gt5Rw8Yk2Nc6Xb"
+    with (shop / "README.md").open("a") as file:
+        file.write(f"Deployed with {deploy}, or {base64.b64encode(deploy.encode()).decode()}.\n")
+    out, variable = tmp_path / "work" / "run", f"sandbox.environment.DEPLOY={deploy}"
+    with listening(cache) as ear:
+        ear.refusals, ear.prefix = 0, f"/{gate}"
+        teacher = ["--teacher", ear.url, "--model", "rehearsal"]
+        first = sera("generate", shop, "--out", out, "--functions", 1, *teacher, "--set", variable)
+        ear.prefix = "/Zz8-another4Token9"
+        teacher[1] = ear.url
+        again = sera("generate", shop, "--out", out, "--functions", 2, *teacher, "--set", variable)
+        config = ["--config", out / "run.json", "--set", "functions=1"]
+        lacking = sera("generate", shop, "--out", tmp_path / "other", *config, "--set", variable, code=2)
+        given = ["--teacher", ear.url, "--model", "rehearsal", "--set", variable]
+        sera("generate", shop, "--out", tmp_path / "other", *config, *given)
+    assert "teacher.base_url stands in" in lacking.stderr
+    kept = json.loads((out / "run.json").read_bytes())["config"]
+    assert kept["sandbox"]["environment"] == {"DEPLOY": "[redacted]"}
+    assert kept["teacher"]["base_url"].endswith("/[redacted]/v1")
+    written = [file.read_text(errors="replace") for file in (tmp_path / "work").rglob("*") if file.is_file()]
+    for text in (*written, first.stdout, first.stderr, again.stdout, again.stderr, lacking.stderr):
+        assert not any(secret in text for secret in (deploy, gate, "another4Token9", "cFE3LXdMbTJSdEt6OTR2"))
+    assert not any(deploy.encode() in body for _, _, body in ear.heard)

@@ -12,8 +12,8 @@ ROOT = Path(sera.__file__).parent
 LAYERS = [
     {"records", "errors", "leases", "visible", "untrusted"},
     {"settings", "harness", "locks"},
-    {"models", "formats"},
-    {"repositories", "sandboxes", "teachers", "runs", "redaction"},
+    {"models", "formats", "redaction"},
+    {"repositories", "sandboxes", "teachers", "runs"},
     {"agent", "environments"},
     {"generation", "datasets", "analysis"},
     {"engines", "evaluation", "training"},

@@ -4,16 +4,19 @@ import base64
 import os
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from repository_support import git, names, repository
 
 from sera.errors import SourceError
 from sera.repositories import open_snapshot
+from sera.repositories.git import GitFailed, run
 from sera.repositories.remotes import is_remote, redacted
 
 
@@ -148,3 +151,82 @@ def test_names() -> None:
     assert redacted("https://TOKEN@h/x") == "https://h/x"
     assert redacted("ssh://git:p@h/x") == "ssh://git@h/x"
     assert redacted("git@h:x/y.git") == "git@h:x/y.git"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://HOST/proj.git?private_token=Hq7Zr2Kp9Lm4Xw", "http://HOST/proj.git"),
+        ("http://HOST/proj.git#Hq7Zr2Kp9Lm4Xw", "http://HOST/proj.git"),
+        ("http://HOST/oauth2:Hq7Zr2Kp9Lm4Xw/proj.git", "http://HOST/oauth2:***/proj.git"),
+        ("http://HOST/Hq7Zr2Kp9Lm4Xw/proj.git", "http://HOST/***/proj.git"),
+        ("ssh://git@HOST/Hq7Zr2Kp9Lm4Xw/proj.git", "ssh://git@HOST/***/proj.git"),
+    ],
+)
+def test_a_token_that_git_would_show_on_its_command_line_is_refused(
+    address: str, shown: str, tmp_path: Path
+) -> None:
+    """Nothing is asked of the host: its helper's command line has the whole address."""
+    with server(tmp_path) as (host, seen), pytest.raises(SourceError, match="before the host") as caught:
+        open_snapshot(address.replace("HOST", host), tmp_path / "cache")
+    assert not seen
+    assert shown.replace("HOST", host) in str(caught.value)
+    assert "Hq7Zr2Kp9Lm4Xw" not in str(caught.value)
+    assert redacted(address) == shown
+
+
+def test_a_name_may_look_like_a_token_where_it_is_the_repository_s_own() -> None:
+    for name in (
+        "https://gist.example/ann/4f2a9c81d07be3365a1c.git",
+        "https://h.example/group/v2/proj-2024.git",
+    ):
+        assert redacted(name) == name
+
+
+def test_what_a_server_says_of_a_password_is_hidden_however_it_writes_it(tmp_path: Path) -> None:
+    password = "pq/7Zr2+Kp9Lm4Xw"
+    said = [
+        password.replace("/", "\\/"),
+        base64.b64encode(f"ann:{password}".encode()).decode(),
+        f"{password[:8]}\n{password[8:]}",
+        password.encode().hex(),
+    ]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = "\n".join(said).encode()
+            self.send_response(401 if "Authorization" not in self.headers else 500)
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        url = f"http://ann:{quote(password, safe='')}@127.0.0.1:{http.server_port}/proj.git"
+        with pytest.raises(SourceError, match="cannot be fetched") as caught:
+            open_snapshot(url, tmp_path / "cache")
+        http.shutdown()
+    assert "git said: *** *** ***" in str(caught.value)
+    found = [part for one in said for part in (one, one[:8], one[-8:]) if part in str(caught.value)]
+    assert not found, str(caught.value)
+
+
+def test_a_remote_that_never_stops_talking_fills_no_memory(tmp_path: Path) -> None:
+    """A helper stands for the remote: it says sixty megabytes, and fails."""
+    talker = tmp_path / "bin" / "git-remote-http"
+    talker.parent.mkdir()
+    talker.write_text("#!/bin/sh\nhead -c 60000000 /dev/zero | tr '\\0' 'x' >&2\nexit 1\n")
+    talker.chmod(0o755)
+    tracemalloc.start()
+    try:
+        with pytest.raises(GitFailed) as caught:
+            run(["remote-http", "x"], env=os.environ | {"GIT_EXEC_PATH": str(talker.parent)}, cwd=tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(caught.value.stderr) == 64 << 10

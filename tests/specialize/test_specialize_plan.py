@@ -1,6 +1,8 @@
 """The plan: command lines that follow from the settings, refusals, and when a stage is done again."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,8 +13,8 @@ from sera.evaluation.tasks.record import Manifest, Split, write_rows
 from sera.settings import load_config
 from sera.specialize.config import pairs_of
 from sera.specialize.plan import NAMES, Request, make_plan
-from sera.specialize.run import outlook
-from sera.specialize.stage import Done, Stage, State, differences, state_of
+from sera.specialize.run import StageFailed, carry_out, outlook
+from sera.specialize.stage import Done, Stage, State, differences, read_done, state_of
 from sera.training.config import TrainConfig
 
 Asked = Callable[..., Request]
@@ -197,3 +199,58 @@ def test_a_stage_is_done_again_when_what_it_was_made_of_has_changed(tmp_path: Pa
     assert state_of(changed(fixed={"the repository": "b"}), done()) is State.ANEW
     assert differences(other, done()) == ["now seed=2", "no more seed=1"]
     assert differences(changed(fixed={"the repository": "b"}), done()) == ["the repository"]
+
+
+def test_a_secret_of_a_stage_is_on_no_command_line_and_in_no_record(tmp_path: Path) -> None:
+    """The stage gets it all the same: another command of ours that prints what it was given."""
+    token = "Hq7Zr2Kp9Lm4Xw"
+    pair = f"sandbox.environment.DEPLOY={token}"
+    address = f"http://127.0.0.1:1/{token}/v1"
+    argv = (
+        "generate",
+        f"http://me:{token}@127.0.0.1:1/no.git",
+        "--out",
+        str(tmp_path / "run"),
+        "--set",
+        pair,
+    )
+    stage = Stage(
+        name="generate", why="", amount="", argv=(*argv, "--teacher", address, "--model", "m"),
+        out=tmp_path / "run", results=(),
+    )  # fmt: skip
+    told: list[str] = []
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.005):
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.add(place.read_bytes().decode(errors="replace"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(StageFailed) as caught:
+            carry_out(tmp_path, stage, told.append, tmp_path / "log")
+    finally:
+        stop.set()
+        watcher.join()
+    assert "127.0.0.1:1/no.git cannot be fetched" in (tmp_path / "log").read_text()
+    assert any("sandbox.environment.DEPLOY=[redacted]" in line for line in seen), (
+        "its command line was not seen"
+    )
+    for text in (
+        *told,
+        *seen,
+        str(caught.value),
+        *(f.read_text() for f in tmp_path.rglob("*") if f.is_file()),
+    ):
+        assert token not in text
+    rotated = msgspec.structs.replace(
+        stage, argv=tuple(word.replace(token, f"{token}9q") for word in stage.argv)
+    )
+    assert (rotated.key, rotated.identity) == (stage.key, stage.identity)
+    done = read_done(tmp_path, "generate")
+    assert done
+    assert differences(rotated, done) == []

@@ -1,6 +1,7 @@
 """Keys: where they come from, how they are sent, and that they turn up nowhere else."""
 
 import asyncio
+import base64
 import logging
 from pathlib import Path
 
@@ -135,3 +136,78 @@ def test_keys_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(ConfigError, match=told) as caught:
             asyncio.run(RemoteTeacher(RemoteConfig(model="m", endpoints=(endpoint,))).__aenter__())
         assert KEY not in str(caught.value)
+
+
+SLASHED = "sk-a/b+c9-Qm4Zx8Lp2Rt6Wy"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SLASHED.replace("/", "\\/"),
+        SLASHED.replace("/", "\\u002f"),
+        SLASHED.replace("/", "%2f").replace("+", "%2B"),
+        SLASHED.replace("/", "&#x2F;"),
+        base64.b64encode(f"Bearer {SLASHED}".encode()).decode(),
+        base64.urlsafe_b64encode(f"user:{SLASHED}".encode()).decode(),
+        SLASHED.encode().hex(),
+        f"{SLASHED[:9]}\n{SLASHED[9:]}",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 503])
+def test_it_turns_up_in_no_other_writing(
+    status: int, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERA_API_KEY", SLASHED)
+    told = f'{{"error": {{"message": "no good: {written}"}}}}'.replace("\n", "\\n")
+    with serving((status, {"retry-after": "0"}, told)) as server:
+        ask(
+            RemoteConfig(base_url=server.base_url, model="m", retries=0, patience=0.1),
+            tmp_path / "ledger.jsonl",
+        )
+    said = (tmp_path / "error.txt").read_text()
+    assert "[key]" in said
+    assert written[5:] not in said
+    assert "Qm4Zx8" not in said
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_it_turns_up_in_no_new_address(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERA_API_KEY", SLASHED)
+    with serving((status, {"location": f"/{SLASHED}/v2/chat/completions"}, "")) as server:
+        ask(
+            RemoteConfig(base_url=server.base_url, model="m", retries=0, patience=0.1),
+            tmp_path / "ledger.jsonl",
+        )
+    said = (tmp_path / "error.txt").read_text()
+    assert "/[key]/v2" in said
+    assert not any(part in said for part in SLASHED.split("/"))
+
+
+def test_a_token_in_the_path_of_an_address_is_used_and_turns_up_nowhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = "Hq7Zr2Kp9Lm4Xw"
+    with serving((404, {}, f"no route /{token}/v1/chat"), answer()) as server:
+        base_url = server.base_url.replace("/v1", f"/{token}/v1")
+        config = RemoteConfig(base_url=base_url, model="m", retries=0, patience=0.1)
+        ask(config, tmp_path / "ledger.jsonl")
+        nobody = RemoteConfig(base_url=f"http://127.0.0.1:1/{token}/v1", model="m", retries=0)
+        (tmp_path / "more").mkdir()
+        ask(nobody, tmp_path / "more" / "ledger.jsonl")
+        checked = CliRunner().invoke(teacher, ["check", base_url, "--model", "m", "--time-limit", "5"])
+    assert all(path.startswith(f"/{token}/v1/") for path, _, _ in (*server.posts, *server.gets))
+    files = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert any("/***/v1/chat/completions: answered 404: no route /[key]/v1/chat" in text for text in files)
+    assert not any(token in text for text in (*files, checked.output, *capsys.readouterr()))
+
+
+@pytest.mark.parametrize(
+    "address", ["http://h/v1#q7w8e9r0", "http://h/v1?api-version=Hq7Zr2Kp9Lm4Xw", "http://a@h/v1"]
+)
+def test_a_key_elsewhere_in_an_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="put it into an environment variable") as caught:
+        RemoteTeacher(RemoteConfig(base_url=address, model="m"))
+    assert not {"q7w8e9r0", "Hq7Zr2Kp9Lm4Xw"} & set(
+        str(caught.value).replace("#", " ").replace("=", " ").split()
+    )

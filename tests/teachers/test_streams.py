@@ -1,6 +1,8 @@
 """Streams in every state of repair, cut into pieces anywhere."""
 
 import itertools
+import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sera.records import ToolCall, Usage
+from sera.records import Message, ToolCall, Usage
 from sera.teachers import anthropic_wire, chat_wire
 from sera.teachers.anthropic_stream import AnthropicStream
 from sera.teachers.chat_stream import ChatStream
+from sera.teachers.ids import with_unique_ids
 from sera.teachers.remote.sse import EventReader
 
 RAW = (
@@ -125,3 +128,56 @@ def test_stream_of_anthropic() -> None:
         "tool_calls",
         Usage(calls=1, prompt=73, cached=70, completion=9),
     )
+
+
+def seconds(work: Callable[[int], None], size: int) -> float:
+    started = time.process_time()
+    work(size)
+    return time.process_time() - started
+
+
+def one_line(size: int) -> None:
+    reader = EventReader()
+    for _ in range(size):
+        assert not list(reader.feed(b"x" * 40))
+
+
+def one_call(size: int) -> None:
+    stream = ChatStream()
+    for _ in range(size):
+        stream.feed(delta(tool_calls=[piece("x" * 200, index=0)]))
+    assert len(chat_wire.decode_reply(stream.body()).message.tool_calls[0].arguments) == 200 * size
+
+
+def one_name(size: int) -> None:
+    stream = ChatStream()
+    for number in range(size):
+        stream.feed(delta(tool_calls=[piece("", f"{number:0200}", index=0)]))
+    assert len(chat_wire.decode_reply(stream.body()).message.tool_calls[0].name) == 200 * size
+
+
+def many_calls(size: int) -> None:
+    stream = ChatStream()
+    for number in range(size):
+        stream.feed(delta(tool_calls=[piece("{", "a", id=f"call {number}"), piece("}")]))
+    assert len(chat_wire.decode_reply(stream.body()).message.tool_calls) == size
+
+
+def equal_ids(size: int) -> None:
+    calls = tuple(ToolCall(id="x", name="a", arguments="{}") for _ in range(size))
+    named = with_unique_ids(Message(role="assistant", tool_calls=calls), ())
+    assert len({call.id for call in named.tool_calls}) == size
+
+
+@pytest.mark.parametrize("work", [one_line, one_call, one_name, many_calls, equal_ids])
+def test_work_grows_no_faster_than_a_stream(work: Callable[[int], None]) -> None:
+    """Sixteen times as much takes some sixteen times as long; joining each piece to the rest took 256 times."""
+    small = max(min(seconds(work, 2_000) for _ in range(3)), 0.002)
+    assert seconds(work, 32_000) < 80 * small
+
+
+def test_a_name_that_comes_again_after_pieces_of_it_is_the_same() -> None:
+    stream = ChatStream()
+    for name in ("ba", "sh", "bash", ""):
+        stream.feed(delta(tool_calls=[piece("", name, index=0)]))
+    assert chat_wire.decode_reply(stream.body()).message.tool_calls[0].name == "bash"

@@ -4,6 +4,8 @@ Commands are loaded when they are needed, so `sera --help` does not wait for any
 0 done, 1 the job failed or is not finished, 2 wrong use, 130 interrupted.
 """
 
+import json
+import os
 import signal
 import sys
 
@@ -81,7 +83,7 @@ def _outcome() -> int:
     """Run the command: every expected failure becomes one sentence and an exit code."""
     code: int | None
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(args=_arguments(), standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as problem:
@@ -91,12 +93,26 @@ def _outcome() -> int:
         complain("interrupted; everything finished so far is saved")
         code = EXIT_INTERRUPTED
     except UsageError as problem:
-        complain(str(problem))
+        complain(_redacted(problem))
         code = EXIT_USAGE
     except SeraError as problem:
-        complain(str(problem))
+        complain(_redacted(problem))
         code = EXIT_FAILED
     except BrokenPipeError:
         sys.stderr.close()
         code = EXIT_FAILED
     return code or 0
+
+
+def _redacted(problem: SeraError) -> str:
+    """What it says, without what may have come into it that this machine's environment calls secret, and without
+    tokens of a known shape, such as one that was typed in the wrong place."""
+    from sera.redaction import RedactionConfig, make_redactor
+
+    return make_redactor(RedactionConfig()).clean(str(problem))
+
+
+def _arguments() -> list[str] | None:
+    """Those of a stage of `sera specialize` with a secret among them; None: those of the command line."""
+    given = os.environ.pop("SERA_ARGUMENTS", "")  # `sera.settings.ARGUMENTS`, which is slow to import
+    return [str(word) for word in json.loads(given)] if given else None

@@ -93,6 +93,8 @@ def command(
 
 def _report(repo: str, name: str, made: "Forecast", measured: bool) -> None:
     """The forecast, and how to get a better one."""
+    from sera.repositories.remotes import redacted
+
     out = console()
     out.print(f"{name}: {made.functions} functions can be sampled")
     print_forecast(out, made)
@@ -100,7 +102,7 @@ def _report(repo: str, name: str, made: "Forecast", measured: bool) -> None:
         out.print("dollars: the price of the model is not known; give --price IN,CACHED,OUT "
                   "in dollars per million tokens, e.g. --price 0.60,0.11,2.20")  # fmt: skip
     if not measured:
-        out.print(f"measured instead of published figures: sera generate {repo} --out run "
+        out.print(f"measured instead of published figures: sera generate {redacted(repo)} --out run "
                   f"--functions {made.tasks} --pilot 10")  # fmt: skip
 
 

@@ -129,13 +129,14 @@ def command(
 
 
 def _say_environment(job: "Job", repo: str) -> None:
+    from sera.repositories.remotes import redacted
     from sera.sandboxes import NamespacesConfig
 
     missing = job.environment is None and job.config.environment == "auto"
     if missing and isinstance(job.config.sandbox, NamespacesConfig):
         complain(
             f"no environment is prepared for this snapshot: commands see the Python that runs sera, without the "
-            f"project's dependencies. `sera prepare {repo}` makes one, for new runs"
+            f"project's dependencies. `sera prepare {redacted(repo)}` makes one, for new runs"
         )
 
 

@@ -128,12 +128,15 @@ def _skipped(skip: str, only: str) -> frozenset[str]:
 
 def _show(request: "Request") -> None:
     """The plan: what, why, where, how much, how it stands; then the command of each stage to be done."""
+    from sera.repositories.remotes import redacted
     from sera.specialize.run import outlook
 
     standing = outlook(request)
     rows = [(one.stage.name, one.stage.why, one.stage.amount, one.stage.out, one.state) for one in standing]
     page = console()
-    page.print(table(f"The plan for {request.repo}", ["stage", "why", "how much", "where", "state"], rows))
+    page.print(
+        table(f"The plan for {redacted(request.repo)}", ["stage", "why", "how much", "where", "state"], rows)
+    )
     for one in standing:
         if not one.state.startswith("left out") and one.state != "done":
             page.print(f"{one.stage.name}: {one.stage.line}")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sera.errors import PrepareError, SeraError
+from sera.redaction.addresses import HIDDEN, secrets_in, shown
+from sera.redaction.known import Known
 from sera.repositories.remotes import redacted
 
 _SECONDS = 1800.0
@@ -51,14 +53,16 @@ def run(
     user's are found either; returns its output.
 
     Its variables are those of `_KEPT` and `environment`, no others. Raises `CommandFailed` on a non-zero
-    exit. However this is left, everything it started is dead.
+    exit. However this is left, everything it started is dead. What is secret in the addresses of its
+    variables, an index or a proxy, is in none of what it has said.
     """
+    given = {**_surroundings(), **(environment or {})}
     words = [str(word) for word in argv]
     log.write("$ " + " ".join(redacted(word) for word in words))
     with subprocess.Popen(
         words,
         cwd="/",
-        env={**_surroundings(), **(environment or {})},
+        env=given,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -73,7 +77,7 @@ def run(
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    output = raw.decode(errors="replace")
+    output = shown(_without(given, raw.decode(errors="replace")))
     log.write(output)
     if process.returncode:
         raise CommandFailed(Path(words[0]).name, output)
@@ -85,3 +89,8 @@ def _surroundings() -> dict[str, str]:
     if (netrc := Path("~/.netrc").expanduser()).is_file():
         kept.setdefault("NETRC", str(netrc))
     return {"HOME": "/nonexistent", "LANG": "C.UTF-8", **kept}
+
+
+def _without(given: Mapping[str, str], output: str) -> str:
+    secrets = {one for value in given.values() if "://" in value for one in secrets_in(value)}
+    return Known(secrets).hide(output, HIDDEN)

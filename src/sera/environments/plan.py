@@ -13,6 +13,7 @@ from sera.environments.requirements import named, normal
 from sera.environments.sources import Source
 from sera.environments.suites import Suite, read_suite
 from sera.records import Record
+from sera.redaction.addresses import shown
 from sera.repositories import Snapshot
 
 _RUNNER_NEEDS = {"pytest": ("pytest",), "nose": ("pynose",)}
@@ -129,7 +130,7 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
         build_dependencies=config.build_dependencies,
         workdir=workdir,
         files={path: hashlib.sha256((tree / path).read_bytes()).hexdigest() for path in project.files},
-        refused=project.refused,
+        refused=tuple(map(shown, project.refused)),
         decisions=tuple(decisions),
     )
 

@@ -27,6 +27,7 @@ from sera.environments.requirements import plain
 from sera.environments.standin import unbuilt
 from sera.errors import PrepareError
 from sera.records import content_id
+from sera.redaction.addresses import shown
 from sera.repositories import Snapshot
 
 _OLD_SETUPTOOLS = "setuptools<72"
@@ -134,10 +135,10 @@ class _Preparation:
             version=built.version,
             source=self._snapshot.source,
             origin_commit=self._snapshot.origin_commit,
-            plan=plan,
+            plan=msgspec.structs.replace(plan, index=shown(plan.index)),
             built=whole,
             made=kept,
-            warnings=tuple(self._warnings),
+            warnings=tuple(map(shown, self._warnings)),
             log=self._log.path,
         )
         with self._timed("check", "trying it out in a sandbox"):

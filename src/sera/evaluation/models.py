@@ -7,14 +7,19 @@ anything else            weights of this machine: a name, a GGUF file, a folder 
 """
 
 import asyncio
+from collections.abc import Iterable
+from itertools import islice
 
 from sera.errors import TeacherUnusable, UsageError
+from sera.redaction.addresses import shown
 from sera.teachers import Endpoint, RemoteConfig
 from sera.teachers.checkup.judge import entries
 from sera.teachers.checkup.probe import Probe
 
 SCRIPTED = ("gold", "empty")
 _SECONDS = 10.0
+_NAMED = 10
+"""Models that a message names."""
 
 
 def model_settings(model: str, served_as: str | None) -> dict[str, object]:
@@ -41,8 +46,8 @@ async def check_served(config: RemoteConfig, context: int) -> None:
         listed = await _listed(endpoint)
         if listed and config.model not in listed:
             raise UsageError(
-                f"{endpoint.base_url} serves no model {config.model!r}: choose --served-as from "
-                f"{', '.join(listed)}"
+                f"{shown(endpoint.base_url)} serves no model {config.model!r}: choose --served-as from "
+                f"{_some(listed)}"
             )
         room = listed.get(config.model)
         if room and room < context + config.max_tokens:
@@ -53,7 +58,7 @@ def _too_small(base_url: str, room: int, context: int, answer: int) -> str:
     smaller = f", or ask for less: --set teacher.max_tokens={room - context}" if room > context else ""
     fits = f", or evaluate in less: --context {room - answer}" if room - answer > 0 else ""
     return (
-        f"{base_url} takes {room:,} tokens (max_model_len), an answer of teacher.max_tokens={answer} "
+        f"{shown(base_url)} takes {room:,} tokens (max_model_len), an answer of teacher.max_tokens={answer} "
         f"included: a conversation of {context:,} tokens would end too early. Serve the model with "
         f"--max-model-len {context + answer}{smaller}{fits}"
     )
@@ -64,9 +69,15 @@ def _only_model(base_url: str) -> str:
     names = list(asyncio.run(_listed(Endpoint(base_url=base_url))))
     if len(names) != 1:
         raise UsageError(
-            f"--model {base_url} needs --served-as NAME; models listed there: {', '.join(names) or 'none'}"
+            f"--model {shown(base_url)} needs --served-as NAME; models listed there: {_some(names) or 'none'}"
         )
     return names[0]
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of them: a server may list any number."""
+    first = list(islice(names, _NAMED + 1))
+    return ", ".join(first[:_NAMED]) + (" …" if len(first) > _NAMED else "")
 
 
 async def _listed(endpoint: Endpoint) -> dict[str, int | None]:
@@ -75,6 +86,6 @@ async def _listed(endpoint: Endpoint) -> dict[str, int | None]:
     async with Probe(endpoint, _SECONDS) as probe:
         answer = await probe.get("/models")
     if not answer.status:
-        raise TeacherUnusable(f"no model server at {probe.base_url}: {answer.text}. Is it running?")
+        raise TeacherUnusable(f"no model server at {shown(probe.base_url)}: {answer.text}. Is it running?")
     rooms = {str(entry["id"]): entry.get("max_model_len") for entry in entries(answer) if "id" in entry}
     return {name: room if isinstance(room, int) else None for name, room in rooms.items()}

@@ -22,6 +22,7 @@ from sera.harness import Profile
 from sera.models.checkpoints import CHECKPOINT, Checkpoint
 from sera.records import Record, content_id
 from sera.redaction import Redactor, make_redactor
+from sera.redaction.stored import secrets_of, stored
 from sera.repositories.names import import_names
 from sera.runs import Manifest
 from sera.settings import to_tree
@@ -105,7 +106,7 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
         config=config,
         manifest=Manifest(
             version=version("sera"),
-            config=to_tree(config),
+            config=stored(to_tree(config)),
             identity=identity,
             source={"tasks": str(folder), "name": stated.name, "sha256": stated.sha256, "count": len(tasks)},
         ),
@@ -114,7 +115,13 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
         model=model,
         profile=profile,
         predictions=predictions,
-        redactor=make_redactor(config.redaction, () if predictions is not None else keys_of(config.teacher)),
+        redactor=make_redactor(
+            config.redaction,
+            (
+                *secrets_of(config.sandbox.environment),
+                *(() if predictions is not None else keys_of(config.teacher)),
+            ),
+        ),
         project=tuple(sorted(project)),
         notices=(*notices, *told),
     )

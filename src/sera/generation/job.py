@@ -19,6 +19,7 @@ from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import AUTO, Profile, load_profile, profile_for
 from sera.records import Layer, Record, Task, content_id
 from sera.redaction import RedactionConfig, Redactor, make_redactor
+from sera.redaction.stored import secrets_of, stored
 from sera.repositories import (
     FunctionIndex,
     IndexRules,
@@ -111,7 +112,8 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     A run that was begun before goes on with the snapshot it began with, whatever has happened to the
     repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
     """
-    redactor = make_redactor(config.redaction, keys_of(config.teacher))
+    secrets = (*keys_of(config.teacher), *secrets_of(config.sandbox.environment))
+    redactor = make_redactor(config.redaction, secrets)
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
     begun = _begun_with(out, config.revision)
     snapshot = _snapshot_of(repository, config.revision, out, begun)
@@ -133,7 +135,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     )
     manifest = Manifest(
         version=version("sera"),
-        config=to_tree(config),
+        config=stored(to_tree(config)),
         identity=_identity(config, profile, snapshot, demonstrations, environment, index.languages),
         source={"repository": redacted(repository), **to_tree(snapshot)},
     )
@@ -193,14 +195,14 @@ def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manife
     `RunError` if the run is of another repository. One that has moved is the same while its files are.
     """
     recorded = _recorded_snapshot(begun)
-    is_same = recorded is not None and recorded.source == described(repository)
+    is_same = recorded is not None and redacted(recorded.source) == described(repository)
     if recorded and is_same and recorded.tree.is_dir():
         return recorded
     snapshot = open_snapshot(repository, revision=revision or None)
     if recorded and not is_same and recorded.tree_hash != snapshot.tree_hash:
         raise RunError(
-            f"the run {out} is of {recorded.source}, and {snapshot.source} is another repository: name that "
-            "one, or choose another --out"
+            f"the run {out} is of {redacted(recorded.source)}, and {snapshot.source} is another repository: "
+            "name that one, or choose another --out"
         )
     return snapshot
 

@@ -30,15 +30,16 @@ def _clean_call(call: ToolCall, redactor: Redactor) -> ToolCall:
 
 
 def _clean_arguments(text: str, redactor: Redactor) -> str:
-    """Escapes may hide a secret, so what has any is read first; only what held a secret is written anew."""
-    if "\\" in text:
-        try:
-            arguments = decode(text)
-        except msgspec.DecodeError:
-            return redactor.clean(text)
-        cleaned = _clean_value(arguments, redactor)
-        return text if cleaned == arguments else msgspec.json.encode(cleaned).decode()
-    return redactor.clean(text)
+    """Escapes may hide a secret, so what has any is read first; only what held a secret is written anew.
+    What was JSON stays JSON, unless a secret lies across its values."""
+    if "\\" not in text and redactor.clean(text) == text:
+        return text
+    try:
+        arguments = decode(text)
+    except msgspec.DecodeError:
+        return redactor.clean(text)
+    cleaned = _clean_value(arguments, redactor)
+    return redactor.clean(text if cleaned == arguments else msgspec.json.encode(cleaned).decode())
 
 
 def _clean_value(value: Any, redactor: Redactor) -> Any:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from sera.redaction.config import RedactionConfig
+from sera.redaction.known import Known
 from sera.redaction.private_keys import MARK, hide_private_keys
 from sera.redaction.shapes import Shape, shapes
-from sera.redaction.values import known_values, spellings
+from sera.redaction.values import known_values, lines_of
 
 _OPENING = "[redacted "
 _PLACEHOLDER = re.compile(r"(\[redacted [a-z][a-z-]*(?: [0-9a-f]{4})?\])")
@@ -33,12 +34,12 @@ class Redactor:
     ) -> None:
         self.refuses = refuses
         """Whether an observation that holds a placeholder is to be withheld whole."""
-        self._values = tuple(values)
+        self._known = Known(values)
         self._shapes = tuple(kinds)
         self._keys = keys
 
     def __repr__(self) -> str:
-        return f"Redactor({len(self._values)} values, {len(self._shapes)} shapes)"
+        return f"Redactor({len(self._known)} values, {len(self._shapes)} shapes)"
 
     def clean(self, text: str) -> str:
         """`text` with a placeholder in the place of every secret. Where one is found there may be another
@@ -54,9 +55,7 @@ class Redactor:
         return "".join(part if n % 2 else self._clean_part(part) for n, part in enumerate(parts))
 
     def _clean_part(self, text: str) -> str:
-        for value in self._values:
-            if value in text:
-                text = _outside(text, value)
+        text = self._known.hide(text, f"{_OPENING}secret]")
         for shape in self._shapes:
             text = shape.hide(text, partial(_placeholder, shape.kind))
         if self._keys and MARK in text:
@@ -77,9 +76,9 @@ def make_redactor(
     """
     if config.mode == "off":
         return OFF
-    found = {*known_values(config, environment), *spellings(key for key in keys if len(key) >= _SHORTEST_KEY)}
+    own = {line for key in keys if len(key) >= _SHORTEST_KEY for line in lines_of(key)}
     return Redactor(
-        sorted(found, key=lambda value: (-len(value), value)),
+        [*known_values(config, environment), *own],
         [shape for shape in shapes() if shape.kind not in config.ignore],
         _PRIVATE_KEY not in config.ignore,
         config.mode == "refuse",
@@ -101,10 +100,3 @@ def placeholders(texts: Iterable[str]) -> dict[str, int]:
 def _placeholder(kind: str, secret: str, untagged: bool) -> str:
     tag = "" if untagged else " " + hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:_TAG_DIGITS]
     return f"{_OPENING}{kind}{tag}]"
-
-
-def _outside(text: str, value: str) -> str:
-    """Replace a known value, but not inside a placeholder that an earlier one has left."""
-    parts = _PLACEHOLDER.split(text)
-    new = f"{_OPENING}secret]"
-    return "".join(part if n % 2 else part.replace(value, new) for n, part in enumerate(parts))

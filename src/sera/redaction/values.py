@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sera.errors import ConfigError, boundary
+from sera.redaction.addresses import secrets_in
 from sera.redaction.config import RedactionConfig
 
 _NAME = re.compile(
@@ -16,6 +17,9 @@ _NAME = re.compile(
 )
 _LONG, _DIFFERENT = 12, 8
 """Characters in all, and different ones, from which a value is taken for a secret by its variable's name."""
+_LONGER = 8
+"""Characters from which what is secret in an address counts, such as a proxy's password:
+`postgres:postgres@` is none."""
 _SHORTEST = 4
 """Shorter secrets would tear every text to pieces."""
 _SHORTEST_LINE = 16
@@ -23,38 +27,52 @@ _SHORTEST_LINE = 16
 
 
 def known_values(config: RedactionConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Every known secret in every way it may be written, longest first.
+    """Every known secret, longest first; of one of several lines each long one.
 
     Raises `ConfigError`, which names the place and never the value, if a variable that is named is not set,
     the file cannot be read, or a secret is too short to be looked for.
     """
-    found = {value for name, value in environment.items() if _is_secret(name, value)}
-    found -= {environment.get(name) for name in config.harmless}
+    taken = {name: value for name, value in environment.items() if name not in config.harmless}
+    found = {value for name, value in taken.items() if _is_secret(name, value)}
+    found |= {
+        one
+        for value in taken.values()
+        for one in secrets_in(value)
+        if len(one) >= _LONGER and not one.isalpha()
+    }
     for name in config.variables:
         found.add(_checked(environment.get(name, ""), f"redaction.variables: {name}"))
     if config.file is not None:
         found.update(_read(config.file))
-    return spellings(found)
+    return tuple(
+        sorted({line for secret in found for line in lines_of(secret)}, key=lambda line: (-len(line), line))
+    )
 
 
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    """The secrets as they are and escaped for JSON and for URLs, line by line, longest first."""
-    lines = {line for secret in secrets for line in _lines(secret)}
+    """Values as they are and escaped for JSON and for URLs, line by line, longest first."""
+    lines = {line for secret in secrets for line in lines_of(secret)}
     written = {way for line in lines for way in (line, json.dumps(line)[1:-1], quote(line, safe=""))}
     return tuple(sorted(written, key=lambda value: (-len(value), value)))
 
 
-def _lines(secret: str) -> Iterable[str]:
+def lines_of(secret: str) -> Iterable[str]:
+    """The parts of a secret that are looked for: all of one line, and the long ones of several."""
     lines = secret.strip().splitlines()
     if len(lines) == 1:
         return lines
     return [line for line in map(str.strip, lines) if len(line) >= _SHORTEST_LINE and "-----" not in line]
 
 
+def sounds_secret(name: str) -> bool:
+    """Whether a variable of that name holds a secret by custom."""
+    return bool(_NAME.search(name))
+
+
 def _is_secret(name: str, value: str) -> bool:
     """By its name, and because it looks like no word, path, address or sentence."""
     value = value.strip()
-    if not _NAME.search(name) or len(value) < _LONG or len(set(value)) < _DIFFERENT:
+    if not sounds_secret(name) or len(value) < _LONG or len(set(value)) < _DIFFERENT:
         return False
     if "-----BEGIN" in value:
         return True

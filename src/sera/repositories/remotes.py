@@ -1,9 +1,10 @@
 """Names of remote repositories, and bringing one commit of one here.
 
-A name is a URL (https, http, ssh, git) or the short form `user@host:path`. Credentials inside a
-URL are used and go nowhere else: git gets them through its environment, not its command line, and
-`redacted` is the only form that is stored or printed. Nothing asks at a terminal; a transfer that
-stalls or outlives `FETCH_SECONDS` ends in a `SourceError` that says what to do.
+A name is a URL (https, http, ssh, git) or the short form `user@host:path`. Credentials before the host are
+used and go nowhere else: git gets them through its environment, not its command line, and `redacted` is the
+only form that is stored or printed. Anywhere else in a URL git and its helpers would show them on their
+command lines, so such a URL is refused. Nothing asks at a terminal; a transfer that stalls or outlives
+`FETCH_SECONDS` ends in a `SourceError` that says what to do.
 """
 
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sera.errors import SourceError
+from sera.redaction.addresses import HIDDEN, has_shape, secrets_in, shown_path
+from sera.redaction.known import Known
 from sera.repositories.git import GitFailed, Local, fetching, run, writing
 
 FETCH_SECONDS = 1800.0
@@ -64,14 +67,22 @@ def is_remote(source: str) -> bool:
 
 
 def redacted(source: str) -> str:
-    """The name without anything secret: no password, no user of a web address, no query. Always UTF-8."""
+    """The name without anything secret: no password, no user of a web address, no query, and nothing in the
+    path that looks like a token. Always UTF-8."""
     source = encodable(source)
     if not _URL.match(source):
         return re.sub(r"(^|/)[^/@\s]*:[^/@\s]*@", r"\1***@", source)
     parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
-    return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
+    return urlunsplit((parts.scheme, kept + host, _shown_path(parts.path), "", ""))
+
+
+def _shown_path(path: str) -> str:
+    """The path without what looks secret in it. Its last part is the repository's own name, and may look as
+    it likes, as that of a gist does, unless it has the shape of a token."""
+    above, slash, name = path.rpartition("/")
+    return shown_path(above) + slash + (HIDDEN if ":" in name or has_shape(name) else name)
 
 
 def encodable(path: str) -> str:
@@ -82,9 +93,11 @@ def encodable(path: str) -> str:
 def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
     """Bring the commit that `revision` names (empty: the remote's HEAD) into a new bare repository.
 
-    Only that commit is asked for; where a server does not serve it by that name, as with a short
-    hash, all branches and tags are. Returns the repository and the full hash of the commit.
+    Only that commit is asked for; where a server does not serve it by that name, as with a short hash, all
+    branches and tags are. Returns the repository and the full hash of the commit. `SourceError` for a URL
+    that would show a secret on git's command line.
     """
+    _refuse_secrets(url)
     run(["init", "--quiet", "--bare", "--template=", str(into)], env=writing(into), cwd=into.parent)
     local = Local(into)
     try:
@@ -98,6 +111,17 @@ def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
         what = f"has no revision {revision!r}" if revision else "is empty: it has no commit to start from"
         raise SourceError(f"the repository {redacted(url)} {what}")
     return local, found
+
+
+def _refuse_secrets(url: str) -> None:
+    parts = urlsplit(url) if _URL.match(url) else None
+    if parts and (parts.query or parts.fragment or _shown_path(parts.path) != parts.path):
+        place = "query" if parts.query else "fragment" if parts.fragment else "path"
+        raise SourceError(
+            f"the address of the repository {redacted(url)} has a {place} in which a key may stand, and git "
+            "would show it on its command line: give a token before the host (https://oauth2:TOKEN@host/…), "
+            "or clone it yourself and name the directory"
+        )
 
 
 def _search(url: str, revision: str, local: Local) -> str:
@@ -154,16 +178,17 @@ def _explained(url: str, failure: GitFailed) -> SourceError:
 
 
 def _cleaned(url: str, text: str) -> str:
-    """What git said, on one line, with the URL's credentials blotted out.
+    """What git said, on one line, with the URL's credentials and a proxy's blotted out, however they are
+    written.
 
     Pieces under four characters are kept, as they would blot out half the words; git itself never
     sees them, and the whole URL is replaced first.
     """
-    text = " ".join(text.replace(url, redacted(url)).split())
     parts = urlsplit(url) if _URL.match(url) else None
     info = parts.netloc.rpartition("@")[0] if parts else ""
     pieces = [info, *info.split(":")] if parts and not parts.scheme.endswith("ssh") else info.split(":")[1:]
     secrets = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) > 3}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text[:500]
+    secrets |= {secret for value in os.environ.values() if "://" in value for secret in secrets_in(value)}
+    text = re.sub(r"^remote: ?", "", text.replace(url, redacted(url)), flags=re.MULTILINE)
+    said = Known(secrets).hide(text, HIDDEN)
+    return " ".join(said.split())[:500]

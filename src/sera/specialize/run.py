@@ -5,6 +5,7 @@ person would type. It inherits the terminal. It is in a process group of its own
 it once, through here: the first lets it end its steps, the second stops it at once.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import msgspec
 from sera.errors import Halted, RunError, boundary
 from sera.records import Record
 from sera.runs.folder import locked
+from sera.settings import ARGUMENTS
 from sera.specialize.plan import NAMES, Request, make_plan
 from sera.specialize.stage import Done, Stage, State, differences, read_done, state_of, write_done
 
@@ -142,7 +144,7 @@ def _run(out: Path, stage: Stage, before: Done | None, log: Path | None) -> None
     started = time.time()
     done = Done(
         stage=stage.name,
-        argv=stage.argv,
+        argv=stage.shown,
         fixed=stage.fixed,
         fresh=stage.fresh,
         key=stage.key,
@@ -174,12 +176,12 @@ def _wait(stage: Stage, log: Path | None) -> tuple[int, bool]:
         log.open("ab") if log else nullcontext() as said,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "sera", *stage.argv],
+            [sys.executable, "-m", "sera", *stage.shown],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
             process_group=0,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | _apart(stage),
         )
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -188,6 +190,11 @@ def _wait(stage: Stage, log: Path | None) -> tuple[int, bool]:
 
     with _hearing(pass_on):
         return process.wait(), bool(heard)
+
+
+def _apart(stage: Stage) -> dict[str, str]:
+    """The arguments in a variable, where some are secret: everybody can read a command line."""
+    return {} if stage.shown == stage.argv else {ARGUMENTS: json.dumps(stage.argv)}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ the folder; when it changes, the folder is set aside and the stage begins anew.
 """
 
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import msgspec
 
 from sera.errors import RunError, boundary
 from sera.records import SCHEMA, Record, content_id
+from sera.redaction.addresses import shown
+from sera.redaction.stored import stored
 from sera.runs.folder import replace
 
 RECORDS = "stages"
@@ -43,7 +46,7 @@ class Stage(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The same for the same work."""
-        return content_id(self.argv, self.fixed, self.fresh)
+        return content_id(self.shown, self.fixed, self.fresh)
 
     @property
     def identity(self) -> str:
@@ -56,14 +59,20 @@ class Stage(Record, frozen=True, kw_only=True):
         return all(path.exists() for path in self.results)
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """Its arguments without what is secret in them, as they are recorded, compared and printed: another
+        token is no other work."""
+        return without_secrets(self.argv)
+
+    @property
     def line(self) -> str:
         """Its command line, for a shell."""
-        return shlex.join(("sera", *self.argv))
+        return shlex.join(("sera", *self.shown))
 
     def _lasting(self) -> list[str]:
         """The command line without what may grow."""
         kept: list[str] = []
-        for word in self.argv:
+        for word in self.shown:
             if word.startswith(self.grows):
                 if kept and kept[-1] == "--set":
                     kept.pop()
@@ -72,11 +81,25 @@ class Stage(Record, frozen=True, kw_only=True):
         return kept
 
 
+def without_secrets(words: Sequence[str]) -> tuple[str, ...]:
+    """A command line as it may be shown: addresses, and the values of settings."""
+    return tuple(
+        _shown_pair(word) if before == "--set" else shown(word)
+        for before, word in zip(("", *words), words, strict=False)
+    )
+
+
+def _shown_pair(pair: str) -> str:
+    key, equals, value = pair.partition("=")
+    return f"{key}{equals}{stored(value, tuple(key.split('.')))}"
+
+
 class Done(Record, frozen=True, kw_only=True):
     """What became of a stage: `stages/NAME.json`. Written when it begins, and again when it ends."""
 
     stage: str
     argv: tuple[str, ...]
+    """Without what was secret in it."""
     fixed: dict[str, str]
     fresh: dict[str, str]
     key: str
@@ -115,8 +138,8 @@ def differences(stage: Stage, done: Done) -> list[str]:
     """What is unlike the last time, in words."""
     now, before = stage.fixed | stage.fresh, done.fixed | done.fresh
     found = [name for name in now if now[name] != before.get(name)]
-    found += [f"now {word}" for word in stage.argv if word not in done.argv and word != "--set"]
-    found += [f"no more {word}" for word in done.argv if word not in stage.argv and word != "--set"]
+    found += [f"now {word}" for word in stage.shown if word not in done.argv and word != "--set"]
+    found += [f"no more {word}" for word in done.argv if word not in stage.shown and word != "--set"]
     return found
 
 

@@ -4,6 +4,7 @@ place where a kind is chosen."""
 import msgspec
 
 from sera.errors import ConfigError
+from sera.redaction.addresses import secrets_in
 from sera.settings import convert
 from sera.teachers.contract import ChatRequest, Meter, Reply, Teacher
 from sera.teachers.local import LocalConfig, LocalTeacher
@@ -59,12 +60,14 @@ def recorded_price(config: object) -> Price | None:
 
 
 def keys_of(config: TeacherConfig) -> tuple[str, ...]:
-    """The keys the teacher is reached with: secret, whatever their variables are called."""
+    """The keys the teacher is reached with, and what else is secret in its addresses: secret, whatever their
+    variables are called."""
     match config:
         case RehearsalConfig() | LocalConfig():
             return ()
         case RemoteConfig():
-            return tuple(read_key(endpoint).header() for endpoint in config.addresses)
+            keys = (read_key(endpoint).header() for endpoint in config.addresses)
+            return (*keys, *(one for endpoint in config.addresses for one in secrets_in(endpoint.base_url)))
 
 
 __all__ = [

@@ -10,6 +10,8 @@ import msgspec
 
 Json = dict[str, Any]
 _TEXTS = ("content", "reasoning_content", "reasoning")
+_PARTS = 64
+"""Pieces that a name may come in and still be known when it comes again."""
 
 
 class ChatStream:
@@ -18,7 +20,7 @@ class ChatStream:
     def __init__(self) -> None:
         self._head: Json = {}
         self._texts: dict[str, list[str]] = {}
-        self._calls: dict[object, Json] = {}
+        self._calls: dict[object, _Call] = {}
         self._finish: str | None = None
         self.complete = False
         """Whether the answer came to its end. A stream that breaks off before is no answer."""
@@ -41,7 +43,7 @@ class ChatStream:
         """The whole answer so far."""
         message: Json = {"role": "assistant"} | {name: "".join(t) for name, t in self._texts.items()}
         if self._calls:
-            message["tool_calls"] = list(self._calls.values())
+            message["tool_calls"] = [call.body() for call in self._calls.values()]
         return self._head | {"choices": [{"message": message, "finish_reason": self._finish}]}
 
     def _take(self, delta: Json) -> None:
@@ -49,19 +51,7 @@ class ChatStream:
             if isinstance(delta.get(name), str):
                 self._texts.setdefault(name, []).append(delta[name])
         for call in delta.get("tool_calls") or ():
-            self._take_call(call)
-
-    def _take_call(self, call: Json) -> None:
-        key = self._key(call)
-        whole = self._calls.setdefault(key, {"id": "", "function": {"name": "", "arguments": ""}})
-        function = call.get("function") or {}
-        whole["id"] = whole["id"] or call.get("id") or ""
-        name, piece = function.get("name") or "", function.get("arguments")
-        if name != whole["function"]["name"]:
-            whole["function"]["name"] += name
-        if isinstance(piece, dict):
-            piece = msgspec.json.encode(piece).decode()
-        whole["function"]["arguments"] += piece or ""
+            self._calls.setdefault(self._key(call), _Call()).take(call)
 
     def _key(self, call: Json) -> object:
         """The call that a piece belongs to: by index, else a new id begins one, else the last one goes on."""
@@ -70,4 +60,35 @@ class ChatStream:
         if call.get("id"):
             return call["id"]
         named = bool((call.get("function") or {}).get("name"))
-        return len(self._calls) if named or not self._calls else list(self._calls)[-1]
+        return len(self._calls) if named or not self._calls else next(reversed(self._calls))
+
+
+class _Call:
+    """One tool call, in pieces, which are joined once: joining each to the rest would take the square of
+    them."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._names: list[str] = []
+        self._arguments: list[str] = []
+
+    def take(self, call: Json) -> None:
+        """A piece."""
+        function = call.get("function") or {}
+        self._id = self._id or call.get("id") or ""
+        if (name := function.get("name")) and not self._is_named(name):
+            self._names.append(name)
+        piece = function.get("arguments")
+        if isinstance(piece, dict):
+            piece = msgspec.json.encode(piece).decode()
+        if piece:
+            self._arguments.append(piece)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether that is the whole name, come again."""
+        return len(self._names) <= _PARTS and name == "".join(self._names)
+
+    def body(self) -> Json:
+        """As an unstreamed answer has it."""
+        function = {"name": "".join(self._names), "arguments": "".join(self._arguments)}
+        return {"id": self._id, "function": function}

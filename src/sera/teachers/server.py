@@ -5,14 +5,15 @@
     GET  /health                 200 once it answers
 
 Errors have OpenAI's shape: 400 for a malformed body and for what the teacher refuses, 404 and 405 for a
-wrong address or method, 500 for the teacher's own failures. A client that leaves cancels its request. There
-is no key and no encryption, so do not bind it to anything but loopback on a machine that others can reach.
+wrong address or method, 408 and 413 for a body that is too slow or too large, 500 for the teacher's own
+failures. A client that leaves cancels its request. There is no key and no encryption, so do not bind it to
+anything but loopback on a machine that others can reach.
 """
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -32,8 +33,11 @@ from sera.untrusted import decode
 _PIECE = 64
 """Characters of one event of a stream."""
 _CLIENT_LEFT = 499
+_MOST_BYTES, _SECONDS = 64 << 20, 60.0
+"""Of the body of a request, which is a conversation: a million tokens are some 5 MB; and for it to come."""
 _GRACE = 1
 """Seconds that open connections are given at shutdown."""
+_CLOSE = {"connection": "close"}
 
 Json = dict[str, Any]
 
@@ -42,7 +46,7 @@ def make_app(teacher: Teacher, model: str) -> Starlette:
     """The endpoint as an ASGI application; `teacher` is open for as long as it serves."""
 
     async def completions(request: Request) -> Response:
-        body = _read_body(await request.body())
+        body = _read_body(await _received(request))
         reply = await _answer(teacher, _read_request(body), request)
         if reply is None:
             return Response(status_code=_CLIENT_LEFT)
@@ -101,6 +105,20 @@ async def _serve(teacher: Teacher, model: str, host: str, listener: socket.socke
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
 
+async def _received(request: Request) -> bytes:
+    """The body, within its bounds. The connection of one that is not read to its end is closed."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    raise HTTPException(413, f"the body is longer than {_MOST_BYTES:,} bytes", _CLOSE)
+    except TimeoutError:
+        raise HTTPException(408, f"the body did not come within {_SECONDS:g} seconds", _CLOSE) from None
+    return bytes(body)
+
+
 def _read_body(raw: bytes) -> Json:
     try:
         body: Json = decode(raw, Json)
@@ -142,7 +160,7 @@ async def _departure(request: Request) -> None:
 
 async def _explain(_: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
-    return _error(problem.status_code, "invalid_request_error", problem.detail)
+    return _error(problem.status_code, "invalid_request_error", problem.detail, problem.headers)
 
 
 async def _fail(_: Request, problem: Exception) -> Response:
@@ -151,8 +169,9 @@ async def _fail(_: Request, problem: Exception) -> Response:
     return _error(500, "server_error", str(problem))
 
 
-def _error(status: int, kind: str, text: str) -> Response:
-    return JSONResponse({"error": {"message": text, "type": kind, "param": None, "code": None}}, status)
+def _error(status: int, kind: str, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    error = {"message": text, "type": kind, "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers)
 
 
 async def _events(whole: Json, with_usage: bool) -> AsyncIterator[bytes]:

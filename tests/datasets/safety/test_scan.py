@@ -1,5 +1,6 @@
 """The scan: what is planted anywhere in a sample is found, goes everywhere, and leaves calls that parse."""
 
+import base64
 import json
 import re
 import time
@@ -148,6 +149,17 @@ def test_a_known_value_is_found_in_two_pieces() -> None:
     found = cleaner().clean(with_messages(Message(role="tool", content=f"{KNOWN[:10]}\n{KNOWN[10:]}")))
     hidden = "[redacted known-value 0001]"
     assert found.sample.messages[1].content == f"{hidden}\n{hidden}"
+
+
+@pytest.mark.parametrize("before", ["", "user:", "Bearer "])
+def test_a_known_value_is_found_in_another_writing(before: str) -> None:
+    written = base64.urlsafe_b64encode(f"{before}{KNOWN}".encode()).decode()
+    text = f"sent {written} and {KNOWN.encode().hex()} and {KNOWN.replace('/', '%2F')}"
+    found = cleaner().clean(with_messages(Message(role="tool", content=text)))
+    content = found.sample.messages[1].content
+    assert content.count("[redacted known-value 0001]") == 3
+    assert written[-12:-4] not in content
+    assert [one.kind for one in found.spotted] == ["known-value"]
 
 
 # ── what is left alone ────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -133,3 +134,18 @@ async def _stall_and_answer(base_url: str) -> None:
     async with RemoteTeacher(config) as teacher:
         reply = await teacher.complete(REQUEST)
     assert reply.message == RehearsalTeacher().answer(REQUEST).message
+
+
+def test_a_body_without_an_end_is_refused() -> None:
+    came = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal came
+        while True:
+            came += 1 << 20
+            yield b" " * (1 << 20)
+
+    response = call("POST", COMPLETIONS, content=body())
+    assert response.status_code == 413
+    assert "67,108,864 bytes" in response.json()["error"]["message"]
+    assert came < 80 << 20

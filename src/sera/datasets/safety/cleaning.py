@@ -10,6 +10,7 @@ stands in the sample, in every spelling, also where no rule would have seen it.
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,9 +18,10 @@ import msgspec
 from sera.datasets.safety.arguments import clean_arguments, texts_of
 from sera.datasets.safety.config import Action, SafetyConfig
 from sera.datasets.safety.finder import BREAK, PLACEHOLDER, Finder, Hit
-from sera.datasets.safety.rules import PRIVATE_KEY, Group
+from sera.datasets.safety.rules import KNOWN, PRIVATE_KEY, Group
 from sera.datasets.sample import Sample
 from sera.records import Message, Record, ToolCall
+from sera.redaction.known import Known
 from sera.redaction.private_keys import MARK, hide_private_keys
 from sera.redaction.values import spellings
 
@@ -104,15 +106,20 @@ class Cleaner:
 
 
 class Replacer:
-    """Puts placeholders in the place of values, the longest first, in every spelling they may have."""
+    """Puts placeholders in the place of values, the longest first, in every spelling they may have; known
+    values first, in every way that `sera.redaction.known` knows."""
 
     def __init__(self, hits: Iterable[Hit], names: Mapping[str, str]) -> None:
         self._names: dict[str, str] = {}
         self._pieces: dict[str, str] = {}
         self._ways: dict[str, tuple[str, str]] = {}
         """Spelling → a part that a text must hold, and the pattern that is looked for then."""
+        self._known: list[tuple[Known, str]] = []
         for hit in hits:
             name = names[hit.value]
+            if hit.kind == KNOWN:
+                self._known.append((Known([hit.value]), name))
+                continue
             for spelling in spellings([hit.value]):
                 self._names[spelling] = name
                 self._ways[spelling] = spelling, _bounded(re.escape(spelling), hit.group)
@@ -124,19 +131,26 @@ class Replacer:
         self._patterns: dict[str, re.Pattern[str]] = {}
 
     def __call__(self, text: str) -> str:
+        for known, name in self._known:
+            text = _outside(text, partial(known.hide, placeholder=name))
         held = [self._ways[value][1] for value in self._order if self._ways[value][0] in text]
         if not held:
             return text
         source = "|".join(held)
         pattern = self._patterns.setdefault(source, re.compile(source))
-        parts = re.split(f"({PLACEHOLDER.pattern})", text)
-        return "".join(part if n % 2 else pattern.sub(self._replace, part) for n, part in enumerate(parts))
+        return _outside(text, lambda part: pattern.sub(self._replace, part))
 
     def _replace(self, found: re.Match[str]) -> str:
         if name := self._names.get(found[0]):
             return name
         pieces = re.split(f"({BREAK})", found[0])
         return "".join(self._pieces.get(piece, piece) for piece in pieces)
+
+
+def _outside(text: str, clean: Clean) -> str:
+    """The text with `clean` applied to what is no placeholder."""
+    parts = re.split(f"({PLACEHOLDER.pattern})", text)
+    return "".join(part if n % 2 else clean(part) for n, part in enumerate(parts))
 
 
 def _bounded(pattern: str, group: Group) -> str:

@@ -74,7 +74,7 @@ class SafetyConfig(Config, frozen=True):
 
 
 def known(config: SafetyConfig, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Every value that is secret on this machine, in every spelling, longest first. Raises `ConfigError`,
+    """Every value that is secret on this machine, longest first. Raises `ConfigError`,
     which never names a value, if a variable is not set or the file cannot be read."""
     naming = RedactionConfig(variables=config.variables, harmless=config.harmless, file=config.file)
     return known_values(naming, environment)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sera.datasets.safety.config import SafetyConfig, known
 from sera.datasets.safety.rules import KNOWN, Group, Rule, rules
+from sera.redaction.known import Known
 
 PLACEHOLDER = re.compile(r"\[redacted [a-z][a-z-]*(?: [0-9a-f]{4})?\]")
 BREAK = r"""\\?["'`]?[ \t]*[+\\]?\r?\n(?:[ \t]*\d{1,7}\t|[+-](?=[ \t"'`A-Za-z0-9]))?[ \t]*(?:[bfru]?["'`])?"""
@@ -45,7 +46,7 @@ class Finder:
     """Finds in texts what the rules and the settings name. A pure function of the text."""
 
     def __init__(self, config: SafetyConfig, known: Sequence[str]) -> None:
-        self._known = tuple(known)
+        self._known = Known(known)
         self._rules = tuple(rule for rule in rules() if config.kinds.get(rule.kind) != "ignore")
         self._tokens = tuple(rule for rule in self._rules if rule.tagged)
         self._allowed = re.compile("|".join(f"(?:{way})" for way in config.allow) or r"\Z.", re.IGNORECASE)
@@ -65,11 +66,11 @@ class Finder:
         return tuple(hit for hit in hits if not self._allowed.fullmatch(hit.value))
 
     def _values(self, text: str, taken: "_Taken") -> Iterator[Hit]:
-        for value in self._known:
-            start = text.find(value)
-            if start >= 0:
-                taken.claim(start, start + len(value))
-                yield Hit(KNOWN, Group.SECRET, (value,), False)
+        """Known values, however they are written; a hit holds the value itself."""
+        for value, places in self._known.find(text):
+            for start, end in places:
+                taken.claim(start, end)
+            yield Hit(KNOWN, Group.SECRET, (value,), False)
 
     def _whole(self, text: str, taken: "_Taken") -> Iterator[Hit]:
         """By the rules, each place counted for the first that applies."""
@@ -79,14 +80,7 @@ class Finder:
                     yield Hit(rule.kind, rule.group, (text[start:end],), rule.tagged)
 
     def _broken(self, text: str) -> Iterator[Hit]:
-        """Known values and tokens that read as such once line breaks are taken out."""
-        halves = [value for value in self._known if _half_in(text, value)]
-        if halves:
-            whole = _Joined(text, 0, len(text), [found.span() for found in _BREAK.finditer(text)])
-            for value in halves:
-                start = whole.text.find(value)
-                if start >= 0 and len(pieces := whole.pieces(start, start + len(value))) > 1:
-                    yield Hit(KNOWN, Group.SECRET, pieces, False)
+        """Tokens that read as such once line breaks are taken out."""
         for joined in _joined(text):
             for rule in self._tokens:
                 for span in rule.spans(joined.text):
@@ -137,11 +131,6 @@ class _Joined:
         inside = self._cuts[bisect_right(self._cuts, start) : bisect_right(self._cuts, end - 1)]
         places = [start, *inside, end]
         return tuple(self.text[a:b] for a, b in pairwise(places))
-
-
-def _half_in(text: str, value: str) -> bool:
-    half = (len(value) + 1) // 2
-    return value[:half] in text or value[-half:] in text
 
 
 def _joined(text: str) -> Iterator[_Joined]:

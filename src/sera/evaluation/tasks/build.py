@@ -40,6 +40,7 @@ from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.trees import find_environment, write_archive
 from sera.locks import locked
 from sera.records import Function, Record, content_id
+from sera.redaction.stored import stored
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
 from sera.repositories.history import find_history
 from sera.repositories.sampling import order_functions
@@ -118,7 +119,7 @@ async def build(
             commit=snapshot.origin_commit,
             environment=environment.digest,
             runner=environment.plan.suite.runner,
-            settings=to_tree(config),
+            settings=stored(to_tree(config)),
             seed=config.seed,
             split=split,
             counts={},

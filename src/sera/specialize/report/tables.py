@@ -8,12 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from sera.datasets.look.tables import Table
 from sera.evaluation.behaviour import Behaviour
 from sera.evaluation.statistics import Interval
+from sera.redaction.stored import stored
 from sera.repositories.remotes import redacted
 from sera.settings import to_tree
 from sera.specialize.config import SpecializeConfig, pairs_of
 from sera.specialize.plan import Request
 from sera.specialize.report.findings import Evaluated, Findings
-from sera.specialize.stage import Stage
+from sera.specialize.stage import Stage, without_secrets
 
 _PACKAGES = ("sera", "torch", "transformers", "trl", "peft", "tokenizers", "xllamacpp", "gguf")
 _HOUR = 3600
@@ -212,12 +213,13 @@ def identities(found: Findings) -> Iterator[Table]:
 
 def settings(config: SpecializeConfig) -> list[str]:
     """What was set, as `--set` takes it."""
-    return [f"--set {shlex.quote(redacted(pair))}" for pair in pairs_of(to_tree(config)) if _is_set(pair)]
+    pairs = pairs_of(stored(to_tree(config)))
+    return [f"--set {shlex.quote(redacted(pair))}" for pair in pairs if _is_set(pair)]
 
 
 def shell(words: Iterable[str]) -> str:
-    """A command line, without the passwords of addresses."""
-    return shlex.join(redacted(word) for word in words)
+    """A command line, without what is secret in it."""
+    return shlex.join(redacted(word) for word in without_secrets(tuple(words)))
 
 
 def clock(seconds: float) -> str:

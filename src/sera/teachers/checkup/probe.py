@@ -1,6 +1,7 @@
 """Raw exchanges with an endpoint: what came back, however wrong, and never an exception for it.
 
-One request has `timeout` seconds, which has its one owner here. Nothing is repeated.
+One request has `timeout` seconds, which has its one owner here; its answer is bounded as `bodies` does it.
+Nothing is repeated.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from sera.teachers.remote.bodies import ASKED, MOST_BYTES, whole
 from sera.teachers.remote.config import Endpoint, split_address
 from sera.teachers.remote.dialects import dialect
 from sera.teachers.remote.keys import Key, read_key
@@ -84,7 +86,7 @@ class Probe:
 
     async def __aenter__(self) -> "Probe":
         self._client = httpx2.AsyncClient(
-            headers=dialect("chat").headers(self.key, self._query),
+            headers=ASKED | dialect("chat").headers(self.key, self._query),
             timeout=httpx2.Timeout(None, connect=_CONNECT),
             limits=httpx2.Limits(max_connections=None),
             trust_env=False,
@@ -107,15 +109,19 @@ class Probe:
         request = self._client.build_request(method, f"{self.base_url}{path}{self._query}", json=body)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._client.send(request)
+                response = await self._client.send(request, stream=True)
+                try:
+                    content = await whole(response, MOST_BYTES)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             return Answer(text=f"no answer within {self._timeout:g} s", seconds=self._timeout)
         except httpx2.HTTPError as failure:
             return Answer(text=self.key.redact(str(failure)) or type(failure).__name__)
-        return self._read(response, time.monotonic() - started)
+        return self._read(response, content, time.monotonic() - started)
 
-    def _read(self, response: httpx2.Response, seconds: float) -> Answer:
-        text = self.key.redact(response.text)
+    def _read(self, response: httpx2.Response, content: bytes, seconds: float) -> Answer:
+        text = self.key.redact(content.decode("utf-8", "replace"))
         kind = response.headers.get("content-type", "")
         answer = Answer(
             status=response.status_code,
@@ -126,7 +132,7 @@ class Probe:
         try:
             if "event-stream" in kind:
                 reader = EventReader()
-                events = (*reader.feed(response.content), *reader.finish())
+                events = (*reader.feed(text.encode()), *reader.finish())
                 return msgspec.structs.replace(answer, events=events)
             return msgspec.structs.replace(answer, body=decode(text, Json))
         except msgspec.DecodeError:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from sera.formats.messages import decode_message
 from sera.records import Message, Record
+from sera.redaction.addresses import shown
 from sera.teachers.checkup import judge
 from sera.teachers.checkup.findings import Checkup, Finding, Speed, good, note, problem
 from sera.teachers.checkup.probe import Answer, Probe, part
@@ -58,7 +59,7 @@ async def check_endpoint(examined: Examined) -> Checkup:
             cure = "--time-limit gives it more, --timeout gives one request less"
             findings.append(problem("time", f"the check took over {examined.time_limit:g} s", cure))
     return Checkup(
-        base_url=probe.base_url, model=examined.model, findings=tuple(findings), speeds=tuple(speeds)
+        base_url=shown(probe.base_url), model=examined.model, findings=tuple(findings), speeds=tuple(speeds)
     )
 
 
@@ -99,7 +100,7 @@ class _Check:
             return judge.failed("reachable", models, self._probe.key_name)
         if models.status in _REFUSED:
             return judge.failed("key", models, self._probe.key_name)
-        return good("reachable", self._probe.base_url)
+        return good("reachable", shown(self._probe.base_url))
 
     def _answers(self, first: Answer) -> Finding:
         if not first.message:

@@ -9,8 +9,10 @@ import httpx2
 import msgspec
 
 from sera.errors import ConfigError
+from sera.redaction.addresses import looks_secret, shown
 from sera.settings import Config, Count, Seconds
 from sera.teachers.prices import Price, listed_price
+from sera.teachers.remote.bodies import MOST_BYTES
 
 DialectName = Literal["chat", "anthropic"]
 _HARMLESS = {"api-version"}
@@ -76,6 +78,9 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     silence: Seconds = 120.0
     """Seconds a streamed answer may say nothing, at its start too. A long prompt takes a busy
     server a minute."""
+    answer_bytes: Count = MOST_BYTES
+    """Most bytes of one answer, streamed or not, once it is unpacked. A longer one is broken off, and
+    counts as lost."""
     retries: Annotated[int, msgspec.Meta(ge=0)] = 5
     """Repetitions of a request that failed for a temporary reason: some 15 s of trouble. An endpoint that
     says that it is busy (429, 503, 529), or suddenly refuses, is waited for instead: see `patience`."""
@@ -118,14 +123,16 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
 def split_address(base_url: str) -> tuple[str, str]:
     """(address without a slash at its end, query or nothing), or `ConfigError`.
 
-    A password or an unknown query is refused: settings are written down, and keys must not be.
+    A password, an unknown query and a fragment are refused: settings are written down, and keys must not
+    be. A token in the path, where some gateways want it, is hidden wherever the address is stored or shown.
     """
-    shown = "" if "@" in base_url else f"{base_url.partition('?')[0]!r} "
+    told = "" if "@" in base_url else f"{shown(base_url.partition('?')[0])!r} "
     if not _is_address(base_url):
-        raise ConfigError(f"teacher.base_url {shown}is no URL: write e.g. http://localhost:8000/v1")
+        raise ConfigError(f"teacher.base_url {told}is no URL: write e.g. http://localhost:8000/v1")
     parts = urlsplit(base_url)
-    foreign = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _HARMLESS
-    if parts.username or parts.password or foreign:
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    foreign = given.keys() - _HARMLESS or any(map(looks_secret, given.values()))
+    if "@" in parts.netloc or foreign or parts.fragment:
         raise ConfigError("teacher.base_url holds a key or password: put it into an environment variable "
                           "and name that in teacher.key_env")  # fmt: skip
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.query

@@ -1,7 +1,8 @@
 """One endpoint: its connections, its health, and the exchange of one request.
 
 The time of a request has its one owner here: `timeout` for the whole, `silence` between the pieces of a
-streamed answer, ten seconds for a connection. Nothing is repeated here; see `retries`.
+streamed answer, ten seconds for a connection. The bytes of an answer are bounded by `bodies`. Nothing is
+repeated here; see `retries`.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import asyncio
 import httpx2
 
 from sera.teachers.contract import Reply
+from sera.teachers.remote.bodies import ASKED, beginning, pieces, whole
 from sera.teachers.remote.breaker import Breaker
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.config import Endpoint, RemoteConfig, split_address
@@ -21,6 +23,12 @@ from sera.teachers.remote.reading import UNREADABLE, Reader
 from sera.teachers.remote.sse import EventReader
 
 _CONNECT = 10.0
+_REFUSAL_BYTES = 256 << 10
+"""Of a refusal that are read: the reason stands at its head, and some repeat the conversation after it."""
+_TOO_LONG, _HEAD_BYTES = "Receive buffer too long", 100 << 10
+"""What the client says of headers, and how many bytes of them it takes."""
+_TOLD = ("retry-after", "location")
+"""Headers that say something."""
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
@@ -52,7 +60,7 @@ class Line:
         self._reader = Reader(self._url, self._endpoint, key, self._config, self.dialect)
         read = self._config.silence if self._config.stream else None
         self._client = httpx2.AsyncClient(
-            headers={"content-type": "application/json"} | self.dialect.headers(key, self._query),
+            headers=ASKED | {"content-type": "application/json"} | self.dialect.headers(key, self._query),
             timeout=httpx2.Timeout(None, connect=_CONNECT, read=read),
             transport=Connections(),
             trust_env=False,
@@ -62,13 +70,16 @@ class Line:
         """Say what is wrong if nobody is there. One that lists the model is not given up for one refusal."""
         try:
             async with asyncio.timeout(_CONNECT):
-                answer = await self._client.get(f"{self.base_url}/models{self._query}")
+                address = f"{self.base_url}/models{self._query}"
+                async with self._client.stream("GET", address) as answer:
+                    listed, _ = await beginning(answer, self._config.answer_bytes)
         except (TimeoutError, httpx2.TimeoutException):
             return ""
         except httpx2.HTTPError as problem:
             self.note(Failure(UNREACHABLE, ""), 0, probe=True)
-            return f"no teacher at {self.base_url}: {_describe(problem)}. Is the server running?"
-        self._listed = answer.status_code == 200 and f'"{self._config.model}"' in answer.text
+            said = self._reader.failed(UNREACHABLE, f"{_describe(problem)}. Is the server running?").text
+            return f"no teacher at {said}"
+        self._listed = answer.status_code == 200 and f'"{self._config.model}"'.encode() in listed
         return ""
 
     async def close(self) -> None:
@@ -123,30 +134,40 @@ class Line:
             return self._reader.failed(LOST, _describe(problem))
 
     async def _whole(self, body: bytes) -> Reply | Failure:
-        response = await self._client.post(self._url, content=body)
-        return self._reader.response(response, self._clock.today())
+        async with self._client.stream("POST", self._url, content=body) as response:
+            return await self._read(response)
+
+    async def _read(self, response: httpx2.Response) -> Reply | Failure:
+        """What an unstreamed response says."""
+        if response.status_code == 200:
+            content, is_all = await whole(response, self._config.answer_bytes), True
+        else:
+            content, is_all = await beginning(response, _REFUSAL_BYTES)
+        told = {name: text for name in _TOLD if (text := response.headers.get(name))}
+        read = httpx2.Response(response.status_code, headers=told, content=content)
+        return self._reader.response(read, self._clock.today(), is_all)
 
     async def _stream(self, body: bytes) -> Reply | Failure:
         stream, events = self.dialect.stream(), EventReader()
         async with self._client.stream("POST", self._url, content=body) as response:
             if response.status_code != 200 or "event-stream" not in response.headers.get("content-type", ""):
-                await response.aread()
-                return self._reader.response(response, self._clock.today())
+                return await self._read(response)
             try:
-                async for piece in response.aiter_bytes():
+                async for piece in pieces(response, self._config.answer_bytes):
                     for event in events.feed(piece):
                         stream.feed(event)
                 for event in events.finish():
                     stream.feed(event)
-                whole = stream.body()
+                streamed = stream.body()
             except UNREADABLE as problem:
                 return self._reader.failed(LOST, f"streamed something unreadable: {problem}")
         if stream.complete or events.done:
-            return self._reader.body(whole)
-        if whole.get("error"):
-            return self._reader.body(whole | {"usage": None})  # what it has told so far is not all
+            return self._reader.body(streamed)
+        if streamed.get("error"):
+            return self._reader.body(streamed | {"usage": None})  # what it has told so far is not all
         return self._reader.failed(LOST, "the stream broke off")
 
 
 def _describe(problem: Exception) -> str:
-    return str(problem) or type(problem).__name__
+    said = str(problem) or type(problem).__name__
+    return f"its headers are longer than {_HEAD_BYTES:,} bytes, the limit" if said == _TOO_LONG else said

@@ -1,21 +1,31 @@
-"""Keys: from the environment or a file, into a header, and nowhere else."""
+"""Keys: from the environment or a file, into a header, and nowhere else. A token that is a part of the
+address is one as well."""
 
 import os
 import re
+from collections.abc import Iterable
 
 from sera.errors import ConfigError, boundary
+from sera.redaction.addresses import secrets_in
+from sera.redaction.known import Known
 from sera.teachers.remote.config import Endpoint
 
 _HIDDEN = "[key]"
 _SHORT = 8
 """Shorter ones are placeholders such as `none`, and hiding them would spoil messages."""
+_LONGEST = 20
+"""Times its length that a key can take at most in a text, by its escapes."""
 
 
 class Key:
-    """A key that does not show in a `repr`, and can take itself out of a text."""
+    """A key that does not show in a `repr`, and can take itself out of a text, with what else is secret in
+    the address that it belongs to."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, others: Iterable[str] = ()) -> None:
         self._secret = secret
+        kept = [one for one in (secret, *others) if len(one) >= _SHORT]
+        self._known = Known(kept)
+        self._reach = _LONGEST * max(map(len, kept), default=0)
 
     def __repr__(self) -> str:
         return "Key(…)" if self._secret else "Key()"
@@ -27,9 +37,11 @@ class Key:
         """The value of the header that carries the key."""
         return f"{scheme} {self._secret}".strip()
 
-    def redact(self, text: str) -> str:
-        """`text` without the key: some servers repeat it when they refuse it."""
-        return text.replace(self._secret, _HIDDEN) if len(self._secret) >= _SHORT else text
+    def redact(self, text: str, is_all: bool = True) -> str:
+        """`text` without the key, however it is written: some servers repeat it when they refuse it. Of a
+        text that was cut off the end goes as well, which may be the beginning of a key."""
+        hidden = self._known.hide(text, _HIDDEN)
+        return hidden if is_all or not self._reach else hidden[: -self._reach]
 
 
 def read_key(endpoint: Endpoint) -> Key:
@@ -47,4 +59,4 @@ def read_key(endpoint: Endpoint) -> Key:
         raise ConfigError(
             f"{source} holds no key: there are blanks or characters in it that no header may have"
         )
-    return Key(secret)
+    return Key(secret, secrets_in(endpoint.base_url))

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import httpx2
 import msgspec
 
+from sera.redaction.addresses import shown
 from sera.teachers.contract import Reply
 from sera.teachers.remote.config import Endpoint, RemoteConfig
 from sera.teachers.remote.dialects import Dialect
@@ -51,13 +52,15 @@ class Reader:
         self, url: str, endpoint: Endpoint, key: Key, config: RemoteConfig, dialect: Dialect
     ) -> None:
         self._url, self._endpoint, self._key, self._dialect = url, endpoint, key, dialect
+        self._shown_url = shown(url)
         self._asked = config.model
         self._names = {_plain(name) for name in (config.model, *config.served_as)}
 
-    def response(self, response: httpx2.Response, today: float) -> Reply | Failure:
-        """What an unstreamed response says; `today` in seconds since 1970."""
+    def response(self, response: httpx2.Response, today: float, is_all: bool = True) -> Reply | Failure:
+        """What an unstreamed response says, of which all was read, or with `is_all` unset the beginning;
+        `today` in seconds since 1970."""
         if response.status_code != 200:
-            return self._refusal(response, today)
+            return self._refusal(response, today, is_all)
         try:
             body = decode(response.content, Json)
         except msgspec.DecodeError as problem:
@@ -89,13 +92,14 @@ class Reader:
         retry_after: float | None = None,
     ) -> Failure:
         """A failure at this endpoint, in words that anybody may read."""
-        shown = " ".join(self._key.redact(text).split())[:_SHOWN]
+        said = " ".join(self._key.redact(text).split())[:_SHOWN]
         return Failure(
-            trouble, f"{self._url}: {shown}", retry_after=retry_after, told=told, answered=answered
+            trouble, f"{self._shown_url}: {said}", retry_after=retry_after, told=told, answered=answered
         )
 
-    def _refusal(self, response: httpx2.Response, today: float) -> Failure:
-        said, status = self._key.redact(response.text)[:_READ], response.status_code
+    def _refusal(self, response: httpx2.Response, today: float, is_all: bool) -> Failure:
+        said = self._key.redact(response.content.decode("utf-8", "replace"), is_all)[:_READ]
+        status = response.status_code
         trouble = by_status(status, said)
         text = f"answered {status}: {' '.join(said.split())[: _SHOWN // 2]}"
         if trouble is UNUSABLE:
@@ -114,10 +118,10 @@ class Reader:
     def _new_address(self, response: httpx2.Response) -> str:
         """The base URL that a redirect names, without what may be secret in it; nothing if it names none."""
         try:
-            there = urljoin(self._url, response.headers["location"]).partition("?")[0]
+            there = urljoin(self._url, self._key.redact(response.headers["location"])).partition("?")[0]
         except (KeyError, ValueError):
             return ""
-        return "" if "@" in there else f", {there.removesuffix(self._dialect.path)}"
+        return "" if "@" in there else f", {shown(there).removesuffix(self._dialect.path)}"
 
     def _same_model(self, name: object) -> bool:
         """Whether an answer under that name is the model's: versions and providers may be added."""
