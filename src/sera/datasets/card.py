@@ -91,7 +91,7 @@ def render_card(manifest: Manifest) -> str:
         total=manifest.tokens.total,
         mean=manifest.tokens.mean,
         longest=manifest.tokens.max,
-        altered=f" {told_alteration(manifest)}." if manifest.altered else "",
+        altered=f" {markdown(told_alteration(manifest))}." if manifest.altered else "",
         recipe=_recipe(manifest),
         settings=_table(("setting", "value"), ((key, str(value)) for key, value in _settings(manifest))),
         rows_file=ROWS,
