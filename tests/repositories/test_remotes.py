@@ -4,7 +4,6 @@ import base64
 import os
 import subprocess
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,6 @@ from repository_support import git, names, repository
 
 from sera.errors import SourceError
 from sera.repositories import open_snapshot
-from sera.repositories.git import GitFailed, run
 from sera.repositories.remotes import is_remote, redacted
 
 
@@ -214,19 +212,3 @@ def test_what_a_server_says_of_a_password_is_hidden_however_it_writes_it(tmp_pat
     assert "git said: *** *** ***" in str(caught.value)
     found = [part for one in said for part in (one, one[:8], one[-8:]) if part in str(caught.value)]
     assert not found, str(caught.value)
-
-
-def test_a_remote_that_never_stops_talking_fills_no_memory(tmp_path: Path) -> None:
-    """A helper stands for the remote: it says sixty megabytes, and fails."""
-    talker = tmp_path / "bin" / "git-remote-http"
-    talker.parent.mkdir()
-    talker.write_text("#!/bin/sh\nhead -c 60000000 /dev/zero | tr '\\0' 'x' >&2\nexit 1\n")
-    talker.chmod(0o755)
-    tracemalloc.start()
-    try:
-        with pytest.raises(GitFailed) as caught:
-            run(["remote-http", "x"], env=os.environ | {"GIT_EXEC_PATH": str(talker.parent)}, cwd=tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < 8 << 20
-    finally:
-        tracemalloc.stop()
-    assert len(caught.value.stderr) == 64 << 10
