@@ -182,4 +182,5 @@ def _uv() -> str:
     beside = Path(sys.executable).parent / "uv"
     if importlib.util.find_spec("uv") is not None and os.access(beside, os.X_OK):
         return str(beside)
-    return shutil.which("uv") or ""
+    found = shutil.which("uv") or ""
+    return found if Path(found).is_absolute() else ""  # else it may lie in a repository

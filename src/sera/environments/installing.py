@@ -79,9 +79,9 @@ def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) 
         raise PrepareError(
             f"the dependencies cannot be installed: {find_cause(failure.output)} (see {log.path})"
         ) from failure
+    warnings = replace_copies(prefix, built.places(plan.workdir))
     for name, folder in built.links.items():
         (packages_of(prefix) / name).symlink_to(f"{plan.workdir}/{folder}")
-    warnings = replace_copies(prefix, built.places(plan.workdir))
     compile_all(prefix, plan.interpreter, log)
     warnings += left_out(refused)
     return Installed(key=key, prefix=prefix, warnings=tuple(warnings), dropped=tuple(dropped))

@@ -62,7 +62,8 @@ class Interpreter(Record, frozen=True):
 def find_interpreters() -> tuple[Interpreter, ...]:
     """All that are found, the one that runs sera first, then the newest first; one of each version."""
     own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    folders = [folder for folder in folders if folder.is_absolute()]  # others may lie in a repository
     for place in _PLACES:
         base = Path(place).expanduser()
         folders += sorted(Path(base.anchor).glob(str(base.relative_to(base.anchor))))
