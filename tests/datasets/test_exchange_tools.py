@@ -388,3 +388,32 @@ def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(UsageError, match="no file that can be read twice"):
         import_trajectories([tmp_path / "pipe.jsonl"], tmp_path / "out", "auto", Known(), compare)
+
+
+@pytest.mark.parametrize("origin", ["openai", "sera", "sharegpt", "anthropic"])
+def test_columns_of_tables_hold_nulls_and_numbers(tmp_path: Path, origin: str) -> None:
+    columns = ("instance_id", "model_patch", "exit_status", "stage", "repository", "commit", "model")
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    row = {**dict.fromkeys(columns), "id": 7, "conversations" if origin == "sharegpt" else "messages": said}
+    if origin == "sera":
+        row |= dict.fromkeys(("rollout_patch", "func_name", "problem_statement", "source", "docker_image"))
+    record, samples = take(tmp_path, row, row | {"id": 8}, origin=origin)
+    assert [(one.patch, one.source.repository, one.teacher) for one in samples] == [("", "unknown", {})] * 2
+    assert (record.taken, len({one.task for one in samples})) == (2, 2)
+
+
+def test_answers_that_say_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
+    messages = [*talk(), {"role": "user", "content": "And?"}, {"role": "assistant", "content": " "}]
+    record, (sample,) = take(tmp_path, {"messages": messages})
+    assert (sample.messages[-1].content, record.lost) == ("And?", {"empty answer": 1})
+
+
+def test_the_text_of_a_custom_tool_is_its_argument(tmp_path: Path) -> None:
+    items: list[Json] = [
+        {"role": "user", "content": "Mend it."},
+        {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "custom_tool_call_output", "call_id": "c", "output": "ok"},
+    ]
+    _, (sample,) = take(tmp_path, {"input": items})
+    assert sample.messages[2].tool_calls[0].arguments == '{"input": "*** Begin"}'
+    assert sample.tools[0]["function"]["parameters"]["required"] == ["input"]

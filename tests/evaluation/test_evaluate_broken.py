@@ -17,8 +17,8 @@ from sera.errors import ConfigError, ModelError, RunError, SeraError, TasksError
 from sera.evaluation.asking import asked_as, profile_of, saved_with
 from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.tasks.record import Instance
-from sera.harness import load_profile
-from sera.models.checkpoints import read_checkpoint
+from sera.harness import Profile, load_profile
+from sera.models.checkpoints import Checkpoint, Saved, read_checkpoint
 from sera.settings import load_config
 from sera.teachers import LocalConfig
 
@@ -200,6 +200,13 @@ def test_what_nobody_says_of_a_model_is_said(tmp_path: Path) -> None:
     assert not told(**served, format="hermes")
     assert not told(kind="local", model="smollm2-135m-instruct")
     assert not told(kind="rehearsal")
+
+
+def test_a_student_of_imported_trajectories_cannot_be_asked_by_our_agent() -> None:
+    imported = Profile(name="claude-code", prompts={"agent": "x"}, observations={}, categories={}, tools=[])
+    student = Checkpoint(saved=Saved(), profile=imported, digest="")
+    with pytest.raises(ConfigError, match="Serve the student to the agent that they came from"):
+        profile_of(EvaluateConfig(), student, ())
 
 
 def test_baselines_that_are_unlike(

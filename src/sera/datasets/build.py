@@ -229,7 +229,7 @@ def _refuse_short(
         )
     if not settled.rows:
         undefined = any(figures.reason == Reason.UNDEFINED_CALL for figures in settled.rejected)
-        cure = ". An import of today infers tools that nobody defines: import again" if undefined else ""
+        cure = ". Their tools are not defined: import again, with --tools if need be" if undefined else ""
         raise DatasetError(f"no sample was selected for {out}: {_reasons(settled)}{cure}{unproven}")
 
 

@@ -63,7 +63,7 @@ class Sample(Record, frozen=True, kw_only=True):
     """Whether its record, or one that it needs, is not whole: all that the rollout said is empty then."""
     unknown: tuple[str, ...] = ()
     """Of a sample that another project recorded: what it did not tell, e.g. `patch`. Such a field is empty
-    here, and means nothing."""
+    here, and means nothing; but `tools` are then those that the import inferred."""
 
 
 encode_sample = msgspec.msgpack.Encoder().encode

@@ -56,6 +56,9 @@ def profile_of(
 ) -> tuple[Profile, tuple[str, ...]]:
     """The harness to ask the model with, and what is to be said about it."""
     if checkpoint:
+        checkpoint.profile.prompt(
+            "task", workdir="", request=""
+        )  # an import's has no words: told before a start
         trained = checkpoint.saved.context
         told = f"the model was trained on {trained} tokens and may use {config.context} here"
         return checkpoint.profile, (told,) if 0 < trained < config.context else ()

@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
+from sera.datasets.exchange.beside import Beside
 from sera.datasets.exchange.blocks import Wire, prompt_of, read_message
 from sera.datasets.exchange.definitions import told_tools
-from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.trajectory import Document, Json, Trajectory
 from sera.formats.servers import Tools
-from sera.records import Message, Stage
+from sera.records import Message
 
 _BLOCKS = frozenset({"tool_use", "tool_result", "thinking", "redacted_thinking"})
 
@@ -29,24 +29,15 @@ class _Body(msgspec.Struct, frozen=True):
     messages: list[Wire]
     system: str | list[Any] | None = None
     tools: list[Json] | str | None = None
-    model: str = ""
+    model: str | None = None
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(Beside, frozen=True, kw_only=True):
     messages: list[Wire] | None = None
     system: str | list[Any] | None = None
     tools: list[Json] | str | None = None
-    model: str = ""
     request: _Body | None = None
     response: Wire | None = None
-    instance_id: str = ""
-    id: str = ""
-    model_patch: str | None = None
-    patch: str | None = None
-    exit_status: str = ""
-    stage: Stage | None = None
-    repository: str = ""
-    commit: str = ""
 
 
 def read_anthropic(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
@@ -77,14 +68,8 @@ def _trajectory(line: Any) -> Trajectory:
     lost: Counter[str] = Counter()
     prompt = [Message(role="system", content=prompt_of(body.system))] if body.system else []
     return Trajectory(
-        name=line.instance_id or line.id,
         messages=(*prompt, *(message for wire in said for message in read_message(wire, lost))),
-        end=end_of(line.exit_status) if line.exit_status else None,
-        patch=line.patch if line.model_patch is None else line.model_patch,
-        stage=line.stage,
         tools=told_tools(body.tools),
-        model=body.model,
-        repository=line.repository,
-        commit=line.commit,
         lost=lost,
+        **line.told() | {"model": body.model or ""},
     )

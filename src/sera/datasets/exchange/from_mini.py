@@ -30,24 +30,24 @@ from sera.records import End
 
 
 class _Model(msgspec.Struct, frozen=True):
-    model_name: str = ""
+    model_name: str | None = None
 
 
 class _Config(msgspec.Struct, frozen=True):
-    model: _Model = _Model()
+    model: _Model | None = None
 
 
 class _Info(msgspec.Struct, frozen=True):
     exit_status: str | None = None
     submission: str | None = None
-    config: _Config = _Config()
+    config: _Config | None = None
 
 
 class _Traj(msgspec.Struct, frozen=True):
     messages: list[Json]
     info: _Info
     trajectory_format: str = ""
-    instance_id: str = ""
+    instance_id: str | None = None
 
 
 def read_mini(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
@@ -63,13 +63,14 @@ def _trajectory(file_name: str, traj: Any) -> Trajectory:
     last = spoken[-1] if spoken else {}
     if end is End.SUBMITTED and last.get("role") == "user" and plain_text(last.get("content")) == patch:
         spoken.pop()
+    model = traj.info.config.model if traj.info.config else None
     lost: Counter[str] = Counter()
     return Trajectory(
         name=traj.instance_id or file_name,
         messages=tuple(as_message(message, lost) for message in spoken),
         end=end,
         patch=patch,
-        model=traj.info.config.model.model_name,
+        model=(model.model_name if model else None) or "",
         lost=lost,
     )
 

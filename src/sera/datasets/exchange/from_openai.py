@@ -14,34 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from sera.datasets.exchange.beside import Beside
 from sera.datasets.exchange.definitions import told_tools
-from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.responses import ITEMS, chat_of
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory, as_message
 from sera.formats.servers import Tools
-from sera.records import Stage
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(Beside, frozen=True, kw_only=True):
     messages: list[Json] | None = None
     input: list[Json] | None = None
     output: list[Json] | None = None
     """Of the Responses API: what was sent, and what came back."""
     instructions: str | None = None
     tools: list[Json] | str | None = None
-    instance_id: str = ""
-    id: str = ""
-    model_patch: str | None = None
-    patch: str | None = None
-    exit_status: str = ""
-    stage: Stage | None = None
-    repository: str = ""
-    commit: str = ""
-    model: str = ""
-    teacher: str = ""
 
 
 def read_openai(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
@@ -58,16 +45,10 @@ def looks_openai(found: Any) -> bool:
 def _trajectory(line: Any) -> Trajectory:
     lost: Counter[str] = Counter()
     return Trajectory(
-        name=line.instance_id or line.id,
         messages=tuple(as_message(message, lost) for message in _chat(line, lost)),
-        end=end_of(line.exit_status) if line.exit_status else None,
-        patch=line.patch if line.model_patch is None else line.model_patch,
-        stage=line.stage,
         tools=told_tools(line.tools),
-        model=line.model or line.teacher,
-        repository=line.repository,
-        commit=line.commit,
         lost=lost,
+        **line.told(),
     )
 
 

@@ -68,11 +68,11 @@ _SETTINGS = frozenset(
 
 class _Row(msgspec.Struct, frozen=True):
     history: list[Any]
-    instance_id: str = ""
-    test_result: Json | None = None
-    metadata: Json | None = None
-    instance: Json | None = None
-    error: str | None = None
+    instance_id: str | int | None = None
+    test_result: Any = None
+    metadata: Any = None
+    instance: Any = None
+    error: Any = None
     git_patch: str | None = None
     model_patch: str | None = None
 
@@ -148,14 +148,14 @@ def _line_by_line(data: bytes) -> Iterator[Any]:
 
 
 def _of_row(row: Any) -> Trajectory:
-    patch = (row.test_result or {}).get(
-        "git_patch", row.model_patch if row.git_patch is None else row.git_patch
+    result, about, meta = (
+        part if isinstance(part, dict) else {} for part in (row.test_result, row.instance, row.metadata)
     )
-    config = (row.metadata or {}).get("llm_config") or (row.metadata or {}).get("llm") or {}
+    patch = result.get("git_patch", row.model_patch if row.git_patch is None else row.git_patch)
+    config = meta.get("llm_config") or meta.get("llm")
     model = config.get("model") if isinstance(config, dict) else None
-    found = _trajectory(row.instance_id, row.history)
+    found = _trajectory("" if row.instance_id is None else str(row.instance_id), row.history)
     end = End.FAILED if found.end is None and row.error else found.end
-    about = row.instance or {}
     return msgspec.structs.replace(
         found,
         end=end,

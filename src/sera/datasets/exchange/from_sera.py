@@ -17,10 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from sera.datasets.exchange.beside import Beside
 from sera.datasets.exchange.definitions import defined_in, told_tools
-from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.from_swe_agent import history_message
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.text_turns import has_text_calls, read_turns
@@ -31,28 +29,18 @@ from sera.records import End, Message, Stage
 _COLUMNS = frozenset({"rollout_patch", "target_patch", "func_name", "func_path", "docker_image"})
 
 
-class _Row(msgspec.Struct, frozen=True):
+class _Row(Beside, frozen=True, kw_only=True):
     messages: list[Json] | str
-    instance_id: str = ""
-    id: str = ""
     rollout_patch: str | None = None
-    model_patch: str | None = None
-    patch: str | None = None
     target_patch: str | None = None
     func_name: str | None = None
-    function: str = ""
+    function: str | None = None
     func_path: str | None = None
-    path: str = ""
+    path: str | None = None
     problem_statement: str | None = None
     docker_image: str | None = None
-    repository: str = ""
-    commit: str = ""
-    source: str = ""
-    stage: Stage | None = None
+    source: str | None = None
     tools: list[Json] | str | None = None
-    teacher: str = ""
-    model: str | None = None
-    exit_status: str | None = None
 
 
 def read_sera(file: Path, name: str, tools: Tools) -> Iterator[Document]:
@@ -79,23 +67,23 @@ def _trajectory(known: Tools, row: Any) -> Trajectory:
         messages = read_turns(turns, known or tools or (), lost)
     else:
         messages = [history_message(turn, lost) for turn in turns]
-    end = end_of(row.exit_status) if row.exit_status else End.SUBMITTED if _handed_in(messages) else None
-    patches = (row.rollout_patch, row.model_patch, row.patch)
+    told = row.told()
+    handed_in = End.SUBMITTED if _handed_in(messages) else None
+    told |= {
+        "end": told["end"] or handed_in,
+        "patch": told["patch"] if row.rollout_patch is None else row.rollout_patch,
+        "stage": row.stage or _stage(row),
+        "repository": row.repository or row.docker_image or "",
+    }
     return Trajectory(
-        name=row.instance_id or row.id,
         messages=tuple(messages),
-        end=end,
-        patch=next((patch for patch in patches if patch is not None), None),
         target=row.target_patch or None,
-        stage=row.stage or _stage(row),
         tools=tools,
-        model=row.teacher or row.model or "",
         issue=row.problem_statement or "",
-        function=row.func_name or row.function,
-        path=row.func_path or row.path,
-        repository=row.repository or row.docker_image or "",
-        commit=row.commit,
+        function=row.func_name or row.function or "",
+        path=row.func_path or row.path or "",
         lost=lost,
+        **told,
     )
 
 
@@ -115,7 +103,7 @@ def _handed_in(messages: list[Message]) -> bool:
 def _stage(row: _Row) -> Stage | None:
     """By the set it comes from, else by whether it has a T1 to be compared with."""
     for stage in Stage:
-        if row.source.lower().endswith(f"-{stage}"):
+        if (row.source or "").lower().endswith(f"-{stage}"):
             return stage
     if row.target_patch is None:
         return None

@@ -18,13 +18,12 @@ from typing import Any
 
 import msgspec
 
+from sera.datasets.exchange.beside import Beside
 from sera.datasets.exchange.definitions import defined_in, told_tools
-from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.text_turns import read_turns
 from sera.datasets.exchange.trajectory import Document, Json, Reason, Refusal, Trajectory
 from sera.formats.servers import Tools
-from sera.records import Stage
 from sera.untrusted import decode
 
 _ROLES = {
@@ -46,20 +45,11 @@ _ROLES = {
 }
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(Beside, frozen=True, kw_only=True):
     conversations: list[Json] | None = None
     conversation: list[Json] | None = None
     system: str | None = None
     tools: list[Json] | str | None = None
-    instance_id: str = ""
-    id: str | int = ""
-    model_patch: str | None = None
-    patch: str | None = None
-    exit_status: str = ""
-    stage: Stage | None = None
-    repository: str = ""
-    commit: str = ""
-    model: str = ""
 
 
 def read_sharegpt(file: Path, name: str, tools: Tools) -> Iterator[Document]:
@@ -86,16 +76,7 @@ def _trajectory(known: Tools, line: Any) -> Trajectory:
         tools, wires[0]["content"] = tools or in_prompt, rest
     lost: Counter[str] = Counter()
     return Trajectory(
-        name=line.instance_id or str(line.id),
-        messages=tuple(read_turns(wires, known or tools or (), lost)),
-        end=end_of(line.exit_status) if line.exit_status else None,
-        patch=line.patch if line.model_patch is None else line.model_patch,
-        stage=line.stage,
-        tools=tools,
-        model=line.model,
-        repository=line.repository,
-        commit=line.commit,
-        lost=lost,
+        messages=tuple(read_turns(wires, known or tools or (), lost)), tools=tools, lost=lost, **line.told()
     )
 
 

@@ -381,7 +381,9 @@ class _Desk:
 def _conversation(found: Trajectory) -> tuple[tuple[Message, ...], list[Json] | None]:
     """(the messages, checked, with a system prompt; the tools that it defines in its text, if the file does
     not tell them elsewhere). Where there is no prompt it is empty, since the tools are defined in it."""
-    whole = paired(found.messages)
+    whole = paired([message for message in found.messages if not _is_nothing(message)])
+    if empty := len(found.messages) - len(whole):
+        found.lost["empty answer"] += empty
     if not any(message.role == "assistant" for message in whole):
         raise Refusal(Reason.NO_ANSWER, "no assistant speaks in it")
     first = whole[0]
@@ -391,6 +393,12 @@ def _conversation(found: Trajectory) -> tuple[tuple[Message, ...], list[Json] | 
     if not tools:
         return whole, None
     return (msgspec.structs.replace(first, content=rest), *whole[1:]), tools
+
+
+def _is_nothing(message: Message) -> bool:
+    """Whether an assistant says nothing at all: to be trained on, it would teach silence."""
+    said = message.content.strip() or message.reasoning.strip() or message.tool_calls
+    return message.role == "assistant" and not said
 
 
 def _owes_tools(found: Trajectory) -> bool:

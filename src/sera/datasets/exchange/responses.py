@@ -5,6 +5,7 @@ become one message; what a tool gave back, or somebody else said, ends it. The r
 models is encrypted, and at most its summary can be read.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -12,8 +13,8 @@ from sera.datasets.exchange.thoughts import text_of
 from sera.datasets.exchange.trajectory import Json, lose, plain_text
 
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
-_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
-"""Type of a call → where its arguments are."""
+_CALLS = ("function_call", "custom_tool_call")
+"""The second has a text for its input, which becomes the argument `input`."""
 ITEMS = frozenset({"reasoning", *_CALLS, *_OUTPUTS})
 """Types of items that are no message."""
 
@@ -49,7 +50,8 @@ def _add(answer: Json, item: Json, kind: str, lost: Counter[str]) -> None:
     elif kind == "message":
         answer["content"] += plain_text(item.get("content"))
     else:
-        function = {"name": item.get("name"), "arguments": item.get(_CALLS[kind])}
+        given = item.get("arguments") if kind == "function_call" else json.dumps({"input": item.get("input")})
+        function = {"name": item.get("name"), "arguments": given}
         identity = item.get("call_id") or item.get("id")
         answer.setdefault("tool_calls", []).append({"id": identity, "type": "function", "function": function})
 
