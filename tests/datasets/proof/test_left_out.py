@@ -21,6 +21,7 @@ from sera.datasets.rendering import render_row
 from sera.datasets.selection.reasons import Reason
 from sera.errors import DatasetError
 from sera.records import Message, ToolCall
+from sera.visible import markdown
 
 STYLES = ("hermes", "xml", "raw")
 OF_THE_WHOLE = {"checksum", "row_count", "other_tokenizer", "foreign_row", "no_end", "no_pad", "pad_is_end"}
@@ -112,7 +113,7 @@ def test_characters_that_the_tokenizer_composes_are_told(tmp_path: Path, qwen_to
     assert manifest.rows == 2
     assert manifest.altered == 1
     assert r"'ai\u0308ve" in manifest.alteration
-    assert manifest.alteration in (tmp_path / "d" / "README.md").read_text()
+    assert markdown(manifest.alteration) in (tmp_path / "d" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
