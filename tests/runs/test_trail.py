@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sera.records import Answered, Message, Replied, Usage
@@ -48,7 +49,7 @@ def test_cut_anywhere(path: Path) -> None:
     """Whole halves are kept, also one that lacks its newline, and a writer who goes on is read again."""
     whole = path.read_bytes()
     ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
-    for length in sorted({*range(0, len(whole), 5), *ends, *(end + 1 for end in ends)}):
+    for length in sorted({*range(0, len(whole), 23), *ends, *(end + 1 for end in ends)}):
         path.write_bytes(whole[:length])
         halves = sum(length >= end for end in ends)
         kept = [(n, 2 * n + 1 < halves) for n in range((halves + 1) // 2)]
@@ -80,6 +81,15 @@ def test_a_damaged_line(path: Path, line: int, damage: object) -> None:
         assert [n for n in range(3) if trail.answer(n)] == [n for n, whole in kept if whole]
         remember(trail, len(kept))
     assert known(path) == [*kept, (len(kept), True)]
+
+
+def test_a_trail_from_before_there_were_seals(path: Path) -> None:
+    halves = [half(number) for number in range(3) for half in (replied, answered)]
+    lines = [msgspec.json.encode(half) + b"\n" for half in halves]
+    path.write_bytes(b"".join(lines))
+    assert known(path) == [(0, True), (1, True), (2, True)]
+    path.write_bytes(b"".join([*lines[:2], b'{"type":"replied"}\n', *lines[3:]]))
+    assert known(path) == [(0, True)]
 
 
 def test_what_is_forgotten_does_not_come_back(path: Path) -> None:
