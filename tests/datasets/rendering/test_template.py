@@ -106,11 +106,6 @@ def test_a_template_is_kept_in_its_bounds(source: str) -> None:
         render(source)
 
 
-def test_a_template_must_say_where_turns_begin() -> None:
-    with pytest.raises(DatasetError, match="add_generation_prompt"):
-        _ = Template("made", "{% for m in messages %}{{ m.content }}{% endfor %}", {}).marks
-
-
 def test_generation_blocks_are_told_and_leave_no_trace() -> None:
     source = "{% for m in messages %}<{% generation %}{{ m.content }}{% endgeneration %}>{% endfor %}"
     found = Template("made", source, {}).generated(
