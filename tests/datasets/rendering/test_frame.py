@@ -68,6 +68,13 @@ BLOCKS = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% elif messages[-1].role == 'assistant' %}"
     "{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}"
 )
+IM = LOOP + "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+PROMPT = "{{ '<|im_start|>assistant\n' if add_generation_prompt else '' }}"
+SHOWN = "<|im_start|>user\nHello.<|im_end|>\n<|im_start|>assistant\nHello to you.<|im_end|>\n"
+NUMBERED = (
+    LOOP + "{{ '<|im_start|>' + m.role ~ loop.index ~ '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant' ~ (messages | length + 1) ~ '\n' }}{% endif %}"
+)
 DATE = "{% set today = strftime_now('%d %b %Y') %}"
 CALLS = (
     "{{ bos_token }}"
@@ -96,6 +103,8 @@ GOOD = {
     "a date that it does not write": (DATE + BLOCKS, "<|im_end|>", ""),
     "blocks": (BLOCKS, "<|im_end|>", ""),
     "thinks": (THINKS, "<|im_end|>", ""),
+    "turns are numbered": (NUMBERED, "<|im_end|>", ""),
+    "it begins with an example": (SHOWN + IM + PROMPT, "<|im_end|>", ""),
 }
 
 
@@ -236,6 +245,16 @@ REFUSED = {
     "it takes parts": (
         LOOP + "{{ m.role }}: {% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}", (), "in parts",
     ),
+    "it leaves the system prompt out": (
+        LOOP + "{{ m.role + m.content + '</s>' if m.role != 'system' else '' }}{% endfor %}", (), "leaves the system",
+    ),
+    "it says all twice": (IM.replace("m.content", "m.content + m.content") + PROMPT, (), "twice"),
+    "it writes out of all proportion": ("{{ 'x' * 9000000 }}" + IM + PROMPT, (), "writes more than"),
+    "it nests more than Python does": ("{% for a in [1] %}" * 40 + "{% endfor %}" * 40, (), "nested"),
+    "it is nested without end": ("{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}", (), "recursion"),
+    "it needs what is not there": ("{{ missing() }}" + IM + PROMPT, (), "'missing' is undefined"),
+    "its end has no name": (IM.replace("'<|im_end|>\n'", "unk_token"), (), "'unk_token' is undefined"),
+    "it takes another template in": ("{% include 'x' %}" + IM + PROMPT, (), "no loader"),
     "it loses the user": (
         LOOP + "{{ m.content + '</s>' if m.role == 'assistant' }}{% endfor %}", (), "is missing",
     ),
@@ -307,3 +326,28 @@ def test_a_beginning_by_template_and_tokenizer_is_one(make: Make) -> None:
     student = make(HEADS, *MARKS["heads"])
     ids = render_row(row(), student).ids
     assert ids.count(student.tokenizer.token_to_id("<s>")) == 1
+
+
+def test_marks_may_take_in_the_white_space_behind_them(make: Make, tmp_path: Path) -> None:
+    """As those of Phi-3 do: no token is left of the line break."""
+    from tokenizers import AddedToken, Tokenizer
+
+    make(AT_THE_END)
+    folder = tmp_path / "model"
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken(mark, rstrip=True) for mark in MARKS["at the end"]])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    student, made = load_student(str(folder)), row()
+    assert check(student, made).faults == ()
+    found = render_row(made, student)
+    assert {found.ids[turn.stop - 1] for turn in found.turns} == {student.end_id}
+    (lengths,) = turn_lengths([made], student)
+    cut = {**made, "messages": made["messages"][:5]}
+    assert sum(lengths[:5]) == len(render_row(cut, student).ids)
+
+
+def test_reasoning_has_the_names_that_templates_read(make: Make) -> None:
+    """transformers hands `reasoning_content` over as `thinking` too."""
+    student = make(IM.replace("m.content", "(m.thinking or '') + m.content") + PROMPT)
+    said = Message(role="assistant", content="Done.", reasoning="So it is.")
+    assert "So it is.Done." in render_row(row("raw", (*talk(0), said)), student).text
