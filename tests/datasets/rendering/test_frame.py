@@ -1,6 +1,9 @@
 """Students with templates that nobody has told us of: where turns begin and end is found by rendering."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -351,3 +354,21 @@ def test_reasoning_has_the_names_that_templates_read(make: Make) -> None:
     student = make(IM.replace("m.content", "(m.thinking or '') + m.content") + PROMPT)
     said = Message(role="assistant", content="Done.", reasoning="So it is.")
     assert "So it is.Done." in render_row(row("raw", (*talk(0), said)), student).text
+
+
+def test_the_table_of_templates_is_made_again(tmp_path: Path, qwen_tokenizer: str) -> None:
+    """By the script that makes it of real ones."""
+    script = Path(__file__).parents[3] / "benchmarks" / "templates.py"
+    (tmp_path / "plain.jinja").write_text(IM + PROMPT)
+    (tmp_path / "dated.jinja").write_text("{{ strftime_now('%Y') }}" + IM + PROMPT)
+    page = tmp_path / "page.md"
+    page.write_text("Before\n<!-- made by benchmarks/templates.py -->\nold\n<!-- end -->\nafter\n")
+    command = [sys.executable, script, tmp_path, "--cache", tmp_path / "cache", "--write", page]
+    subprocess.run(
+        list(map(str, command)), check=True, timeout=120, env=os.environ | {"SERA_TOKENIZER": qwen_tokenizer}
+    )
+    lines = page.read_text().split("\n")
+    assert (lines[0], lines[-2], "old" in lines) == ("Before", "after", False)
+    (plain,) = [line for line in lines if line.startswith("| plain |")]
+    assert plain.startswith("| plain | given | stand-in | `<\\|im_end\\|>` | yes | yes | no |")
+    assert any(line.startswith("| dated |") and "writes the date" in line for line in lines)
