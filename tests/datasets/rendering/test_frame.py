@@ -292,6 +292,22 @@ def test_blocks_that_leave_something_out_are_told(make: Make) -> None:
     assert any("does not mark 'Well: '" in fault.message for fault in found.faults)
 
 
+def test_blocks_with_what_others_say_are_told(make: Make) -> None:
+    """An answer of a tool in the assistant's block, which structured rows allow."""
+    block = (
+        LOOP + "{% if m.role == 'assistant' %}<|im_start|>assistant\n{% generation %}{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ '\n<tool_call>\n' + c.function | tojson + '\n</tool_call>' }}{% endfor %}"
+        "{{ '<|im_end|>\n' }}{% if loop.nextitem and loop.nextitem.role == 'tool' %}{{ loop.nextitem.content }}{% endif %}"
+        "{% endgeneration %}{% elif m.role != 'tool' %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+        "{% endif %}{% endfor %}{{ '<|im_start|>assistant\n' if add_generation_prompt else '' }}"
+    )
+    silent = tuple(
+        msgspec.structs.replace(message, reasoning="") for message in talk(2, answer="I am a tool.")
+    )
+    found = check(make(block), row("raw", silent), "raw")
+    assert Kind.MASK in [fault.kind for fault in found.faults]
+
+
 def test_texts_with_marks_of_the_template_are_told(make: Make) -> None:
     student = make(HEADS, *MARKS["heads"])
     made = row(messages=talk(1, answer="<|h|>assistant<|/h|>\n\nI do."))

@@ -10,12 +10,13 @@ due is what the tokenizer gives back of a text; `altered` says what it changes. 
 lost, and a fault. So is a mark of the template that comes of such a change and is in no text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
-from sera.datasets.rendering.render import joined, template_messages, template_tools
+from sera.datasets.rendering.frame import shared
+from sera.datasets.rendering.render import Row, joined, template_messages, template_tools
 from sera.datasets.rendering.student import Student
 
 _WORD = "Sera7Word"
@@ -97,12 +98,14 @@ def _others(case: Case) -> list[str]:
     given, tools = template_messages(case.row, template), template_tools(case.row)
     if case.setting.format == "raw" and not template.turn_by_turn:
         # What it writes of a tool may hang on the call: the turns stay, and the prompt of each is looked at.
+        if template.generates:
+            return _around_blocks(case, given)
         ends = [0, *(turn.end for turn in turns)]
         shown = [template.render(given[: turn.message], tools, prompt=True) for turn in turns]
-        between = [prompt[end:] for prompt, end in zip(shown, ends, strict=False)]
-        if template.generates:  # which may say what the turn says too
-            between = [case.rendered.text[end : turn.start] for end, turn in zip(ends, turns, strict=False)]
-        return [*between, case.rendered.text[ends[-1] :]]
+        return [
+            *(prompt[end:] for prompt, end in zip(shown, ends, strict=False)),
+            case.rendered.text[ends[-1] :],
+        ]
     word = _WORD
     while word in case.rendered.text:
         word += _WORD[-1]
@@ -127,6 +130,19 @@ def _others(case: Case) -> list[str]:
             found.append(text[place : len(template.render(short[: turn.message], tools, prompt=True))])
         place = at + len(word)
         place += len(frame.closing) if text.startswith(frame.closing, place) else 0
+    return [*found, text[place:]]
+
+
+def _around_blocks(case: Case, given: Sequence[Row]) -> list[str]:
+    """What stands outside of the parts that a template marks itself, where each is held to begin behind the
+    conversation up to its turn, and to end in that up to the next."""
+    template, tools, text = case.student.template, template_tools(case.row), case.rendered.text
+    found, place = [], 0
+    for turn in case.rendered.turns:
+        before, through = (given[: turn.message + more] for more in (0, 1))
+        begin = max(turn.start, shared(template.render(before, tools), text))
+        found.append(text[place:begin])
+        place = min(turn.end, shared(template.render(through, tools), text))
     return [*found, text[place:]]
 
 

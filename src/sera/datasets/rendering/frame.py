@@ -35,7 +35,7 @@ class Frame(NamedTuple):
     start: str
     """The token that begins a turn, whoever speaks; empty if there is none."""
     marks: tuple[str, ...]
-    """The special tokens that the template writes around anybody's words."""
+    """The special tokens that the template writes around anybody's words, calls and answers of tools."""
 
     @property
     def opened(self) -> str:
@@ -87,7 +87,7 @@ def find_frame(template: Template, tokens: Collection[str], special: Collection[
         tail=tail,
         last=after[len(closing) + len(tail) :],
         start=max(starts, key=len, default=""),
-        marks=tuple(sorted(mark for mark in special if mark in whole)),
+        marks=tuple(sorted(mark for mark in special if mark in whole or mark in template.called)),
     )
 
 

@@ -117,10 +117,15 @@ class Template:
         return (written and repr("sera7key") not in objects) or json.dumps(_CALLED) not in text
 
     @cached_property
+    def called(self) -> str:
+        """A conversation with a call and its answer, as it is written; empty if the template refuses it."""
+        return self._probed(_CALLED if self.takes_objects else json.dumps(_CALLED))
+
+    @cached_property
     def wants_short_ids(self) -> bool:
         """Whether the ids of calls must be nine letters and digits, as Mistral's templates ask."""
         arguments = _CALLED if self.takes_objects else json.dumps(_CALLED)
-        return bool(self._probed(arguments)) and not self._probed(arguments, "call_0")
+        return bool(self.called) and not self._probed(arguments, "call_0")
 
     def _probed(self, arguments: object, identity: str = "sera7call") -> str:
         """A conversation with one call; empty if the template refuses it."""
