@@ -106,11 +106,6 @@ def test_a_template_is_kept_in_its_bounds(source: str) -> None:
         render(source)
 
 
-def test_a_template_must_say_where_turns_begin() -> None:
-    with pytest.raises(DatasetError, match="add_generation_prompt"):
-        _ = Template("made", "{% for m in messages %}{{ m.content }}{% endfor %}", {}).marks
-
-
 def test_generation_blocks_are_told_and_leave_no_trace() -> None:
     source = "{% for m in messages %}<{% generation %}{{ m.content }}{% endgeneration %}>{% endfor %}"
     found = Template("made", source, {}).generated(
@@ -179,6 +174,21 @@ def test_where_a_template_is_read_from(tmp_path: Path) -> None:
     assert load_template(str(config), {}).source == "three"
     (tmp_path / "chat_template.jinja").write_text("four")
     assert load_template(str(tmp_path), {}).source == "four"
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("five")
+    assert load_template(str(tmp_path), {}).source == "five"
+
+
+def test_templates_of_older_folders(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": {"default": "one"}}))
+    assert load_template(str(tmp_path), {}).source == "one"
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": "two"}))
+    assert load_template(str(tmp_path), {}).source == "two"
+
+
+def test_what_is_no_file_is_not_read() -> None:
+    with pytest.raises(UsageError, match="is no file"):
+        load_template("/dev/zero", {})
 
 
 def test_a_folder_without_a_template_says_so(tmp_path: Path) -> None:

@@ -69,8 +69,23 @@ class Case:
         return [self.student.decode_after(ids[max(a - 1, 0) : a], ids[a:b]) for a, b in pairwise(self.edges)]
 
     def said(self, span: Span) -> str:
-        """The words of a turn, without the mark that ends it."""
-        return self.rendered.text[span.start : span.end].removesuffix(self.student.end)
+        """The words of a turn, with those that the prompt has opened it with, without its end."""
+        text = self.rendered.text[span.start : span.end]
+        words = text.rpartition(self.student.end)[0] if self.student.end in text else text
+        return self.opened(span) + words
+
+    def opened(self, span: Span) -> str:
+        """What the prompt says for the assistant, as `<think>`, where it is no part of the turn."""
+        opened = self.student.frame.opened
+        return opened if self.rendered.text.endswith(opened, 0, span.start) else ""
+
+    def ends(self, span: Span) -> bool:
+        """Whether a turn ends with the mark that ends turns, and has no other. Where the template itself says
+        what a turn is, any mark will do."""
+        text = self.rendered.text[span.start : span.end]
+        if self.student.template.generates:
+            return text.rstrip().endswith(tuple(self.student.added))
+        return text.endswith(self.student.end) and text.count(self.student.end) == 1
 
     def fault(self, kind: Kind, message: str, span: Span | None = None, place: int | None = None) -> Fault:
         """A fault, with the tokens around `place`, or else the beginning of the turn."""

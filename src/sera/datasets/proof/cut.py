@@ -17,7 +17,7 @@ def cut_at_a_turn(case: Case) -> Iterator[Fault]:
         yield case.fault(Kind.CUT_TURN, "the cut row ends with somebody else's turn", place=length - 1)
     if last and last.train:
         _, spoken = split_turn(case.said(last))
-        if OPEN in _WHOLE_CALL.sub("", spoken) or not found.text[: last.end].endswith(case.student.end):
+        if OPEN in _WHOLE_CALL.sub("", spoken) or not case.ends(last):
             yield case.fault(Kind.CUT_CALL, "the row ends within a call", last, place=last.stop - 1)
     limit = case.setting.max_tokens
     if limit is not None and length > limit:

@@ -31,28 +31,21 @@ def student_fits(student: Student, manifest: Manifest | None) -> Iterator[Fault]
     if student.end_id is None:
         yield _fault(
             Kind.NO_END,
-            f"{student.end!r}, which ends a turn, is not one token of this tokenizer, so the student cannot "
-            f"learn to stop: use the template of the student's own family",
+            f"{student.end!r}, with which the template {student.template.name} ends a turn, is not one token "
+            f"of this tokenizer, so the student cannot learn to stop and no server would: use its own "
+            f"template, which is taken for a model's folder if no --template is given",
         )
     if student.pad == "":
-        yield _fault(Kind.NO_PAD, "the tokenizer names no padding token: set pad_token, and not to the end")
+        spare = student.spare or "a token that is not the end"
+        yield _fault(
+            Kind.NO_PAD,
+            f"the tokenizer names no padding token: set pad_token in tokenizer_config.json to {spare}",
+        )
     elif student.pad == student.end:
         yield _fault(
             Kind.PAD_IS_END,
             f"the padding token is {student.pad!r}, which ends a turn: trainers mask padding, so the "
-            f"end would never be learnt. Set pad_token to another one, such as <|endoftext|>",
-        )
-    yield from _begins_once(student)
-
-
-def _begins_once(student: Student) -> Iterator[Fault]:
-    """Whether a tokenizer that is asked for special tokens puts a second beginning before the template's."""
-    text = student.template.render([{"role": "system", "content": "."}, {"role": "user", "content": "?"}])
-    ids = student.tokenizer.encode(text, add_special_tokens=True).ids
-    if student.bos and ids[:2] == [student.tokenizer.token_to_id(student.bos)] * 2:
-        yield _fault(
-            Kind.DOUBLE_BOS,
-            f"template and tokenizer both write {student.bos!r}: tokenise without adding special tokens",
+            f"end would never be learnt. Set pad_token to {student.spare or 'another token'}",
         )
 
 

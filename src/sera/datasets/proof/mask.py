@@ -10,11 +10,13 @@ due is what the tokenizer gives back of a text; `altered` says what it changes. 
 lost, and a fault. So is a mark of the template that comes of such a change and is in no text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
-from sera.datasets.rendering.render import template_messages, template_tools
+from sera.datasets.rendering.frame import shared
+from sera.datasets.rendering.render import Row, joined, template_messages, template_tools
 from sera.datasets.rendering.student import Student
 
 _WORD = "Sera7Word"
@@ -38,11 +40,12 @@ def mask_is_exact(case: Case) -> Iterator[Fault]:
             yield case.fault(Kind.MASK, _difference(decoded, expected), span, place=edges[2 * number])
     for span, said in zip(found.turns, pieces[1::2], strict=True):
         content = str(case.messages[span.message].get("content") or "").strip()
-        if content not in said and student.as_read(content).strip() not in said:
+        whole = case.opened(span) + said
+        if content not in whole and student.as_read(content).strip() not in whole:
             yield case.fault(Kind.MASK, f"the turn leaves out what was said: {content[:60]!r}", span)
         if any(inside != span.train for inside in found.mask[span.first : span.stop]):
             yield case.fault(Kind.MASK, "the mask does not follow the turn's `train`", span)
-        if not said.endswith(student.end) or said.count(student.end) != 1:
+        if not case.ends(span):
             yield case.fault(Kind.MASK, "the turn does not end with the mark that ends turns", span)
     yield from _lost(case)
     yield from _made(case)
@@ -91,17 +94,56 @@ def _letters(student: Student, text: str) -> str:
 
 def _others(case: Case) -> list[str]:
     """What everybody but the assistant says, between its turns, with the template's own words."""
-    before, word = case.student.template.marks.before, _WORD
+    template, frame, turns = case.student.template, case.student.frame, case.rendered.turns
+    given, tools = template_messages(case.row, template), template_tools(case.row)
+    if case.setting.format == "raw" and not template.turn_by_turn:
+        # What it writes of a tool may hang on the call: the turns stay, and the prompt of each is looked at.
+        if template.generates:
+            return _around_blocks(case, given)
+        ends = [0, *(turn.end for turn in turns)]
+        shown = [template.render(given[: turn.message], tools, prompt=True) for turn in turns]
+        return [
+            *(prompt[end:] for prompt, end in zip(shown, ends, strict=False)),
+            case.rendered.text[ends[-1] :],
+        ]
+    word = _WORD
     while word in case.rendered.text:
         word += _WORD[-1]
-    messages = [
+    short = [
         {"role": "assistant", "content": word} if message["role"] == "assistant" else message
-        for message in template_messages(case.row, case.student.template)
+        for message in given
     ]
-    pieces = case.student.template.render(messages, template_tools(case.row)).split(word)
-    # What a template puts between its prompt and the first word is the assistant's to say.
-    opened = [piece[: piece.rfind(before) + len(before)] for piece in pieces[:-1]] + pieces[-1:]
-    return [opened[0], *(piece.removeprefix(case.student.end) for piece in opened[1:])]
+    text, spans = template.generated(short, tools)
+    if template.generates:
+        spans = joined(spans) if len(spans) > len(turns) else spans
+        edges = [0, *(edge for span in spans for edge in span), len(text)]
+        return [text[a:b] for a, b in list(pairwise(edges))[::2]]
+    found, place = [], 0
+    for number in range(text.count(word)):
+        at = text.find(word, place)
+        turn = turns[min(number, len(turns) - 1)]
+        # What a template puts between its prompt and the first word is the assistant's to say.
+        if any(header and case.rendered.text.endswith(header, 0, turn.start) for header in frame[:2]):
+            header = max(text.rfind(frame.opening, place, at) + len(frame.opening), place)
+            found.append(text[place:header] + case.opened(turn))
+        else:
+            found.append(text[place : len(template.render(short[: turn.message], tools, prompt=True))])
+        place = at + len(word)
+        place += len(frame.closing) if text.startswith(frame.closing, place) else 0
+    return [*found, text[place:]]
+
+
+def _around_blocks(case: Case, given: Sequence[Row]) -> list[str]:
+    """What stands outside of the parts that a template marks itself, where each is held to begin behind the
+    conversation up to its turn, and to end in that up to the next."""
+    template, tools, text = case.student.template, template_tools(case.row), case.rendered.text
+    found, place = [], 0
+    for turn in case.rendered.turns:
+        before, through = (given[: turn.message + more] for more in (0, 1))
+        begin = max(turn.start, shared(template.render(before, tools), text))
+        found.append(text[place:begin])
+        place = min(turn.end, shared(template.render(through, tools), text))
+    return [*found, text[place:]]
 
 
 def _first_difference(some: str, others: str) -> int:

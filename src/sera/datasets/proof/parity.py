@@ -15,6 +15,7 @@ from typing import Any
 from sera.datasets.proof.case import Case
 from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.rendering.render import Span, template_messages, template_tools
+from sera.datasets.rendering.template import OTHER
 from sera.formats import find_format
 from sera.formats.servers import read_turn
 
@@ -34,23 +35,39 @@ def _same_texts(case: Case) -> Iterator[Fault]:
         turns = turns[-1:]
     for span in turns:
         shown = template.render(history[: span.message], tools, prompt=True)
-        if shown != text[: span.start]:
+        if not _begins_with(case, span, shown):
             yield _difference(case, span, shown)
             return
 
 
+def _begins_with(case: Case, span: Span, shown: str) -> bool:
+    """Whether the student goes on from what it is shown. A turn that the template marks itself may hold what
+    its prompt says too, as `<think>`."""
+    text = case.rendered.text
+    if case.student.template.generates:
+        return text.startswith(shown) and span.start <= len(shown) <= span.end
+    return shown == text[: span.start]
+
+
 def _same_tokens(case: Case) -> Iterator[Fault]:
     """A prompt is tokenised alone when serving: no token may reach from it into the turn."""
-    header = case.student.template.marks.before
-    alone = case.student.encode([header])[0]
-    for span in case.rendered.turns:
-        if case.rendered.ids[max(span.first - len(alone), 0) : span.first] != alone:
-            yield case.fault(
-                Kind.PARITY,
-                "a token reaches from the prompt into the turn, which no server can show: begin the turn "
-                "without white space",
-                span,
-            )
+    student, found, end, stop = case.student, case.rendered, 0, 0
+    header = student.frame.prompt
+    for span in found.turns:
+        alone = student.encode([header])[0]
+        if student.template.generates or found.ids[max(span.first - len(alone), 0) : span.first] != alone:
+            # Its first token may be one with what stands before it: all since the last turn is looked at.
+            place = found.text.find(header, end, span.end) if student.template.generates and header else -1
+            shown = found.text[end : place + len(header) if place >= 0 else span.start]
+            alone = student.encode([shown])[0]
+            if found.ids[stop : stop + len(alone)] != alone:
+                yield case.fault(
+                    Kind.PARITY,
+                    "a token reaches from the prompt into the turn, which no server can show: begin the turn "
+                    "without white space",
+                    span,
+                )
+        end, stop = span.end, span.stop
 
 
 def _served(case: Case) -> list[dict[str, Any]]:
@@ -78,6 +95,13 @@ def _difference(case: Case, span: Span, shown: str) -> Fault:
     served = case.student.encode([shown])[0]
     place = _first_difference(served, trained)
     there, here = (case.student.decode(ids[max(place - 4, 0) : place + 8]) for ids in (served, trained))
+    if case.student.template.generates and case.rendered.text.startswith(shown):
+        left = case.rendered.text[len(shown) : span.start]
+        message = (
+            f"the template {case.student.template.name} does not mark {left[:40]!r} as generated, which the "
+            f"student has to say itself. {OTHER}"
+        )
+        return case.fault(Kind.PARITY, message, span)
     message = (
         f"at token {place} the server shows {there!r} where the row has {here!r}. "
         f"{_cure(case, shown, case.rendered.text[: span.start])}"

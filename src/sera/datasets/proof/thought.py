@@ -18,18 +18,22 @@ def reasoning_is_kept(case: Case) -> Iterator[Fault]:
             recorded = (
                 str(message.get("content") or "").partition("<think>")[2].partition("</think>")[0].strip()
             )
-        if _EMPTY.search(said) and not recorded:
-            yield case.fault(Kind.EMPTY_REASONING, _thinks_nothing(case, message), span)
+        if _EMPTY.match(said.lstrip()) if recorded else _EMPTY.search(said):
+            yield case.fault(Kind.EMPTY_REASONING, _thinks_nothing(case, message, recorded), span)
         elif recorded and recorded not in said:
             yield case.fault(
                 Kind.REASONING_LOST,
                 f"the template {case.student.template.name} drops reasoning: {recorded[:60]!r}. "
-                f"{case.student.hint} Use the template chatml, or a text format, in training and serving",
+                f"{case.student.hint} Use the template chatml, or {_other(case)}, in training and serving",
                 span,
             )
 
 
-def _thinks_nothing(case: Case, message: dict[str, Any]) -> str:
+def _other(case: Case) -> str:
+    return "a text format" if case.setting.format == "raw" else "--format raw if it writes reasoning_content"
+
+
+def _thinks_nothing(case: Case, message: dict[str, Any], recorded: str) -> str:
     """Who has written the block, and what helps against it."""
     if _EMPTY.search(str(message.get("content") or "")):
         return (
@@ -38,6 +42,7 @@ def _thinks_nothing(case: Case, message: dict[str, Any]) -> str:
         )
     return (
         f"the student is taught to think nothing: the template {case.student.template.name} adds an empty "
-        f"<think> block to a turn without reasoning. Run the same sera dataset build again with --template "
-        f"chatml, which adds none: sera train, the checkpoint and its servers then use that template"
+        f"<think> block to a turn {'with' if recorded else 'without'} reasoning. Run the same sera dataset "
+        f"build again with --template chatml, which adds none: sera train, the checkpoint and its servers "
+        f"then use that template"
     )

@@ -6,14 +6,16 @@ blocks, they say what is trained on instead, because they do to the trainer. `se
 the mask a second time in another way.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain, islice
 from typing import Any, NamedTuple
 
 import msgspec
 
+from sera.datasets.rendering.frame import shared
 from sera.datasets.rendering.student import Student
-from sera.datasets.rendering.template import Template
+from sera.datasets.rendering.template import OTHER, Template
 from sera.errors import DatasetError
 
 Row = Mapping[str, Any]
@@ -92,7 +94,7 @@ def _tokens(
 ) -> _Tokens:
     """Tokens from those of the pieces. A turn that is not a piece, or whose prompt and end are not tokens of
     their own, needs the whole text tokenised, with the place of each token."""
-    before, (header,) = student.template.marks.before, student.encode([student.template.marks.before])
+    before, (header,) = student.frame.prompt, student.encode([student.frame.prompt])
     numbers = {place: number for number, place in enumerate(accumulate(map(len, pieces), initial=0))}
     places = list(accumulate(map(len, encoded), initial=0))
     found = []
@@ -100,21 +102,22 @@ def _tokens(
         number = numbers.get(start - len(before), len(encoded))
         turn = list(encoded[number]) if number < len(encoded) else []
         whole = text.find(student.end, start) == end - len(student.end) and turn[: len(header)] == header
-        if not whole or student.end_id not in turn:
+        if not whole or student.end_id not in turn or not text.startswith(before, start - len(before)):
             return _by_offsets(text, spans, student)
         found.append((places[number] + len(header), places[number] + turn.index(student.end_id) + 1))
     return _Tokens(list(chain.from_iterable(encoded)), found)
 
 
 def _by_offsets(text: str, spans: list[tuple[int, int]], student: Student) -> _Tokens:
-    """Tokens of the whole text. Those of a turn begin in it, and end in it."""
+    """Tokens of the whole text. Those of a turn begin in it; of what a template marks itself, as transformers
+    has it, all that share a character with it."""
     encoded = student.tokenizer.encode(text, add_special_tokens=False)
-    offsets, found, place = encoded.offsets, [], 0
+    offsets, found, place, partly = encoded.offsets, [], 0, student.template.generates
     for start, end in spans:
-        while place < len(offsets) and offsets[place][0] < start:
+        while place < len(offsets) and (offsets[place][1] <= start if partly else offsets[place][0] < start):
             place += 1
         first = place
-        while place < len(offsets) and offsets[place][1] <= end:
+        while place < len(offsets) and offsets[place][0] < end:
             place += 1
         found.append((first, place))
     return _Tokens(encoded.ids, found)
@@ -124,19 +127,74 @@ def lay_out(row: Row, student: Student) -> tuple[str, list[tuple[int, int]]]:
     """The text of a row, and where in it the assistant's turns are, in characters."""
     messages, tools = template_messages(row, student.template), template_tools(row)
     text, generated = student.template.generated(messages, tools)
-    expected = sum(message["role"] == "assistant" for message in messages)
-    spans = generated or find_turns(text, student)
-    if len(spans) != expected:
+    numbers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+    if student.template.generates:
+        spans = joined(generated) if len(generated) > len(numbers) else generated
+    else:
+        spans = find_turns(text, student)
+        known = len(spans) == len(numbers)
+        if known and spans and not student.template.turn_by_turn:
+            # The last turn may begin behind more than the mark shows, as where turns are numbered.
+            shown = student.template.render(messages[: numbers[-1]], tools, prompt=True)
+            known = len(shown) == spans[-1][0] or not text.startswith(shown)
+        if not known:
+            prompts = [student.template.render(messages[:n], tools, prompt=True) for n in numbers]
+            spans = _after_prompts(text, prompts, student)
+    if len(spans) != len(numbers):
         raise DatasetError(
-            f"sample {row.get('id')}: the template {student.template.name} shows {len(spans)} assistant "
-            f"turns where the row has {expected}"
+            f"sample {row.get('id')}: the template {student.template.name} marks {len(spans)} parts as "
+            f"generated where the row has {len(numbers)} assistant turns. {OTHER}"
         )
     return text, spans
 
 
+def joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and found[-1][1] == start:
+            start = found.pop()[0]
+        found.append((start, end))
+    return found
+
+
+def find_turns(text: str, student: Student) -> list[tuple[int, int]]:
+    """The assistant's turns in a text, by what the template puts around them. A turn begins behind all that a
+    prompt says, as far as it stands there."""
+    frame, spans = student.frame, []
+    place = text.find(frame.opening) if frame.opening else -1
+    while place >= 0:
+        start = place + len(frame.prompt if text.startswith(frame.prompt, place) else frame.opening)
+        end = _end(text, start, student)
+        spans.append((start, end))
+        place = text.find(frame.opening, end)
+    return spans
+
+
+def _after_prompts(text: str, prompts: Sequence[str], student: Student) -> list[tuple[int, int]]:
+    """The assistant's turns where no mark begins them: each behind the conversation up to it, with what the
+    template adds for the assistant to go on."""
+    for prompt in prompts:
+        place = shared(prompt, text)
+        if place < len(prompt):
+            raise DatasetError(
+                f"chat template {student.template.name} writes a conversation otherwise once it goes on: "
+                f"{prompt[max(place - 20, 0) : place + 40]!r} becomes "
+                f"{text[max(place - 20, 0) : place + 40]!r}. So what a student would be trained on is not "
+                f"what it is shown when it is served. {OTHER}"
+            )
+    return [(len(prompt), _end(text, len(prompt), student)) for prompt in prompts]
+
+
+def _end(text: str, start: int, student: Student) -> int:
+    """Behind the mark that ends the turn; that of the text where it is missing."""
+    end = text.find(student.end, start)
+    return len(text) if end < 0 else end + len(student.end)
+
+
 def template_messages(row: Row, template: Template) -> list[dict[str, Any]]:
     """The messages as servers and trainers hand them to this template: without our own column, without
-    empty ones, and with the arguments of calls as objects if it takes those."""
+    empty ones, with the arguments of calls as objects if it takes those, and short ids if it wants them."""
     messages = [
         {
             key: value
@@ -148,7 +206,23 @@ def template_messages(row: Row, template: Template) -> list[dict[str, Any]]:
     for message in messages:
         if "tool_calls" in message:
             message["tool_calls"] = [template.call(call) for call in message["tool_calls"]]
+    if any("tool_calls" in message for message in messages) and template.wants_short_ids:
+        _shorten_ids(messages, str(row.get("id")))
     return messages
+
+
+def _shorten_ids(messages: Sequence[dict[str, Any]], row: str) -> None:
+    """Give each call an id of nine letters and digits, as Mistral's servers do, and its answer the same."""
+    known: dict[str, str] = {}
+    number = 0
+    for message in messages:
+        for place, call in enumerate(message.get("tool_calls", ())):
+            short = hashlib.blake2b(f"{row}/{number}".encode()).hexdigest()[:9]
+            known[call.get("id", "")] = short
+            message["tool_calls"][place] = {**call, "id": short}
+            number += 1
+        if "tool_call_id" in message:
+            message["tool_call_id"] = known.get(message["tool_call_id"], message["tool_call_id"])
 
 
 def template_tools(row: Row) -> list[Any]:
@@ -156,22 +230,6 @@ def template_tools(row: Row) -> list[Any]:
     tools = row.get("tools") or "[]"
     found: list[Any] = msgspec.json.decode(tools) if isinstance(tools, str) else tools
     return found
-
-
-def find_turns(text: str, student: Student) -> list[tuple[int, int]]:
-    """The assistant's turns in a text, by the marks that the template puts around them."""
-    before = student.template.marks.before
-    spans = []
-    place = text.find(before)
-    while place >= 0:
-        start = place + len(before)
-        end = text.find(student.end, start)
-        if end < 0:
-            spans.append((start, len(text)))
-            break
-        spans.append((start, end + len(student.end)))
-        place = text.find(before, end)
-    return spans
 
 
 def _masked(row: Row, text: str, spans: list[tuple[int, int]], tokens: _Tokens) -> Rendered:

@@ -2,14 +2,16 @@
 
 A template comes with a model from the internet. It reaches nothing but the conversation (jinja2's
 sandbox, immutable), and it ends: the loops and calls of one rendering are counted, and no text grows
-beyond a bound. So rendering is a function of its input alone; a template that asks for the date is
-refused, because what it says would differ between training and serving.
+beyond a bound. So rendering is a function of its input alone. A template that asks for the date is rendered
+on two days, and refused if they differ, because what it says would differ between training and serving.
 
 Not for threads: one environment renders one conversation at a time.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -25,6 +27,12 @@ _MAX_STEPS = 300_000
 """Rounds of loops and calls in one rendering."""
 _MAX_TEXT = 64 * 1024 * 1024
 """Longest text in characters."""
+_LEAST_TEXT, _TIMES = 1_000_000, 16
+"""What is written of a conversation has at most so many characters, and so many times its own."""
+_DAYS = datetime(2003, 2, 1, 4, 5, 6), datetime(2031, 12, 28, 19, 47, 58)
+"""Differ in all that can be said of a day."""
+_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z%]){0,200}")
+"""A width, which the C library allows too, could ask for gigabytes."""
 _WIDENING = frozenset(
     {"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate", "encode"}
 )
@@ -74,6 +82,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.around = "", ""
         """What stands around such a block in the rendering under way."""
         self._steps = 0
+        self._room = _MAX_TEXT
         self.filters |= {"tojson": _to_json, "string": _string, "replace": _replace, "join": _join}
         self.filters["counted"] = self._counted
         for name in _WIDENING_FILTERS:
@@ -83,17 +92,32 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             "namespace": self.globals["namespace"],
             "dict": dict,
             "raise_exception": _refuse,
-            "strftime_now": _no_date,
+            "strftime_now": self._date,
         }
+        self._day, self._asked = _DAYS[0], False
 
     def render(self, compiled: Any, around: tuple[str, str], **variables: Any) -> str:
         """One rendering, with counters of its own, and `around` each generation block."""
-        self._steps, self.around = 0, around
+        self.around = around
+        given = [variables.get("messages"), variables.get("tools")]
+        self._room = min(_LEAST_TEXT + _TIMES * len(json.dumps(given, default=str)), _MAX_TEXT)
+        self._day, self._asked = _DAYS[0], False
+        text = self._render(compiled, variables)
+        self._day = _DAYS[1]
+        if self._asked and self._render(compiled, variables) != text:
+            raise TemplateError(
+                "the template writes the date, so what it says would change between training and serving: "
+                "give a copy of it with a fixed text in place of strftime_now, and serve with that"
+            )
+        return text
+
+    def _render(self, compiled: Any, variables: dict[str, Any]) -> str:
+        self._steps = 0
         parts: list[str] = []
         size = 0
         for part in compiled.generate(**variables):
             size += len(part)
-            _bound(size)
+            _bound(size, self._room)
             parts.append(part)
         return "".join(parts)
 
@@ -125,6 +149,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self._steps += number
         if self._steps > _MAX_STEPS:
             raise SecurityError(f"the template takes more than {_MAX_STEPS:,} steps")
+
+    def _date(self, pattern: str) -> str:
+        """The same day in all of a rendering, and another one in the next."""
+        if not _DATE.fullmatch(pattern):
+            raise TemplateError(f"the template asks for a date in a form that is not known: {pattern[:40]!r}")
+        self._asked = True
+        return self._day.strftime(pattern)
 
     def _range(self, *bounds: int) -> range:
         numbers = range(*bounds)
@@ -170,9 +201,9 @@ def _checked(value: Any) -> Any:
     return value
 
 
-def _bound(size: int) -> None:
-    if size > _MAX_TEXT:
-        raise SecurityError(f"the template writes more than {_MAX_TEXT:,} characters")
+def _bound(size: int, most: int = _MAX_TEXT) -> None:
+    if size > most:
+        raise SecurityError(f"the template writes more than {most:,} characters")
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
@@ -215,7 +246,3 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
 
 def _refuse(message: str) -> NoReturn:
     raise TemplateError(f"the template refuses the conversation: {message}")
-
-
-def _no_date(pattern: str) -> NoReturn:  # noqa: ARG001 - called by templates
-    raise TemplateError("the template writes the date, so training and serving would differ: take that out")

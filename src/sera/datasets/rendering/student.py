@@ -5,6 +5,7 @@ folder with `tokenizer.json`, `tokenizer_config.json` and perhaps `chat_template
 Nothing is ever downloaded.
 """
 
+import re
 import tomllib
 from functools import cached_property
 from importlib.resources import files
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sera.datasets.rendering.frame import Frame, find_frame
 from sera.datasets.rendering.template import CHATML, Template, load_template
 from sera.datasets.tokens import Encoder, read_tokenizer
 from sera.errors import DatasetError, UsageError, boundary
@@ -26,8 +28,6 @@ class Profile(Record, frozen=True, kw_only=True):
     """What is known of a family of students."""
 
     title: str
-    start: str
-    """Begins a turn, with the role."""
     end: str
     """Ends a turn: the token the student stops at."""
     bos: str
@@ -51,12 +51,21 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A family's, or `another`."""
     encoder: Encoder
     template: Template
-    end: str
+    frame: Frame
     bos: str = ""
     pad: str | None = None
     """Empty if it has none, None if that is not known."""
-    start: str = ""
     hint: str = ""
+
+    @property
+    def end(self) -> str:
+        """Ends a turn."""
+        return self.frame.end
+
+    @property
+    def start(self) -> str:
+        """Begins a turn, whoever speaks; empty if nothing does."""
+        return self.frame.start
 
     @property
     def tokenizer(self) -> "Tokenizer":
@@ -70,23 +79,40 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Texts that the tokenizer reads as the structure of a conversation, wherever they stand."""
-        return tuple(sorted({self.start, self.end, self.bos, self.pad or ""} - {""}))
+        """Texts that the tokenizer, or `render`, reads as the structure of a conversation, wherever they
+        stand."""
+        frame = self.frame
+        bare = "" if any(mark in frame.opening for mark in frame.marks) else frame.opening.strip()
+        end = self.end if self.end_id is not None else ""  # words of the template's own, which no student has
+        return tuple(sorted({*frame.marks, end, self.bos, self.pad or "", bare} - {""}))
+
+    @cached_property
+    def added(self) -> frozenset[str]:
+        """The tokens that the tokenizer takes out of a text first."""
+        return frozenset(token.content for token in self.tokenizer.get_added_tokens_decoder().values())
+
+    @property
+    def spare(self) -> str:
+        """A token that could fill a batch up, since nothing else is meant by it; empty if none is known."""
+        known = self.tokenizer.get_added_tokens_decoder().values()
+        special = sorted(token.content for token in known if token.special)
+        fitting = [
+            *filter(_PADDING.search, special),
+            *(token for token in special if token == "<|endoftext|>"),
+        ]
+        return next((token for token in fitting if token != self.end), "")
 
     @cached_property
     def end_id(self) -> int | None:
-        """Id of the token that ends a turn; None if it is not one token."""
-        number: int | None = self.tokenizer.token_to_id(self.end)
+        """Id of the token that ends a turn; None if it is not one token, wherever it stands."""
+        number: int | None = self.tokenizer.token_to_id(self.end) if self.end in self.added else None
         return number
 
     @cached_property
     def cuts(self) -> bool:
         """Whether a text may be tokenised in pieces, cut before every mark that begins a turn: that mark, and
         the one that ends a turn, must be tokens which the tokenizer takes out of a text first."""
-        taken_out = {token.content for token in self.tokenizer.get_added_tokens_decoder().values()}
-        if not self.start or not self.template.marks.before.startswith(self.start):
-            return False
-        if {self.start, self.end} - taken_out:
+        if not self.start or {self.start, self.end} - self.added:
             return False
         pieces = [
             f"{self.start}user\n  12 a{self.end}\n \n",
@@ -128,12 +154,11 @@ class StudentNames(Record, frozen=True, kw_only=True):
         return load_student(self.student, self.tokenizer, self.template)
 
 
-class _Config(msgspec.Struct, frozen=True):
-    """The part of `tokenizer_config.json` that is read; a token is a text or an object with one."""
-
-    eos_token: str | dict[str, object] | None = None
-    bos_token: str | dict[str, object] | None = None
-    pad_token: str | dict[str, object] | None = None
+_SAID = {tag for name in ("think", "tool_call", "tool_response") for tag in (f"<{name}>", f"</{name}>")}
+"""What the formats write into the words of a turn, and some tokenizers have as tokens."""
+_PADDING = re.compile(
+    r"(?<![a-z])(?<!fim_)(?<!image_)(?<!video_)(?<!vision_)(?<!audio_)pad(?![a-z])", re.IGNORECASE
+)
 
 
 def families() -> dict[str, Profile]:
@@ -160,6 +185,8 @@ def load_student(student: str = "", tokenizer: str = "", template: str = "") -> 
             f"there is no student {student!r}: name one of {', '.join(known)}, or a folder with its "
             f"tokenizer.json and tokenizer_config.json"
         )
+    if folder and not tokenizer and not (folder / "tokenizer.json").is_file():
+        raise UsageError(_without_tokenizer(folder))
     encoder = read_tokenizer(tokenizer or (str(folder / "tokenizer.json") if folder else ""))
     family = _family(encoder.tokenizer, known)
     if student in known and family != student:
@@ -172,18 +199,30 @@ def load_student(student: str = "", tokenizer: str = "", template: str = "") -> 
     profile = known.get(family)
     if profile is None:
         return _unknown(encoder, template)
+    loaded = load_template(
+        template or profile.template,
+        {"bos_token": profile.bos, "eos_token": profile.end, "pad_token": profile.pad},
+    )
     return Student(
         name=family,
         encoder=encoder,
-        template=load_template(
-            template or profile.template,
-            {"bos_token": profile.bos, "eos_token": profile.end, "pad_token": profile.pad},
-        ),
-        end=profile.end,
+        template=loaded,
+        frame=_frame(loaded, encoder, profile.end),
         bos=profile.bos,
         pad=profile.pad,
-        start=profile.start,
         hint=profile.hint,
+    )
+
+
+def _without_tokenizer(folder: Path) -> str:
+    """Older folders have the tokenizer in forms that only transformers reads."""
+    old = [name for name in ("tokenizer.model", "vocab.json", "vocab.txt") if (folder / name).is_file()]
+    if not old:
+        return f"there is no tokenizer.json in {folder}: give --tokenizer FILE, the student's own"
+    return (
+        f"there is no tokenizer.json in {folder}, only {old[0]}, which is not read here. Make one of it with "
+        f"transformers: AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r}). Or "
+        f"give --tokenizer FILE"
     )
 
 
@@ -201,46 +240,35 @@ def _family(tokenizer: "Tokenizer", known: dict[str, Profile]) -> str:
 def _unknown(encoder: Encoder, template: str) -> Student:
     """A bare tokenizer of no known family, which must then know the marks of `chatml`."""
     end = "<|im_end|>"
-    return Student(
-        name="another",
-        encoder=encoder,
-        template=load_template(template or CHATML, {"bos_token": "", "eos_token": end}),
-        end=end,
-        start="<|im_start|>",
-    )
+    loaded = load_template(template or CHATML, {"eos_token": end})
+    return Student(name="another", encoder=encoder, template=loaded, frame=_frame(loaded, encoder, end))
 
 
 def _from_folder(folder: Path, encoder: Encoder, family: str, template: str) -> Student:
     file = folder / "tokenizer_config.json"
     with boundary(UsageError, f"student {folder}", OSError, msgspec.DecodeError):
-        config = msgspec.json.decode(file.read_bytes(), type=_Config)
-    tokens = {
-        "bos_token": _text(config.bos_token),
-        "eos_token": _text(config.eos_token),
-        "pad_token": _text(config.pad_token),
-    }
+        config: dict[str, object] = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
+    # All that transformers hands to a template: what a folder does not name is undefined there.
+    tokens = {key: _text(value) for key, value in config.items() if key.endswith("_token")}
     own = load_template(template or str(folder), tokens)
+    frame, bos = _frame(own, encoder, tokens.get("eos_token", "")), tokens.get("bos_token", "")
     return Student(
         name=family or "another",
         encoder=encoder,
         template=own,
-        end=_end(own, tokens["eos_token"], encoder.tokenizer),
-        bos=tokens["bos_token"]
-        if own.render([{"role": "user", "content": "?"}]).startswith(tokens["bos_token"])
-        else "",
-        pad=tokens["pad_token"],
-        start="<|im_start|>" if "<|im_start|>" in own.marks.before else "",
+        frame=frame,
+        bos=bos if bos in frame.marks else "",
+        pad=tokens.get("pad_token", ""),
     )
 
 
-def _text(token: str | dict[str, object] | None) -> str:
-    return token if isinstance(token, str) else str((token or {}).get("content", ""))
+def _text(token: object) -> str:
+    """A token of `tokenizer_config.json`: a text, or an object with one."""
+    found = token.get("content", "") if isinstance(token, dict) else token
+    return found if isinstance(found, str) else ""
 
 
-def _end(template: Template, eos: str, tokenizer: "Tokenizer") -> str:
-    """What ends a turn: the token after an assistant's words, which need not be `eos_token`; where there is
-    none, all that the template writes there."""
-    after = template.marks.after
-    known = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    found = [text for text in (eos, *known) if text and after.startswith(text)]
-    return found[0] if found else after.strip()
+def _frame(template: Template, encoder: Encoder, eos: str) -> Frame:
+    known = encoder.tokenizer.get_added_tokens_decoder().values()
+    special = {token.content for token in known if token.special} - _SAID
+    return find_frame(template, {token.content for token in known}, special, eos)

@@ -35,13 +35,10 @@ _DEFINED = {
 }
 
 
-class Marks(NamedTuple):
-    """What a template writes around the words of an assistant."""
-
-    before: str
-    """The generation prompt, e.g. `<|im_start|>assistant` and a line break."""
-    after: str
-    """From the last word to the next turn, e.g. `<|im_end|>` and a line break."""
+CURE = "give --template FILE with another, or take another --format"
+"""The cure where a template does not fit the rows."""
+OTHER = f"{CURE[0].upper()}{CURE[1:]}"
+"""The same as a sentence without its full stop."""
 
 
 class Generated(NamedTuple):
@@ -55,24 +52,29 @@ class Template:
     """One template. `name` is for people, `sha256` for the manifest."""
 
     def __init__(self, name: str, source: str, tokens: Mapping[str, str]) -> None:
-        """`tokens` are those that templates refer to: `bos_token`, `eos_token` and the like.
+        """`tokens` are those that templates refer to: `bos_token`, `eos_token` and the like. An empty one is
+        undefined to the template, as in transformers.
 
         Raises `DatasetError` if the template cannot be compiled.
         """
         try:
-            from jinja2 import TemplateError
+            from sera.datasets.rendering.sandbox import TemplateEnvironment
         except ImportError as missing:
             raise UsageError('chat templates need a library: pip install "sera[dataset]"') from missing
-        from sera.datasets.rendering.sandbox import TemplateEnvironment
 
         self.name = name
         self.source = source
         self.sha256 = hashlib.sha256(source.encode()).hexdigest()
-        self._tokens = dict(tokens)
+        self._tokens = {name: token for name, token in tokens.items() if token}
         self._environment = TemplateEnvironment()
         # What a hostile template can raise is as open as what it can say.
-        with boundary(DatasetError, f"chat template {name}", TemplateError, RecursionError):
+        with boundary(DatasetError, f"chat template {name} is not one ({CURE})", Exception):
             self._compiled = self._environment.from_string(source)
+
+    @property
+    def generates(self) -> bool:
+        """Whether it marks what is generated itself, with `{% generation %}`."""
+        return self._environment.generates
 
     @property
     def turn_by_turn(self) -> bool:
@@ -89,23 +91,6 @@ class Template:
     def generated(self, messages: Sequence[Row], tools: Sequence[Any] = ()) -> Generated:
         """The conversation, and what stands in the template's `{% generation %}` blocks."""
         return self._render(messages, tools, prompt=False)
-
-    @cached_property
-    def marks(self) -> Marks:
-        """What stands around an assistant's words, found by rendering a probe.
-
-        Raises `DatasetError` if the template has no generation prompt or loses what is said.
-        """
-        asked: list[Row] = [{"role": "system", "content": "."}, {"role": "user", "content": "?"}]
-        without, prompted = self.render(asked), self.render(asked, prompt=True)
-        answered = self.render([*asked, {"role": "assistant", "content": _PROBE}])
-        _, found, after = answered.rpartition(_PROBE)
-        if not prompted.startswith(without) or prompted == without or not found or not after.strip():
-            raise DatasetError(
-                f"chat template {self.name} does not say where an assistant's turn begins and ends: it must "
-                f"add something for add_generation_prompt, and end a turn with a mark"
-            )
-        return Marks(prompted[len(without) :], after)
 
     def call(self, call: dict[str, Any]) -> dict[str, Any]:
         """A call of a message with its arguments as this template takes them; as they are if unreadable."""
@@ -131,7 +116,18 @@ class Template:
         written = all(word in objects for pair in _CALLED.items() for word in pair)
         return (written and repr("sera7key") not in objects) or json.dumps(_CALLED) not in text
 
-    def _probed(self, arguments: object) -> str:
+    @cached_property
+    def called(self) -> str:
+        """A conversation with a call and its answer, as it is written; empty if the template refuses it."""
+        return self._probed(_CALLED if self.takes_objects else json.dumps(_CALLED))
+
+    @cached_property
+    def wants_short_ids(self) -> bool:
+        """Whether the ids of calls must be nine letters and digits, as Mistral's templates ask."""
+        arguments = _CALLED if self.takes_objects else json.dumps(_CALLED)
+        return bool(self.called) and not self._probed(arguments, "call_0")
+
+    def _probed(self, arguments: object, identity: str = "sera7call") -> str:
         """A conversation with one call; empty if the template refuses it."""
         function = {"name": _PROBE, "arguments": arguments}
         messages: list[Row] = [
@@ -139,9 +135,9 @@ class Template:
             {
                 "role": "assistant",
                 "content": "",
-                "tool_calls": [{"id": "sera7call", "type": "function", "function": function}],
+                "tool_calls": [{"id": identity, "type": "function", "function": function}],
             },
-            {"role": "tool", "name": _PROBE, "content": ".", "tool_call_id": "sera7call"},
+            {"role": "tool", "name": _PROBE, "content": ".", "tool_call_id": identity},
             {"role": "assistant", "content": "."},
         ]
         try:
@@ -150,17 +146,13 @@ class Template:
             return ""
 
     def _render(self, messages: Sequence[Row], tools: Sequence[Any], prompt: bool) -> Generated:
-        from jinja2 import TemplateError
-
-        with boundary(
-            DatasetError, f"chat template {self.name}", TemplateError, ArithmeticError, LookupError,
-            TypeError, ValueError, AttributeError, RecursionError,
-        ):  # fmt: skip
-            around = self._around(messages) if self._environment.generates else ("", "")
+        what = f"chat template {self.name} does not take the conversation ({CURE})"
+        with boundary(DatasetError, what, Exception):
+            around = self._around(messages) if self.generates else ("", "")
             text = self._environment.render(
                 self._compiled,
                 around,
-                messages=messages,
+                messages=[_with_thinking(message) for message in messages],
                 tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=prompt,
@@ -173,6 +165,15 @@ class Template:
         said = json.dumps([self.sha256, messages], default=str).encode()
         digest = hashlib.blake2b(said, digest_size=16).hexdigest()
         return f"\ufdd0{digest}", f"\ufdd1{digest}"
+
+
+def _with_thinking(message: Row) -> Row:
+    """Reasoning under each name that templates read it by, as transformers 5 hands it over."""
+    found = (message[key] for key in ("reasoning_content", "thinking", "reasoning") if message.get(key))
+    reasoning = next(found, None)
+    return (
+        message if reasoning is None else {"thinking": reasoning, **message, "reasoning_content": reasoning}
+    )
 
 
 def _parted(text: str, begin: str, end: str) -> Generated:
@@ -199,11 +200,19 @@ def load_template(name: str, tokens: Mapping[str, str]) -> Template:
 
 
 def read_source(path: Path) -> str:
-    """The template in a file or folder; `UsageError` says what was looked for."""
+    """The template in a file, or in a folder as models have it: beside its tokenizer, or in its settings. Of
+    several the one for tools, which is what transformers takes when it has tools.
+
+    Raises `UsageError` that says what was looked for.
+    """
+    found = [path]
     if path.is_dir():
-        beside = path / "chat_template.jinja"
-        path = beside if beside.is_file() else path / "tokenizer_config.json"
+        names = "additional_chat_templates/tool_use.jinja", "chat_template.jinja", "chat_template.json"
+        found = [path / name for name in names if (path / name).is_file()] or [path / "tokenizer_config.json"]
+    path = found[0]
     with boundary(UsageError, f"chat template {path}", OSError, ValueError, msgspec.DecodeError):
+        if path.exists() and not path.is_file():
+            raise UsageError(f"chat template {path} is no file")
         text = path.read_text("utf-8")
         if path.suffix != ".json":
             return text
@@ -216,14 +225,13 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 class _TokenizerConfig(msgspec.Struct, frozen=True):
-    chat_template: str | list[_Named] | None = None
+    chat_template: str | list[_Named] | dict[str, str] | None = None
 
 
-def _named(found: str | list[_Named] | None, path: Path) -> str:
-    """Of several templates the one for tools, else the default: what transformers takes when it has tools."""
+def _named(found: str | list[_Named] | dict[str, str] | None, path: Path) -> str:
     if isinstance(found, str):
         return found
-    by_name = {one.name: one.template for one in found or ()}
+    by_name = found if isinstance(found, dict) else {one.name: one.template for one in found or ()}
     source = by_name.get("tool_use") or by_name.get("default")
     if source is None:
         raise UsageError(f"{path} holds no chat template: give --template FILE, or --template {CHATML}")
