@@ -83,7 +83,11 @@ def inspect(path: Path) -> Interpreter | None:
     """What the interpreter at `path` says of itself; None if it is none."""
     try:
         done = subprocess.run(
-            [path, "-I", "-S", "-c", _ASK], capture_output=True, timeout=20, stdin=subprocess.DEVNULL
+            [path, "-I", "-S", "-c", _ASK],
+            capture_output=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            cwd="/",  # shims look for settings in the present directory, which may be the repository
         )
         told = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):

@@ -18,6 +18,8 @@ _FILES = (
     "Cargo.toml", *_LOCKS,
 )  # fmt: skip
 _CLASSIFIER = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+_LONGEST = 200
+"""Characters of what is said of Python, which is shown as a reason."""
 _LEGACY = ("setuptools>=40.8", "wheel")
 
 
@@ -68,8 +70,9 @@ def read_project(tree: Path) -> Project:
         build_requires=tuple(plain(strings(requires), "pyproject.toml", refused)),
         requires_python=_requires_python(written),
         versions=_versions(written),
-        preferred=next(iter(lines(text(tree / ".python-version"))), "")
-        or conda(text(tree / "environment.yml"))[1],
+        preferred=(
+            next(iter(lines(text(tree / ".python-version"))), "") or conda(text(tree / "environment.yml"))[1]
+        )[:_LONGEST],
         dependencies=tuple(plain(_dependencies(written), "dependencies", refused)),
         extras=_extras(written, refused),
         sources=tuple(source for source in find_sources(written, refused) if source.requirements),
@@ -93,7 +96,7 @@ def _requires_python(written: Written) -> str:
     said = (
         said or written.setup.get("options", {}).get("python_requires") or written.call.get("python_requires")
     )
-    return said if isinstance(said, str) else ""
+    return said if isinstance(said, str) and len(said) <= _LONGEST else ""
 
 
 def _versions(written: Written) -> tuple[str, ...]:
