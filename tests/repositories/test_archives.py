@@ -270,6 +270,65 @@ def test_a_sparse_file_that_lies(tmp_path: Path, cache: Path) -> None:
             open_snapshot(str(tmp_path / f"{number}.tar"), cache)
 
 
+def holes(*, more: bool) -> bytes:
+    """The header of a sparse file, in GNU's format, whose map is of nothing."""
+    block = bytearray(header(tarfile.GNUTYPE_SPARSE, b""))
+    block[386:495] = b"00000000000\0" * 8 + bytes([more]) + b"00000000010\0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def test_entries_that_are_no_files_are_counted(tmp_path: Path, cache: Path) -> None:
+    """Directories, pieces of a sparse file that hold nothing, records of pax that nobody reads."""
+    limits = SourceLimits(files=1000)
+    folders = header(tarfile.DIRTYPE, b"")
+    (tmp_path / "a.tar").write_bytes(folders * 1999 + one_file())
+    assert open_snapshot(str(tmp_path / "a.tar"), cache, limits=limits).files == 1
+    (tmp_path / "b.tar").write_bytes(folders * 2000 + one_file())
+    with pytest.raises(SourceError, match="more than 2,000 entries"):
+        open_snapshot(str(tmp_path / "b.tar"), cache, limits=limits)
+    empty = (b"00000000000\0" * 42 + b"\1").ljust(512, b"\0")
+    (tmp_path / "c.tar").write_bytes(holes(more=True) + empty * 4000 + one_file())
+    with pytest.raises(SourceError, match="more than 65,536 pieces"):
+        open_snapshot(str(tmp_path / "c.tar"), cache)
+    notes = header(tarfile.XHDTYPE, b"5 a=\n" * 209_000) + one_file()[:1024]
+    (tmp_path / "d.tar").write_bytes(notes + one_file())
+    with pytest.raises(SourceError, match="extended headers that come to more than 8,000,000 bytes"):
+        open_snapshot(str(tmp_path / "d.tar"), cache, limits=SourceLimits(paths_bytes=1_000_000))
+
+
+def test_a_long_name_for_all(tmp_path: Path, cache: Path) -> None:
+    """A link's target means nothing to a file; a directory has a path too."""
+    target = header(tarfile.XGLTYPE, record(b"linkpath", b"x" * 900_000))
+    (tmp_path / "a.tar").write_bytes(target + one_file())
+    assert open_snapshot(str(tmp_path / "a.tar"), cache).files == 1
+    name = header(tarfile.XGLTYPE, record(b"path", b"x" * 900_000)) + header(tarfile.DIRTYPE, b"")
+    (tmp_path / "b.tar").write_bytes(name + header(tarfile.XHDTYPE, record(b"path", b"a.py")) + one_file())
+    with pytest.raises(SourceError, match="path of 900,000 bytes"):
+        open_snapshot(str(tmp_path / "b.tar"), cache)
+
+
+@pytest.mark.skipif(not shutil.which("tar"), reason="no tar here")
+def test_tars_as_few_write_them(tmp_path: Path, cache: Path) -> None:
+    """The oldest format, which has no mark; hard links of symbolic links, and by another spelling; records
+    that say nothing, so that the header holds."""
+    root = write(tmp_path / "project", {"a.py": "1\n"})
+    (root / "way").symlink_to("a.py")
+    (root / "way2").hardlink_to(root / "way")
+    (root / "z.py").hardlink_to(root / "a.py")
+    other = ["--transform=s,^project,./p//.,", "--show-transformed-names", "-P"]
+    for number, options in enumerate((["--format=v7"], ["--format=v7", *other])):
+        path = tmp_path / f"{number}.tar"
+        subprocess.run(["tar", *options, "-C", tmp_path, "-cf", path, "project"], check=True)
+        snapshot = open_snapshot(str(path), cache)
+        assert names(snapshot.tree) == {"a.py", "way", "way2", "z.py"}
+        assert snapshot.skipped == {}
+    said = b"".join(record(key, b"") for key in (b"path", b"size", b"linkpath"))
+    (tmp_path / "x.tar").write_bytes(header(tarfile.XHDTYPE, said) + one_file())
+    assert names(open_snapshot(str(tmp_path / "x.tar"), cache).tree) == {"a.py"}
+
+
 def test_memory_that_xz_asks_for(tmp_path: Path, cache: Path) -> None:
     """A few bytes may ask for four gigabytes; streams that follow each other, and zeros between them, are read."""
     packed = lzma.compress(one_file())
@@ -346,6 +405,18 @@ def test_a_zip_that_lies_of_sizes(tmp_path: Path, cache: Path) -> None:
             else:
                 with pytest.raises(SourceError, match="too large for a source"):
                     open_snapshot(str(tmp_path / f"{number}.zip"), cache)
+
+
+def test_a_zip_whose_entries_overlap(tmp_path: Path, cache: Path) -> None:
+    """One packed content that many entries name costs as much as all of them."""
+    data = b"\0\0\0\xff\xff" * 1000 + b"\1\1\0\xfe\xffx"  # blocks of nothing, then one byte
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 8, 0, 0, zlib.crc32(b"x"), len(data), 1, 1, 0) + b"x"
+    facts = (20, 3, 20, 0, 0, 8, 0, 0, zlib.crc32(b"x"), len(data), 1, 1, 0, 0, 0, 0, 0, 0)
+    contents = (struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", *facts) + b"x") * 100
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 100, 100, len(contents), len(local) + len(data), 0)
+    (tmp_path / "x.zip").write_bytes(local + data + contents + end)
+    with pytest.raises(SourceError, match="entries that overlap"):
+        open_snapshot(str(tmp_path / "x.zip"), cache)
 
 
 def test_a_tar_that_ends_in_a_zip(tmp_path: Path, cache: Path) -> None:

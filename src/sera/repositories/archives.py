@@ -11,6 +11,8 @@ bounded as well: extended headers (`tar.py`), the table of contents of a zip, th
 import bz2
 import gzip
 import lzma
+import os
+import posixpath
 import stat
 import struct
 import tarfile
@@ -48,6 +50,8 @@ _ZIP = (b"PK\3\4", b"PK\5\6")
 _ENTRY, _ENTRY_HEAD = struct.Struct("<28xHHH12x"), b"PK\1\2"
 _NOTE_BYTES = 1 << 12
 """Extra fields of one entry of a zip: the standard library reads them in quadratic time."""
+_NOTES = 8
+"""How many times what paths may come to the extended headers of a tar may."""
 _CONTENTS_BYTES = 128 << 20
 """The table of contents of a zip, of which the standard library makes ten times as much in memory."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -57,7 +61,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def is_archive(path: Path) -> bool:
     """Whether the file is one of the kinds `unpack` reads."""
     head = _head(path)
-    return head.startswith((*_ZIP, *_OPENERS)) or head[257:262] == b"ustar"
+    return head.startswith((*_ZIP, *_OPENERS)) or _is_header(head)
 
 
 def unpack(path: Path, staging: Staging, limits: SourceLimits) -> str:
@@ -75,12 +79,25 @@ def _head(path: Path) -> bytes:
         return stream.read(512)
 
 
+def _is_header(block: bytes) -> bool:
+    """Of a tar: its sum tells, also in the old format, which has no mark."""
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
 # ── zip ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def open_zip(stream: IO[bytes], name: str, entries: int) -> zipfile.ZipFile:
-    """A zip of at most so many entries. Raises what is in `UNREADABLE`, `SourceError` beyond the limits."""
-    return zipfile.ZipFile(_Contents(stream, name, entries))
+    """A zip of at most so many entries, which together are not more than its bytes: none is unpacked twice.
+    Raises what is in `UNREADABLE`, `SourceError` beyond the limits."""
+    archive = zipfile.ZipFile(_Contents(stream, name, entries))
+    if sum(member.compress_size for member in archive.infolist()) > stream.seek(0, os.SEEK_END):
+        raise SourceError(f"{name} has entries that overlap")
+    return archive
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -154,12 +171,14 @@ def _unpack_tar(path: Path, staging: Staging, limits: SourceLimits) -> None:
         (open_ for magic, open_ in _OPENERS.items() if head.startswith(magic)), open
     )
     with opener(path, "rb") as stream:
-        archive = Tar(_Metered(stream, limits.total_bytes, path).read, f"the archive {path}")
+        metered = _Metered(stream, limits.total_bytes, path)
+        archive = Tar(metered.read, f"the archive {path}", 2 * limits.files, _NOTES * limits.paths_bytes)
         for member in archive:
             _take(archive, member, staging)
 
 
 def _take(archive: Tar, member: Member, staging: Staging) -> None:
+    staging.check_path(member.name)
     if member.kind == tarfile.DIRTYPE:
         return
     if member.kind == tarfile.SYMTYPE:
@@ -176,8 +195,11 @@ def _take(archive: Tar, member: Member, staging: Staging) -> None:
 
 
 def _take_hard_link(member: Member, staging: Staging) -> None:
-    """A second name of a file that came before it: its content again."""
-    before = member.target.removeprefix("./")
+    """A second name of a file that came before it, or of a symbolic link."""
+    before = posixpath.normpath(member.target)
+    if before in staging.links and staging.admits(0):
+        staging.link(member.name, staging.links[before])
+        return
     content = read_regular(staging.root / before) if before in staging.files else None
     if content is None:
         staging.skip("broken hard link")

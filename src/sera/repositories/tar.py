@@ -10,12 +10,15 @@ has; what lies between those it would read whole, at any length, recursively, an
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 from sera.errors import SourceError
 
 HEADER_BYTES = 1 << 20
 """The longest extended header: names, and what pax says of a file."""
+_RECORD = 64
+"""What looking at one record of pax costs, in bytes read."""
 _HEADERS_IN_A_ROW = 16
 _PIECES = 1 << 16
 """Of a sparse file."""
@@ -23,6 +26,7 @@ _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+_LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 _SPARSE = "GNU.sparse."
 _KEPT = (
     "path",
@@ -47,16 +51,23 @@ class Member(NamedTuple):
 class Tar:
     """Iterate for the members; `content` is that of the last one, and may be asked for once."""
 
-    def __init__(self, read: Callable[[int], bytes], name: str) -> None:
-        """`read` gives at most as many bytes as it is asked for, and none at the end only."""
+    def __init__(self, read: Callable[[int], bytes], name: str, members: int, notes: int) -> None:
+        """`read` gives at most as many bytes as it is asked for, and none at the end only. There may be so
+        many `members`, directories and devices too, and bytes of extended headers altogether: `notes`."""
         self._read = read
         self._name = name
+        self._members = members
+        self._notes = self._room = notes
         self._of_all: dict[str, bytes] = {}
         self._size = self._left = self._padding = 0
         self._pieces: list[tuple[int, int]] | None = None
 
     def __iter__(self) -> Iterator[Member]:
-        while (member := self._next()) is not None:
+        for number in count():
+            if (member := self._next()) is None:
+                return
+            if number == self._members:
+                raise SourceError(f"{self._name} has more than {self._members:,} entries")
             yield member
             self._skip(self._left + self._padding)
 
@@ -88,7 +99,7 @@ class Tar:
             if header.type in _LONG:
                 facts[_LONG[header.type]] = self._extended(header.size).partition(b"\0")[0]
             elif header.type in _PAX:
-                found = {key: value for key, value in _records(self._extended(header.size)) if key in _KEPT}
+                found = self._facts(self._extended(header.size))
                 facts |= found
                 if header.type == tarfile.XGLTYPE:
                     self._of_all |= found
@@ -96,12 +107,22 @@ class Tar:
                 return self._member(header, block, facts)
         raise SourceError(f"{self._name} has more than {_HEADERS_IN_A_ROW} extended headers in a row")
 
+    def _facts(self, body: bytes) -> dict[str, bytes]:
+        """Those of pax that mean something here."""
+        found = {}
+        for key, value in _records(body):
+            self._spend(_RECORD)
+            if key in _KEPT:
+                found[key] = value
+        return found
+
     def _member(self, header: tarfile.TarInfo, block: bytes, facts: dict[str, bytes]) -> Member:
         has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
-        stored = _number(facts.get("size", b"%d" % header.size)) if has_content else 0
+        stored = _number(facts.get("size") or b"%d" % header.size) if has_content else 0
         self._size, self._left, self._padding, self._pieces = stored, stored, -stored % _BLOCK, None
         name = facts.get(_SPARSE + "name") or facts.get("path") or os.fsencode(header.name)
         kind = tarfile.REGTYPE if header.isreg() else header.type
+        target = (facts.get("linkpath") or os.fsencode(header.linkname)) if kind in _LINKS else b""
         if header.type == tarfile.GNUTYPE_SPARSE:
             self._pieces, self._size = self._map_of_headers(block), max(0, _field(block[483:495]))
         elif has_content and facts.get(_SPARSE + "major") == b"1":
@@ -113,7 +134,7 @@ class Tar:
             name=os.fsdecode(name),
             kind=kind,
             size=self._size,
-            target=os.fsdecode(facts.get("linkpath", os.fsencode(header.linkname))),
+            target=os.fsdecode(target),
             executable=bool(header.mode & 0o111),
         )
 
@@ -122,17 +143,16 @@ class Tar:
     def _map_of_headers(self, block: bytes) -> list[tuple[int, int]]:
         """GNU's own: four pieces in the header, 21 in each block after it."""
         pieces: list[tuple[int, int]] = []
-        start, count, more = 386, 4, block[482]
+        start, end, more = 386, 386 + 24 * 4, block[482]
         while True:
-            for at in range(start, start + 24 * count, 24):
-                piece = _field(block[at : at + 12]), _field(block[at + 12 : at + 24])
-                pieces += [piece] if min(piece) >= 0 and piece[1] else []
+            for at in range(start, end, 24):
+                pieces.append((_field(block[at : at + 12]), _field(block[at + 12 : at + 24])))
             if not more:
-                return pieces
+                return [piece for piece in pieces if min(piece) >= 0 and piece[1]]
             if len(pieces) > _PIECES:
                 raise SourceError(f"{self._name} has a sparse file of more than {_PIECES:,} pieces")
             block = self._exactly(_BLOCK)
-            start, count, more = 0, 21, block[504]
+            start, end, more = 0, 24 * 21, block[504]
 
     def _map_of_content(self) -> list[tuple[int, int]]:
         """That of pax 1.0: numbers in lines, how many pieces there are first, to the end of a block."""
@@ -157,9 +177,17 @@ class Tar:
                 f"{self._name} unpacks to far more than a source repository holds: an extended header of "
                 f"{size:,} bytes, where the names and notes of a file may have {HEADER_BYTES:,}"
             )
+        self._spend(size)
         body = self._exactly(size)
         self._skip(-size % _BLOCK)
         return body
+
+    def _spend(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise SourceError(
+                f"{self._name} has extended headers that come to more than {self._notes:,} bytes"
+            )
 
     def _block(self) -> bytes:
         """The next block; zeros at the end, which not every writer marks."""
