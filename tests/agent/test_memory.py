@@ -98,7 +98,7 @@ def test_damage_costs_no_reply_that_is_whole(in_sandbox: Any, tmp_path: Path) ->
     """Of a damaged line of what followed, nothing is asked again; of a damaged reply, it and those after it."""
     path = tmp_path / "steps" / "r.jsonl"
     with Trail(path) as trail:
-        whole = roll_out(in_sandbox, ScriptedTeacher(SCRIPT), trail)
+        whole = roll_out(in_sandbox, Mortal(SCRIPT, 99), trail)
     trodden = path.read_bytes()
     lines = trodden.splitlines(keepends=True)
     for number in (0, 1, 4, 5, len(lines) - 1):
