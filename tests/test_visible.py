@@ -75,3 +75,11 @@ def test_values_of_yaml() -> None:
 def test_one_line() -> None:
     assert one_line("a\nb\tc\rd\x1b[2J\u2028e") == "a␊b␉c␍d␛[2J⟨U+2028⟩e"
     assert visible("a\nb") == "a\nb"
+
+
+def test_what_nobody_sees_is_shown() -> None:
+    """Text may hide in it, a byte to a character; what writing needs stays."""
+    for code in (0x34F, 0x1160, 0x180C, 0x2800, 0x3164, 0xFE05, 0xFFA0, 0x1D175, 0xE0041, 0xE0100, 0xE01EF):
+        assert visible(f"a{chr(code)}b") == f"a⟨U+{code:04X}⟩b"
+    for text in ("می‌خواهم", "👩‍👩‍👧 ❤️ ☎︎", "é ё 日本"):
+        assert visible(text) == text

@@ -3,8 +3,8 @@ and what a Markdown file would take for markup stands there as it is read. For H
 `datasets/look/html.py`, which escapes what comes out of here.
 
 A model's words, and what a command printed, may hold anything; the command line shows all text so. Line
-breaks and tabs stay; other control characters, marks that reorder text and characters without width become
-signs of their own (`␛`, `⟨U+202E⟩`).
+breaks and tabs stay, and so do joiners and what makes an emoji of a sign; other control characters, marks
+that reorder text and characters that nobody sees become signs of their own (`␛`, `⟨U+202E⟩`).
 """
 
 import json
@@ -12,9 +12,10 @@ import re
 
 _PICTURES = 0x2400
 _HIDDEN = (
-    *range(0x80, 0xA0), 0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F),
-    *range(0x2060, 0x2070), *range(0xD800, 0xE000), 0xFEFF, *range(0xFFF9, 0xFFFC),
-    *range(0xE0000, 0xE0080),
+    *range(0x80, 0xA0), 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810),
+    0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0x2800, 0x3164,
+    *range(0xD800, 0xE000), *range(0xFE00, 0xFE0E), 0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFFC),
+    *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000),
 )  # fmt: skip
 _SIGNS = {
     **{code: chr(_PICTURES + code) for code in range(0x20) if chr(code) not in "\n\t"},

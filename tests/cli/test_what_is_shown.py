@@ -48,6 +48,15 @@ def test_a_name_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line for line in shown.splitlines() if line.startswith(("all", "──", "="))] == ["── user"]
 
 
+def test_a_text_s_lines_are_set_in(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of a name that is printed in a sentence."""
+    console().print("flaky: a.py\nall tests passed\n  so there\n\nresolved: 100 %")
+    complain("the archive holds a\nsera: done")
+    shown = capsys.readouterr()
+    assert shown.out == "flaky: a.py\n  all tests passed\n  so there\n\n  resolved: 100 %\n"
+    assert shown.err == "sera: the archive holds a\n  sera: done\n"
+
+
 def test_what_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     complain(HOSTILE)
     console(stderr=True).print(HOSTILE)

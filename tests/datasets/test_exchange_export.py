@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import subprocess
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,18 @@ import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
+import msgspec
 import pyarrow.parquet
 import pytest
 import yaml
 from made_datasets import make_dataset, rows, talks
 
+from sera.datasets.card import render_card
 from sera.datasets.exchange.contract import Options, open_dataset
 from sera.datasets.exchange.export import EXPORTS, export_dataset
 from sera.datasets.exchange.licences import Licence, Notice, read_licence, recognise
 from sera.datasets.exchange.to_parquet import groups
+from sera.datasets.manifest import is_ours, read_manifest
 from sera.errors import ConfigError, DatasetError, UsageError
 
 STYLES = ("hermes", "xml", "raw")
@@ -259,6 +264,40 @@ def test_names_of_licences_are_text_in_the_card(built: dict[str, Path], tmp_path
     last = (tmp_path / "a" / "README.md").read_text().rstrip("\n").splitlines()[-1]
     cell = r"x\` \| &#60;i&#62;␊\# no"
     assert last == rf"| r{cell} | i{cell} | LICENSES/rx-i-no/COPYING.\`&#60;i&#62; |"
+
+
+def test_a_name_that_looks_like_the_rows_stays(built: dict[str, Path], tmp_path: Path) -> None:
+    make_odd(built["hermes"], tmp_path / "d", lambda row: row)
+    manifest = read_manifest(tmp_path / "d")
+    name = 'train.jsonl load("json"'
+    source = msgspec.structs.replace(manifest.sources[0], repository=name)
+    card = render_card(msgspec.structs.replace(manifest, sources=(source,)))
+    (tmp_path / "d" / "README.md").write_text(card)
+    export_dataset(tmp_path / "d", tmp_path / "out", "hub")
+    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    assert f"# Training data for {name}" in lines
+    assert 'rows = load_dataset("parquet", data_files="data/train-*.parquet", split="train")' in lines
+
+
+def test_a_dataset_with_a_very_deep_folder(built: dict[str, Path], tmp_path: Path) -> None:
+    """It may be anybody's. What its manifest does not name stays where it is."""
+    make_odd(built["hermes"], tmp_path / "d", lambda row: row)
+    (tmp_path / "d" / "README.md").write_text("card")
+    here = os.open(tmp_path / "d", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("x", dir_fd=here)
+        inner = os.open("x", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open("more", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    try:
+        export_dataset(tmp_path / "d", tmp_path / "out", "hub")
+        assert not (tmp_path / "out" / "x").exists()
+        assert is_ours(built["hermes"])
+        assert not is_ours(tmp_path / "d")
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
 
 
 def test_a_manifest_is_not_asked_for_paths_outside(built: dict[str, Path], tmp_path: Path) -> None:

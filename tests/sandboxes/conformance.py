@@ -363,6 +363,8 @@ class Conformance(Stage):
             (f"mkdir -p {'d/' * 1200}; mkdir nested; git init -q nested; echo x > seen", "+++ b/seen"),
             ("echo x > $'new\\nline'", '+++ "b/new\\nline"'),
             ("echo x > $'\\xff'", '+++ "b/\\377"'),
+            ("touch .git. '.git ' GIT~1 .git::x; echo x > git~1", "+++ b/git~1"),
+            ("mkdir .GIT docs/.Git; touch .GIT/x docs/.Git/x package/.giT; echo x > seen", "+++ b/seen"),
             ("rm README.md; mkdir README.md; echo x > README.md/seen", "+++ b/README.md/seen"),
             ("echo 'gitdir: /nowhere' > docs/.git; echo x > docs/seen", "+++ b/docs/seen"),
             ("rm -rf .git; ln -s /etc .git; echo x > seen", "+++ b/seen"),

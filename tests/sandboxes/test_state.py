@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sera.sandboxes.inside.state import Known, digest
+from sera.sandboxes.inside.state import QUICK, Known, TooMuch, digest
 from sera.sandboxes.inside.views import Changes
 
 Look = Callable[[], tuple[str, set[str]]]
@@ -89,3 +89,27 @@ def test_what_has_just_changed_is_not_believed(tree: Path, look: Look) -> None:
     assert "one" not in look()[1]
     time.sleep(0.2)
     assert "one" in look()[1]
+
+
+def test_a_directory_without_end_is_not_listed(tree: Path) -> None:
+    """Process 1 leaves it to a child before it holds all of it, also if no name in it counts."""
+    for number in range(3000):
+        (tree / f"folder/{number}.pyc").touch()
+    folder, here = os.open(tree.parent, os.O_RDONLY), Path.cwd()
+    with pytest.raises(TooMuch):
+        digest(Changes(folder, "tree", whole=False), QUICK)
+    os.close(folder)
+    os.chdir(here)
+
+
+def test_what_is_learnt_is_bounded(tree: Path) -> None:
+    """The answer goes to process 1, and the paths in it are the commands'."""
+    deep = tree / "/".join(["d" * 250] * 14)
+    deep.mkdir(parents=True)
+    for number in range(6000):
+        (deep / f"{number}").touch()
+    time.sleep(0.2)
+    folder, here = os.open(tree.parent, os.O_RDONLY), Path.cwd()
+    assert len(Known().look(Changes(folder, "tree", whole=True))) < 18 << 20
+    os.close(folder)
+    os.chdir(here)

@@ -1,6 +1,7 @@
 """What all commands share: exit codes, the console, JSON output, option helpers."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -58,7 +59,12 @@ def complain(sentence: str) -> None:
 
 def tell(line: str) -> None:
     """A line on stderr."""
-    click.echo(visible(line), err=True)
+    click.echo(visible(_set_in(line)), err=True)
+
+
+def _set_in(text: str) -> str:
+    """What follows a line break in it, as in a name or a complaint of strangers, never looks like a line of ours."""
+    return re.sub(r"\n(?=\S)", "\n  ", text)
 
 
 def print_json(value: object) -> None:
@@ -72,11 +78,16 @@ def print_json(value: object) -> None:
 
 def console(stderr: bool = False) -> "Console":
     """The console for what a person reads: colours and boxes on a terminal, plain text elsewhere. Text is
-    shown as it stands: nothing in it is markup, and what would steer the terminal is made visible."""
+    shown as it stands: nothing in it is markup, what would steer the terminal is made visible, and a plain
+    text's further lines are set in."""
     from rich.console import Console
 
+    class Page(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(_set_in(one) if isinstance(one, str) else one for one in objects), **options)
+
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    made = Console(
+    made = Page(
         stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not terminal,
         width=None if terminal else _PLAIN_WIDTH,
     )  # fmt: skip

@@ -46,9 +46,7 @@ the top.
 
 ```python
 from datasets import load_dataset
-
-rows = load_dataset("json", data_files="{rows_file}", split="train")
-```
+{loading}```
 
 In each row `messages` is the conversation. Train on the messages with `train` true only; an assistant
 turn without it holds a call that is malformed or not defined, and is there as context. Every row is at
@@ -95,9 +93,15 @@ def render_card(manifest: Manifest) -> str:
         recipe=_recipe(manifest),
         settings=_table(("setting", "value"), ((key, str(value)) for key, value in _settings(manifest))),
         rows_file=ROWS,
+        loading=loading("json", ROWS),
         rejected_file=REJECTED,
         manifest_file=MANIFEST,
     )
+
+
+def loading(form: str, files: str) -> str:
+    """The line of the card that reads the rows, with the line breaks around it: no name has any."""
+    return f'\nrows = load_dataset("{form}", data_files="{files}", split="train")\n'
 
 
 def told_alteration(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ from sera.datasets.safety.canaries import Canary
 from sera.datasets.sample import Source
 from sera.errors import DatasetError, boundary
 from sera.records import Record
+from sera.untrusted import below
 
 KIND = "sera-dataset"
 MANIFEST = "manifest.json"
@@ -137,9 +138,9 @@ def is_ours(folder: Path) -> bool:
         return False
     try:
         found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError:
+        names = {str(path.relative_to(folder)) for path in below(folder) if not path.is_dir()}
+    except (OSError, msgspec.DecodeError):
         return False
-    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
     return found.get("kind") == KIND and names <= {MANIFEST, *found.get("files", ())}
 
 

@@ -21,6 +21,7 @@ from sera.datasets.folder import replacing
 from sera.datasets.manifest import sha256
 from sera.errors import ConfigError, DatasetError, boundary
 from sera.records import Record
+from sera.untrusted import below
 
 KIND = "sera-export"
 RECORD = "export.json"
@@ -112,9 +113,9 @@ def is_export(folder: Path) -> bool:
     """Whether the folder is an export of ours, and holds nothing else."""
     try:
         found: dict[str, Any] = msgspec.json.decode((folder / RECORD).read_bytes(), type=dict[str, Any])
+        here = {path.relative_to(folder).as_posix() for path in below(folder) if not path.is_dir()}
     except (OSError, msgspec.DecodeError):
         return False
-    here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     return found.get("kind") == KIND and here == {RECORD, *found.get("files", {})}
 
 

@@ -11,12 +11,14 @@ from collections import Counter
 from pathlib import Path
 from shutil import copyfile
 
+from sera.datasets.card import loading
 from sera.datasets.exchange.contract import BuiltDataset, Options
 from sera.datasets.exchange.licences import Licence
 from sera.datasets.exchange.to_parquet import GROUP_BYTES, ParquetFile, groups
 from sera.datasets.lines import json_line
 from sera.datasets.manifest import CARD, MANIFEST, ROWS
 from sera.errors import DatasetError, UsageError, boundary
+from sera.untrusted import below
 from sera.visible import markdown, markdown_code
 
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -66,7 +68,7 @@ def _copy_the_rest(dataset: BuiltDataset, folder: Path) -> None:
     it is not asked for paths to open."""
     wanted = {MANIFEST, *dataset.manifest.files} - {CARD, ROWS}
     with boundary(DatasetError, f"a file of {dataset.path} cannot be copied"):
-        for path in sorted(dataset.path.rglob("*")):
+        for path in sorted(below(dataset.path)):
             place = path.relative_to(dataset.path)
             if place.as_posix() in wanted and path.is_file() and not path.is_symlink():
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +107,9 @@ def _folder_name(licence: Licence) -> str:
 def _card(dataset: BuiltDataset, licences: tuple[Licence, ...]) -> str:
     head = _HEAD.format(size=next((name for most, name in _SIZES if dataset.manifest.rows < most), "n>1M"))
     lines = "\n".join(_line(licence) for licence in licences)
-    body = _FRONT.sub("", dataset.card).replace("train.jsonl", "data/train-*.parquet")
-    body = body.replace('load_dataset("json"', 'load_dataset("parquet"')
+    body = _FRONT.sub("", dataset.card).replace(
+        loading("json", ROWS), loading("parquet", "data/train-*.parquet")
+    )
     return head + body + (_NOTICE.format(lines=lines) if licences else "")
 
 

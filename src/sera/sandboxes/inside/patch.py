@@ -41,6 +41,8 @@ _CONFIGURATION = {
     "core.fsmonitor": "false",
     "core.hooksPath": "/dev/null",
     "core.preloadIndex": "false",
+    "core.protectHFS": "false",
+    "core.protectNTFS": "false",
     "core.quotePath": "true",
     "core.safecrlf": "false",
     "core.trustctime": "false",

@@ -38,6 +38,8 @@ _ENTRY = 1 << 12
 _UNSETTLED = 100_000_000
 """Nanoseconds; the kernel's clock for files has steps of at most ten million."""
 _MOST_KNOWN = 50_000
+_PATHS_BYTES = 16 << 20
+"""The most that the paths of what one look learns may come to."""
 _OPAQUE = "user.overlay.opaque"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -57,6 +59,7 @@ class Known:
         self._before: dict[str, tuple[_Identity, bytes]] = {}
         """By path, the digest of the content."""
         self._learnt: dict[str, tuple[_Identity, str]] = {}
+        self._room = _PATHS_BYTES
 
     def look(self, changes: Changes) -> bytes:
         """The digest, and what was learnt on the way: for `learn`, in the process that forked this one."""
@@ -79,7 +82,9 @@ class Known:
         if known and known[0] == identity:
             return known[1]
         read = _content(entry)
-        if max(status.st_ctime_ns, status.st_mtime_ns) < start - _UNSETTLED:
+        self._room -= len(entry.path)
+        settled = max(status.st_ctime_ns, status.st_mtime_ns) < start - _UNSETTLED
+        if settled and self._room >= 0 and len(self._learnt) < _MOST_KNOWN:
             self._learnt[entry.path] = identity, read.hex()
         return read
 
@@ -96,7 +101,7 @@ class _Entry(NamedTuple):
 def digest(changes: Changes, most: float = math.inf, known: Known | None = None) -> str:
     """Sixteen hex digits; `TooMuch` if looking costs more than `most`."""
     summary, start = hashlib.sha256(), time.time_ns()
-    for entry in _entries(changes):
+    for entry in _entries(changes, most):
         most -= _ENTRY + min(entry.status.st_size, _WHOLE)
         if most < 0:
             raise TooMuch
@@ -108,8 +113,9 @@ def digest(changes: Changes, most: float = math.inf, known: Known | None = None)
     return summary.hexdigest()[:16]
 
 
-def _entries(changes: Changes) -> Iterator[_Entry]:
-    """Everything below the top, in an order that depends on the names alone."""
+def _entries(changes: Changes, most: float) -> Iterator[_Entry]:
+    """Everything below the top, in an order that depends on the names alone; `TooMuch` for a directory that
+    alone costs more than `most`."""
     waiting = [changes.top]
     while waiting:
         folder = waiting.pop()
@@ -118,7 +124,7 @@ def _entries(changes: Changes) -> Iterator[_Entry]:
         except OSError:
             continue  # what vanishes meanwhile, or may not be read, is as good as empty
         try:
-            for entry in _listed(descriptor, folder):
+            for entry in _listed(descriptor, folder, most):
                 yield entry
                 if stat.S_ISDIR(entry.status.st_mode):
                     waiting.append(entry.path)
@@ -126,11 +132,14 @@ def _entries(changes: Changes) -> Iterator[_Entry]:
             os.close(descriptor)
 
 
-def _listed(descriptor: int, folder: str) -> list[_Entry]:
+def _listed(descriptor: int, folder: str, most: float) -> list[_Entry]:
     found = []
     try:
         with os.scandir(descriptor) as entries:
             for entry in entries:
+                most -= _ENTRY
+                if most < 0:
+                    raise TooMuch
                 name = entry.name
                 if name not in _IGNORED and not name.endswith(".pyc"):
                     status = entry.stat(follow_symlinks=False)

@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 def open_up(workdir: str, changes: Changes) -> Found:
-    """Let the owner read everything that was changed, and find what would lead git astray: every `.git` below
+    """Let the owner read everything that was changed, and find what would lead git astray: every `.git` but
     the tree's own, and what has the name of a settings file but would never end. An overlay's store has all
     new ones. Directories deeper than a path can say are out of git's reach too."""
     found, waiting, room = Found([], []), [""], _PATHS_BYTES
@@ -63,9 +63,10 @@ def _look(folder: str, descriptor: int, found: Found, below: str) -> list[str]:
     with os.scandir(descriptor) as entries:
         for entry in entries:
             path, mode = f"{folder}/{entry.name}", entry.stat(follow_symlinks=False).st_mode
-            if entry.name == ".git":
-                holds |= bool(below)
-                found.misleading.extend([path] if below else [])
+            if entry.name.lower() == ".git":  # git refuses any spelling of it
+                if below or entry.name != ".git":
+                    holds = True
+                    found.misleading.append(path)
             elif stat.S_ISDIR(mode):
                 _open(path, mode, _FOLDER, found)
                 inner.append(f"{below}/{entry.name}")
