@@ -10,10 +10,10 @@ command lines, so such a URL is refused. Nothing asks at a terminal; a transfer 
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sera.errors import SourceError
-from sera.redaction.addresses import HIDDEN, has_shape, secrets_in, shown_path
+from sera.redaction.addresses import HIDDEN, has_shape, looks_secret, secrets_in, shown_path
 from sera.redaction.known import Known
 from sera.repositories.git import GitFailed, Local, fetching, run, writing
 
@@ -22,6 +22,11 @@ FETCH_SECONDS = 1800.0
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SHORT = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s:@]+$")
+_NAMES_ONLY = frozenset(
+    ("bitbucket.org", "codeberg.org", "dev.azure.com", "git.sr.ht", "gitea.com", "github.com", "gitlab.com")
+)
+"""Hosts that take no token in a path: there are names, such as `h4ck3r1337` and `secret-santa-2024`."""
+_LONG_WORD = re.compile(r"[A-Za-z0-9]{20,}")
 _HELPER = (
     '!f() { test "$1" = get && '
     'printf "username=%s\\npassword=%s\\n" "$SERA_GIT_USER" "$SERA_GIT_PASSWORD"; }; f'
@@ -75,14 +80,27 @@ def redacted(source: str) -> str:
     parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
-    return urlunsplit((parts.scheme, kept + host, _shown_path(parts.path), "", ""))
+    return urlunsplit((parts.scheme, kept + host, _shown_path(parts), "", ""))
 
 
-def _shown_path(path: str) -> str:
+def _shown_path(parts: SplitResult) -> str:
     """The path without what looks secret in it. Its last part is the repository's own name, and may look as
-    it likes, as that of a gist does, unless it has the shape of a token."""
-    above, slash, name = path.rpartition("/")
-    return shown_path(above) + slash + (HIDDEN if ":" in name or has_shape(name) else name)
+    it likes, as that of a gist does, unless it has the shape of a token. So may a path of this machine."""
+    above, slash, name = parts.path.rpartition("/")
+    if parts.scheme == "file":
+        return parts.path
+    if parts.hostname in _NAMES_ONLY:
+        above = "/".join(
+            HIDDEN if any(map(looks_secret, _LONG_WORD.findall(part))) else _shown_name(part)
+            for part in above.split("/")
+        )
+    else:
+        above = shown_path(above)
+    return above + slash + _shown_name(name)
+
+
+def _shown_name(name: str) -> str:
+    return HIDDEN if ":" in name or has_shape(name) else name
 
 
 def encodable(path: str) -> str:
@@ -115,7 +133,7 @@ def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
 
 def _refuse_secrets(url: str) -> None:
     parts = urlsplit(url) if _URL.match(url) else None
-    if parts and (parts.query or parts.fragment or _shown_path(parts.path) != parts.path):
+    if parts and (parts.query or parts.fragment or _shown_path(parts) != parts.path):
         place = "query" if parts.query else "fragment" if parts.fragment else "path"
         raise SourceError(
             f"the address of the repository {redacted(url)} has a {place} in which a key may stand, and git "

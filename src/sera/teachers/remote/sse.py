@@ -1,8 +1,9 @@
 """Server-sent events as language models send them: each `data:` line is one JSON object.
 
 Tolerant: CRLF or LF, a byte order mark, comments (keep-alives), event names, empty lines, a missing space
-after the colon, a last line without its end. `[DONE]` is told apart and may be missing. Bounded: a line in bytes, a stream in
-events; the bytes of all of it are bounded by whoever reads them. The work is linear however they are cut.
+after the colon, a last line without its end. `[DONE]` is told apart and may be missing. Bounded: a line in
+bytes, a stream in events; the bytes of all of it are bounded by whoever reads them. The work is linear
+however they are cut.
 """
 
 from codecs import BOM_UTF8
