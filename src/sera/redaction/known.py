@@ -23,22 +23,21 @@ from itertools import compress, pairwise
 
 Span = tuple[int, int]
 _HEX = "[0-9A-Fa-f]"
-_ESCAPES = rf"""
-    (?P<bytes> (?<=%)[C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}}
-             | (?<=\\)x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
-    | (?<=\\)(?P<octals> 3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}} | [01][0-7]{{2}} )
-    | (?P<code> (?<=\\)(?:U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | x{_HEX}{{2}})
-              | (?<=[\\%])u{_HEX}{{4}} | (?<=%){_HEX}{{2}} )
-    | (?<=\\)(?P<letter> . )
-    | (?<=&)(?P<entity> \#?[0-9A-Za-z]{{1,10}}; )
-"""
-_ESCAPE = re.compile(rf"[\\%&](?:{_ESCAPES})", re.VERBOSE | re.DOTALL)
-"""Of JSON and programming languages, of URLs, of HTML. It begins with one of few signs, which are found
-quickly."""
-_NUMBERED = re.compile(
-    rf"[\\%&\n](?:{_ESCAPES} | (?<=\n)(?P<number>[ \t]*[0-9]{{1,7}}\t))", re.VERBOSE | re.DOTALL
+_ESCAPES = tuple(
+    re.compile(pattern, re.VERBOSE | re.DOTALL)
+    for pattern in (
+        rf"""\\(?: (?P<bytes> x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
+            | (?P<octals> 3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}} | [01][0-7]{{2}} )
+            | (?P<code> U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | u{_HEX}{{4}} | x{_HEX}{{2}} )
+            | (?P<letter> . ) )""",
+        rf"""%(?: (?P<bytes> [C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}} )
+            | (?P<code> u{_HEX}{{4}} | {_HEX}{{2}} ) )""",
+        r"&(?P<entity> \#?[0-9A-Za-z]{1,10}; )",
+        r"\n(?P<number> [ \t]*[0-9]{1,7}\t )",
+    )
 )
-"""The same, and the number before a line, which stands for nothing."""
+"""Of JSON and programming languages, of URLs, of HTML, and the number before a line, which stands for
+nothing. Each begins with one sign, which alone is found quickly."""
 _SIGNS = frozenset("\\%&")
 """What an escape begins with: where one means such a sign, there may be another within."""
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
@@ -208,33 +207,42 @@ def _merged(places: Iterable[Span]) -> list[Span]:
 
 def _views(text: str) -> Iterator["_View"]:
     """The text as it stands, and with its escapes undone once and more often."""
-    view, nested = _View(text), True
+    view = _View(text)
     yield view
-
-    def undone(found: re.Match[str]) -> str:
-        nonlocal nested
-        meant = _meaning(found)
-        nested = nested or meant in _SIGNS
-        return meant
-
     for _ in range(_ROUNDS):
+        parts, at, nested = [], 0, False
+        for found in _escapes(view.text):
+            meant = _meaning(found)
+            nested = nested or meant in _SIGNS
+            parts += [view.text[at : found.start()], meant]
+            at = found.end()
+        if not at:
+            return
+        view = _View("".join([*parts, view.text[at:]]), view)
+        yield view
         if not nested:
             return
-        nested = False
-        escape = _NUMBERED if "\t" in view.text else _ESCAPE
-        meant = escape.sub(undone, view.text)
-        if meant == view.text:
-            return
-        view = _View(meant, view, escape)
-        yield view
+
+
+def _escapes(text: str) -> Iterator[re.Match[str]]:
+    """Every escape, in order."""
+    waiting = [found for escape in _ESCAPES if (found := escape.search(text))]
+    while len(waiting) > 1:
+        found = min(waiting, key=re.Match.start)
+        yield found
+        end = found.end()
+        waiting = [
+            later for one in waiting if (later := one if one.start() >= end else one.re.search(text, end))
+        ]
+    for last in waiting:
+        yield from last.re.finditer(text, last.start())
 
 
 class _View:
     """A text whose escapes are undone, and the way back, which is looked for once something is found."""
 
-    def __init__(self, text: str, origin: "_View | None" = None, escape: re.Pattern[str] = _ESCAPE) -> None:
-        self.text = text
-        self._origin, self._escape = origin, escape
+    def __init__(self, text: str, origin: "_View | None" = None) -> None:
+        self.text, self._origin = text, origin
 
     def back(self, span: Span) -> Span:
         """A place in the text that all began with."""
@@ -256,7 +264,7 @@ class _View:
         assert self._origin
         starts, origins, lengths = array("q"), array("q"), array("q")
         at = place = 0
-        for found in self._escape.finditer(self._origin.text):
+        for found in _escapes(self._origin.text):
             starts.append(place)
             origins.append(at)
             lengths.append(found.start() - at)
