@@ -75,18 +75,29 @@ def redacted(source: str) -> str:
     """The name without anything secret: no password, no user of a web address, no query, and nothing in the
     path that looks like a token. Always UTF-8."""
     source = encodable(source)
-    if not _URL.match(source):
+    parts = _split(source)
+    if parts and not _URL.match(source):
+        return f"{parts.netloc}:{_shown_path(parts)}"
+    if parts is None:
         return re.sub(r"(^|/)[^/@\s]*:[^/@\s]*@", r"\1***@", source)
-    parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
     return urlunsplit((parts.scheme, kept + host, _shown_path(parts), "", ""))
 
 
+def _split(source: str) -> SplitResult | None:
+    """The parts of a URL and of the short form, which ssh carries; None for any other text."""
+    if _SHORT.fullmatch(source):
+        host, _, path = source.partition(":")
+        return SplitResult("ssh", host, path, "", "")
+    return urlsplit(source) if _URL.match(source) else None
+
+
 def _shown_path(parts: SplitResult) -> str:
     """The path without what looks secret in it. Its last part is the repository's own name, and may look as
     it likes, as that of a gist does, unless it has the shape of a token. So may a path of this machine."""
-    above, slash, name = parts.path.rpartition("/")
+    path = parts.path.rstrip("/")
+    above, slash, name = path.rpartition("/")
     if parts.scheme == "file":
         return parts.path
     if parts.hostname in _NAMES_ONLY:
@@ -96,11 +107,11 @@ def _shown_path(parts: SplitResult) -> str:
         )
     else:
         above = shown_path(above)
-    return above + slash + _shown_name(name)
+    return above + slash + _shown_name(name) + parts.path[len(path) :]
 
 
 def _shown_name(name: str) -> str:
-    return HIDDEN if ":" in name or has_shape(name) else name
+    return HIDDEN if set(":=") & set(unquote(name)) or has_shape(unquote(name)) else name
 
 
 def encodable(path: str) -> str:
@@ -132,7 +143,7 @@ def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
 
 
 def _refuse_secrets(url: str) -> None:
-    parts = urlsplit(url) if _URL.match(url) else None
+    parts = _split(url)
     if parts and (parts.query or parts.fragment or _shown_path(parts) != parts.path):
         place = "query" if parts.query else "fragment" if parts.fragment else "path"
         raise SourceError(
