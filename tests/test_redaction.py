@@ -301,7 +301,8 @@ def test_arguments_without_a_secret_stay_as_they_were_written() -> None:
 
 
 def test_an_ordinary_observation_costs_little() -> None:
-    """0.3 ms on a quiet machine; ten times that on a busy one."""
+    """2 ms on a quiet machine, as this text is full of escapes and placeholders; three times that on a busy
+    one."""
     text = (
         (Path(__file__).read_text("utf-8").replace("://", ":") * 4)
         .encode("ascii", "replace")
@@ -314,7 +315,7 @@ def test_an_ordinary_observation_costs_little() -> None:
         started = time.process_time()
         hide(text)
         times.append(time.process_time() - started)
-    assert min(times) < 0.003
+    assert min(times) < 0.006
 
 
 # ── known values, however they are written ────────────────────────────────────────────────────────
