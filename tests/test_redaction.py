@@ -236,6 +236,20 @@ def test_hostile_text_takes_no_time(text: str) -> None:
     assert time.process_time() - started < 2
 
 
+@pytest.mark.parametrize("kind", ["google-key", "github-token"])
+def test_tokens_behind_one_another_take_time_by_their_length(kind: str) -> None:
+    """Each is known for one only once the one before it is gone."""
+    example = next(shape for shape in shapes() if shape.kind == kind).example
+    token = example + "x" * (259 - len(example) if kind == "github-token" else 0)
+    hide = redactor(ENVIRONMENT).clean
+    started = time.process_time()
+    hidden = hide(f"before\n{token * (400_000 // len(token))}\nafter {VALUE}\n")
+    assert time.process_time() - started < 4
+    assert example[:8] not in hidden
+    assert hide(hidden) == hidden
+    assert (hidden[:7], hidden.count("\n"), VALUE in hidden) == ("before\n", 3, False)
+
+
 def test_a_redactor_does_not_show_its_secrets() -> None:
     assert VALUE not in repr(redactor(ENVIRONMENT))
 
@@ -287,7 +301,8 @@ def test_arguments_without_a_secret_stay_as_they_were_written() -> None:
 
 
 def test_an_ordinary_observation_costs_little() -> None:
-    """0.3 ms on a quiet machine; ten times that on a busy one."""
+    """2 ms on a quiet machine, as this text is full of escapes and placeholders; three times that on a busy
+    one."""
     text = (
         (Path(__file__).read_text("utf-8").replace("://", ":") * 4)
         .encode("ascii", "replace")
@@ -300,7 +315,7 @@ def test_an_ordinary_observation_costs_little() -> None:
         started = time.process_time()
         hide(text)
         times.append(time.process_time() - started)
-    assert min(times) < 0.003
+    assert min(times) < 0.006
 
 
 # ── known values, however they are written ────────────────────────────────────────────────────────
@@ -488,6 +503,35 @@ def test_addresses_are_shown_without_what_is_secret(
     assert secrets_in(address) == secrets
 
 
+@pytest.mark.parametrize(
+    "token",
+    ["xK_9vT-q2ZwM_b4-LrNc7e", "p3w9k-7tqzx-m2v8c-r4n6d", "QxVbLmRtKzPwNsYdHg"],
+)
+def test_a_token_in_pieces_or_of_letters_alone_is_one(token: str) -> None:
+    """As base64 for URLs makes them, where a sign may stand anywhere."""
+    address = f"https://gw.example/{token}/v1"
+    assert (shown(address), secrets_in(address)) == ("https://gw.example/***/v1", (token,))
+    assert (
+        stored({"sandbox": {"environment": {"DEPLOY": token}}})["sandbox"]["environment"]["DEPLOY"]
+        == REDACTED
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://gpu:8000/upstream/Qwen3-30B-A3B-Q4_K_M/v1",
+        "http://gpu:8000/DeepSeek-R1-0528-Qwen3-8B-GPTQ-Int4/v1",
+        "https://x.example/GoogleCloudPlatform/i18n-k8s-e2e/tokenizers-2.0/passwordless2/secretary-2024",
+        "https://x.example/InternationalisationWorkingGroup2024/v1",
+        "https://x.example/accounts/me/deployments/IPv4-IPv6-NAT64/v1",
+        "file:///srv/git/9f86d081884c7d659a2feaa0c55ad015/p.git",
+    ],
+)
+def test_names_in_an_address_stay(address: str) -> None:
+    assert (shown(address), secrets_in(address)) == (address, ())
+
+
 def test_variables_of_the_sandbox_are_stored_if_they_are_plain() -> None:
     plain = {
         "CI": "1",
@@ -496,12 +540,21 @@ def test_variables_of_the_sandbox_are_stored_if_they_are_plain() -> None:
         "DJANGO_SETTINGS_MODULE": "shop.settings",
         "PYTEST_ADDOPTS": "-p no:cacheprovider --timeout=300",
         "EMPTY": "",
+        "TERM": "xterm-256color",
+        "JAVA_TOOL_OPTIONS": "-Xmx512m",
+        "TOXENV": "py312-django51",
+        "RELATIVE": "src:lib/python3.11",
+        "DSN": "sqlite:///db.sqlite3",
+        "PATH": "/nix/store/1b9p07z77phvv2hf6gm9f28syp39f1ag-python3-3.11/bin:/usr/bin",
     }
     secret = {
         "DEPLOY": "Qx7-vLm2RtKz94",
         "MY_TOKEN": "simple",
         "DB": "postgres://app:h4nDm4de@db/x",
         "PW": "hunter22hunter",
+        "PGPASSWORD": "postgres",
+        "TEST_DB": "postgres://postgres:postgres@db/x",
+        "SLASHED": "/Kx4Tq9Zr7Vn2LmB8wE=",
     }
     config = {
         "sandbox": {"environment": plain | secret},
@@ -510,4 +563,9 @@ def test_variables_of_the_sandbox_are_stored_if_they_are_plain() -> None:
     kept = stored(config)
     assert kept["sandbox"]["environment"] == plain | dict.fromkeys(secret, REDACTED)
     assert kept["teacher"]["base_url"] == f"http://h/{REDACTED}/v1"
-    assert secrets_of(plain | secret) == ("Qx7-vLm2RtKz94", "h4nDm4de", "hunter22hunter")
+    assert secrets_of(plain | secret) == (
+        "/Kx4Tq9Zr7Vn2LmB8wE=",
+        "Qx7-vLm2RtKz94",
+        "h4nDm4de",
+        "hunter22hunter",
+    )

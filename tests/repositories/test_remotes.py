@@ -181,6 +181,47 @@ def test_a_name_may_look_like_a_token_where_it_is_the_repository_s_own() -> None
         assert redacted(name) == name
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://github.com/h4ck3r1337/tool.git",
+        "https://gitlab.com/team1/secret-santa-2024/app.git",
+        "https://dev.azure.com/org/123e4567-e89b-12d3-a456-426614174000/_git/repo",
+        "https://h.example/team/tokenizers-2.0/app.git",
+        "https://gist.example/4f2a9c81d07be3365a1c/",
+        "git@github.com:h4ck3r1337/tool.git",
+        "git@h.example:group/sub-group/app.git",
+    ],
+)
+def test_names_that_look_like_tokens_are_no_reason_to_refuse(address: str) -> None:
+    assert redacted(address) == address
+
+
+def test_a_path_of_this_machine_may_look_like_a_token(tmp_path: Path) -> None:
+    work = repository(tmp_path / "Hq7Zr2Kp9Lm4Xw5Tb8" / "proj", {"a.py": ""})
+    assert open_snapshot(f"file://{work}", tmp_path / "cache").source == f"file://{work}"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://127.0.0.1:1/proj.git&private_token=Hq7Zr2Kp9Lm4Xw", "http://127.0.0.1:1/***"),
+        ("http://127.0.0.1:1/oauth2%3AHq7Zr2Kp9Lm4Xw", "http://127.0.0.1:1/***"),
+        ("git@127.0.0.1:Hq7Zr2Kp9Lm4Xw/proj.git", "git@127.0.0.1:***/proj.git"),
+    ],
+)
+def test_a_token_in_another_place_is_refused_as_well(address: str, shown: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="before the host") as caught:
+        open_snapshot(address, tmp_path / "cache")
+    assert shown in str(caught.value)
+    assert "Hq7Zr2Kp9Lm4Xw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["Hq7Zr2Kp9Lm4Xw5Tb8Nc", "ghp_" + "aB3d" * 9, "oauth2:Hq7Zr2Kp9Lm4"])
+def test_a_token_is_one_wherever_it_is_pasted(part: str) -> None:
+    assert redacted(f"https://github.com/{part}/tool") == "https://github.com/***/tool"
+
+
 def test_what_a_server_says_of_a_password_is_hidden_however_it_writes_it(tmp_path: Path) -> None:
     password = "pq/7Zr2+Kp9Lm4Xw"
     said = [

@@ -179,6 +179,49 @@ def test_packed_nothing_without_an_end_is_broken_off() -> None:
         ask(url)
 
 
+def test_what_comes_behind_packed_data_is_bounded_too() -> None:
+    def pieces() -> Pieces:
+        yield gzip.compress(whole())
+        yield from for_ever(b"left over" * 5_000)()
+
+    with server(pieces, content_encoding="gzip") as url, pytest.raises(TeacherError, match=LIMIT):
+        ask(url, timeout=30.0)
+
+
+@pytest.mark.parametrize("encoding", ["none", "utf-8", "identity", "Identity, GZip", "gzip, none"])
+def test_encodings_that_pack_nothing_are_none(encoding: str) -> None:
+    body = gzip.compress(whole("fine")) if "gzip" in encoding.lower() else whole("fine")
+    with server(once(body), content_encoding=encoding) as url:
+        assert ask(url).message.content == "fine"
+
+
+def test_a_hundred_thousand_tokens_may_be_streamed_with_what_a_filter_says_of_each() -> None:
+    clear = {
+        kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")
+    }
+    told = {"content_filter_results": clear, "finish_reason": None, "index": 0, "logprobs": None}
+    head = {
+        "created": 1_723_456_789,
+        "id": "chatcmpl-" + "x" * 29,
+        "model": "m",
+        "system_fingerprint": "fp_b2ff",
+    }
+
+    def events() -> Pieces:
+        for n in range(1_000):
+            choice = told | {"delta": {"reasoning_content" if n < 900 else "content": " word"}}
+            yield b"data: %s\n\n" % json.dumps(head | {"choices": [choice]}).encode() * 100
+        yield b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+
+    async def main(url: str) -> Reply:
+        async with RemoteTeacher(RemoteConfig(base_url=url, model="m", stream=True, retries=0)) as teacher:
+            return await teacher.complete(ASK)
+
+    with server(events, kind=EVENTS) as url:
+        message = asyncio.run(main(url)).message
+    assert (message.content, message.reasoning) == (" word" * 10_000, " word" * 90_000)
+
+
 @pytest.mark.parametrize(
     ("piece", "kind", "stream"),
     [
@@ -239,14 +282,14 @@ def test_the_check_of_an_endpoint_reads_no_more_either() -> None:
         checkup = asyncio.run(check_endpoint(examined))
     answers = next(found for found in checkup.findings if found.name == "answers")
     assert answers.state == "problem"
-    assert "33,554,432 bytes" in answers.text
+    assert "67,108,864 bytes" in answers.text
 
 
 def test_the_check_says_so_of_a_list_too() -> None:
-    with server(once(packed(64 << 20, 31)), lists=True, content_encoding="gzip") as url:
+    with server(once(packed(100 << 20, 31)), lists=True, content_encoding="gzip") as url:
         examined = Examined(endpoint=Endpoint(base_url=url), model="m", speeds=(), timeout=30.0)
         checkup = asyncio.run(check_endpoint(examined))
-    assert "33,554,432 bytes" in checkup.findings[0].text
+    assert "67,108,864 bytes" in checkup.findings[0].text
 
 
 def test_a_line_and_a_stream_of_events_have_bounds_of_their_own() -> None:

@@ -46,6 +46,11 @@ def test_a_last_line_without_its_end() -> None:
     assert not reader.done
 
 
+def test_a_byte_order_mark_takes_no_event_away() -> None:
+    reader = EventReader()
+    assert list(reader.feed(b'\xef\xbb\xbfdata: {"a": 1}\n')) == [{"a": 1}]
+
+
 def test_a_line_that_is_no_object() -> None:
     with pytest.raises(msgspec.DecodeError):
         list(EventReader().feed(b"data: {oops\n"))

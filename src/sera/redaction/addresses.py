@@ -3,7 +3,8 @@
     https://user:PASSWORD@host/TOKEN/v1?key=SECRET#SECRET   ─►   https://***@host/***/v1?key=***
 
 User and password are secret, and what a query or a fragment gives. A part of the path is when it looks like a
-token rather than a name, since accounts and deployments stand there as well: `looks_secret`.
+token rather than a name, since accounts and deployments stand there as well: `looks_secret`. The path of a
+`file:` is one of this machine, and shown.
 """
 
 import re
@@ -18,10 +19,14 @@ _VERSION = re.compile(r"\d[\w.-]{0,20}|")
 """A value in a query that is none: `api-version=2024-10-21`."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _NAMED = re.compile(
-    r"(?:sk|pk|pat|pw|tok|key)[-_:=](?=.*\d).{8,}|(?=.*\d)(?=.{10}).*(?:token|secret|passw|api[-_]?key).*",
+    r"(?:sk|pk|pat|pw|tok|key)[-_:=](?=.*\d).{8,}|(?=.*\d)(?=.{10}).*(?:token(?!i[sz])|secret(?!ar)"
+    r"|passw(?!ordless)|api[-_]?key).*",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_RUN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_RUNS_FROM = 5
+"""Letters of a word from which its runs count: names have `k8s` and `A3B` in them."""
 _TURN = re.compile(r"(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])")
 _SHORTEST = 4
 """Shorter ones are hidden where they stand in an address, and looked for nowhere else."""
@@ -30,7 +35,7 @@ _SHORTEST = 4
 def looks_secret(text: str) -> bool:
     """Whether a part of a path, or a value, is more likely a token than a name: a known shape, or a long word
     of letters and digits in turn, as no person writes one."""
-    if _UUID.search(text) or _NAMED.fullmatch(text):
+    if _UUID.search(text) or _NAMED.fullmatch(text) or _is_mixed(text):
         return True
     return any(map(_is_random, _WORD.findall(text))) or has_shape(text)
 
@@ -40,12 +45,20 @@ def has_shape(text: str) -> bool:
     return any(shape.hide(text, lambda _, __: "") != text for shape in shapes())
 
 
+def _is_mixed(text: str) -> bool:
+    """Whether its words change between letters, capitals and digits every four signs or sooner, as random
+    ones do, whatever parts them."""
+    words = [word for word in _WORD.findall(text) if len(word) >= _RUNS_FROM]
+    changes = sum(len(_RUN.findall(word)) - 1 for word in words)
+    return changes >= 5 and changes * 4 >= sum(map(len, words))
+
+
 def _is_random(word: str) -> bool:
     if len(word) < 10 or word.isalpha() or word.isdigit():
         return False
     turns, mixed = len(_TURN.findall(word)), word.lower() != word != word.upper()
     return (
-        len(word) >= 20
+        (len(word) >= 20 and turns >= 2)
         or turns >= 4
         or (len(word) >= 12 and turns >= 3 and mixed)
         or (len(word) >= 16 and (turns >= 3 or not word.strip("0123456789abcdef")))
@@ -79,7 +92,8 @@ def _shown(address: str, hidden: str) -> str:
     netloc = f"{hidden}@{host}" if at else host
     query = "&".join(_shown_pair(pair, hidden) for pair in parts.query.split("&"))
     end = (f"?{query}" if query else "") + (f"#{hidden}" if parts.fragment else "")
-    return f"{parts.scheme}://{netloc}{shown_path(parts.path, hidden)}{end}"
+    path = parts.path if parts.scheme == "file" else shown_path(parts.path, hidden)
+    return f"{parts.scheme}://{netloc}{path}{end}"
 
 
 def _shown_pair(pair: str, hidden: str) -> str:
@@ -115,6 +129,7 @@ def _secrets(address: str) -> Iterator[str]:
     info = parts.netloc.rpartition("@")[0]
     user, colon, password = info.partition(":")
     yield password if colon else user if looks_secret(user) else ""
-    yield from filter(None, map(_secret_part, parts.path.split("/")))
+    if parts.scheme != "file":
+        yield from filter(None, map(_secret_part, parts.path.split("/")))
     yield from map(_secret_value, parts.query.split("&"))
     yield parts.fragment

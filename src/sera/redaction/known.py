@@ -18,28 +18,28 @@ import string
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
 from itertools import compress, pairwise
-from typing import NamedTuple
 
 Span = tuple[int, int]
 _HEX = "[0-9A-Fa-f]"
-_ESCAPES = rf"""
-    (?P<bytes> (?<=%)[C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}}
-             | (?<=\\)x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
-    | (?<=\\)(?P<octals> 3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}} | [01][0-7]{{2}} )
-    | (?P<code> (?<=\\)(?:U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | x{_HEX}{{2}})
-              | (?<=[\\%])u{_HEX}{{4}} | (?<=%){_HEX}{{2}} )
-    | (?<=\\)(?P<letter> . )
-    | (?<=&)(?P<entity> \#?[0-9A-Za-z]{{1,10}}; )
-"""
-_ESCAPE = re.compile(rf"[\\%&](?:{_ESCAPES})", re.VERBOSE | re.DOTALL)
-"""Of JSON and programming languages, of URLs, of HTML. It begins with one of few signs, which are found
-quickly."""
-_NUMBERED = re.compile(
-    rf"[\\%&\n](?:{_ESCAPES} | (?<=\n)(?P<number>[ \t]*[0-9]{{1,7}}\t))", re.VERBOSE | re.DOTALL
+_ESCAPES = tuple(
+    re.compile(pattern, re.VERBOSE | re.DOTALL)
+    for pattern in (
+        rf"""\\(?: (?P<bytes> x[C-Fc-f]{_HEX}(?:\\x[89ABab]{_HEX}){{1,3}} )
+            | (?P<octals> 3[0-7]{{2}}(?:\\2[0-7]{{2}}){{1,3}} | [01][0-7]{{2}} )
+            | (?P<code> U{_HEX}{{8}} | u\{{{_HEX}{{1,6}}\}} | u{_HEX}{{4}} | x{_HEX}{{2}} )
+            | (?P<letter> . ) )""",
+        rf"""%(?: (?P<bytes> [C-Fc-f]{_HEX}(?:%[89ABab]{_HEX}){{1,3}} )
+            | (?P<code> u{_HEX}{{4}} | {_HEX}{{2}} ) )""",
+        r"&(?P<entity> \#?[0-9A-Za-z]{1,10}; )",
+        r"\n(?P<number> [ \t]*[0-9]{1,7}\t )",
+    )
 )
-"""The same, and the number before a line, which stands for nothing."""
-_NESTED = ("\\\\", "%25", "&amp;")
+"""Of JSON and programming languages, of URLs, of HTML, and the number before a line, which stands for
+nothing. Each begins with one sign, which alone is found quickly."""
+_SIGNS = frozenset("\\%&")
+"""What an escape begins with: where one means such a sign, there may be another within."""
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 _ROUNDS = 3
 """Escapes within escapes that are undone: JSON in JSON in JSON."""
@@ -86,6 +86,7 @@ class Known:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = tuple(sorted(set(filter(None, secrets)), key=lambda one: (-len(one), one)))
         self._needles = {secret: tuple(_needles(secret)) for secret in self._secrets}
+        self._exact = frozenset(secret for secret in self._secrets if not _is_loose(secret))
 
     def __repr__(self) -> str:
         return f"Known({len(self._secrets)} secrets)"
@@ -120,7 +121,7 @@ class Known:
         letters = _letters_of(text)
         places: array[int] | None = None
         for secret, needles in self._needles.items():
-            start = text.find(secret)
+            start = text.find(secret) if secret in self._exact else -1
             while start >= 0:
                 yield secret, (start, start + len(secret))
                 start = text.find(secret, start + len(secret))
@@ -148,13 +149,18 @@ def _replaced(found: str, placeholder: str) -> str:
 
 
 def _needles(secret: str) -> Iterator[_Needle]:
-    letters = _letters_of(secret).decode()
-    if len(letters) >= _LOOSE_FROM and not letters.isalpha() and not letters.isdigit():
+    if _is_loose(secret):
         yield _Needle(secret)
     if len(secret) >= _ENCODED_FROM:
         raw = secret.encode(errors="replace")
         yield from (_Needle(_base64_of(raw, before), encoded=True) for before in range(3))
         yield from map(_Needle, (raw.hex(), raw.hex().upper()))
+
+
+def _is_loose(secret: str) -> bool:
+    """Whether its letters and digits are enough to know it by; then they find it as it stands, too."""
+    letters = _letters_of(secret).decode()
+    return len(letters) >= _LOOSE_FROM and not letters.isalpha() and not letters.isdigit()
 
 
 def _letters_of(text: str) -> bytes:
@@ -201,75 +207,93 @@ def _merged(places: Iterable[Span]) -> list[Span]:
 
 def _views(text: str) -> Iterator["_View"]:
     """The text as it stands, and with its escapes undone once and more often."""
-    view = _View(text, None, array("q", [0]), array("q", [0]), array("q", [len(text)]))
+    view = _View(text)
     yield view
-    for _ in range(_ROUNDS if any(sign in text for sign in _NESTED) else 1):
-        view = _unescaped(view)
-        if len(view.starts) == 1:
+    for _ in range(_ROUNDS):
+        parts, at, nested = [], 0, False
+        for found in _escapes(view.text):
+            meant = _meaning(found)
+            nested = nested or meant in _SIGNS
+            parts += [view.text[at : found.start()], meant]
+            at = found.end()
+        if not at:
             return
+        view = _View("".join([*parts, view.text[at:]]), view)
         yield view
+        if not nested:
+            return
 
 
-class _View(NamedTuple):
-    """A text whose escapes are undone, and the way back: what is between escapes keeps its length."""
+def _escapes(text: str) -> Iterator[re.Match[str]]:
+    """Every escape, in order."""
+    waiting = [found for escape in _ESCAPES if (found := escape.search(text))]
+    while len(waiting) > 1:
+        found = min(waiting, key=re.Match.start)
+        yield found
+        end = found.end()
+        waiting = [
+            later for one in waiting if (later := one if one.start() >= end else one.re.search(text, end))
+        ]
+    for last in waiting:
+        yield from last.re.finditer(text, last.start())
 
-    text: str
-    origin: "_View | None"
-    starts: "array[int]"
-    """Where in `text` each part between escapes begins,"""
-    origins: "array[int]"
-    """where it begins in the view that this was made of,"""
-    lengths: "array[int]"
-    """and how long it is."""
+
+class _View:
+    """A text whose escapes are undone, and the way back, which is looked for once something is found."""
+
+    def __init__(self, text: str, origin: "_View | None" = None) -> None:
+        self.text, self._origin = text, origin
 
     def back(self, span: Span) -> Span:
         """A place in the text that all began with."""
-        if self.origin is None:
+        if self._origin is None:
             return span
         start, end = span
-        part = bisect_right(self.starts, start) - 1
-        into = min(start - self.starts[part], self.lengths[part])
-        last = bisect_right(self.starts, end - 1) - 1
-        upto = end - self.starts[last]
-        inside = upto <= self.lengths[last]
-        after = self.origins[last] + upto if inside else self.origins[last + 1]
-        return self.origin.back((self.origins[part] + into, after))
+        starts, origins, lengths = self._between
+        part = bisect_right(starts, start) - 1
+        into = min(start - starts[part], lengths[part])
+        last = bisect_right(starts, end - 1) - 1
+        upto = end - starts[last]
+        after = origins[last] + upto if upto <= lengths[last] else origins[last + 1]
+        return self._origin.back((origins[part] + into, after))
 
-
-def _unescaped(view: _View) -> _View:
-    parts: list[str] = []
-    starts, origins, lengths = array("q"), array("q"), array("q")
-    at = place = 0
-    escape = _NUMBERED if "\t" in view.text else _ESCAPE
-    for found in escape.finditer(view.text):
-        meant = _meaning(found)
-        plain = view.text[at : found.start()]
+    @cached_property
+    def _between(self) -> "tuple[array[int], array[int], array[int]]":
+        """Of each part between escapes, which keeps its length: where it begins here, where it does in the
+        view that this was made of, and how long it is."""
+        assert self._origin
+        starts, origins, lengths = array("q"), array("q"), array("q")
+        at = place = 0
+        for found in _escapes(self._origin.text):
+            starts.append(place)
+            origins.append(at)
+            lengths.append(found.start() - at)
+            place += lengths[-1] + len(_meaning(found))
+            at = found.end()
         starts.append(place)
         origins.append(at)
-        lengths.append(len(plain))
-        parts += [plain, meant]
-        place += len(plain) + len(meant)
-        at = found.end()
-    starts.append(place)
-    origins.append(at)
-    lengths.append(len(view.text) - at)
-    parts.append(view.text[at:])
-    return _View("".join(parts), view, starts, origins, lengths)
+        lengths.append(len(self._origin.text) - at)
+        return starts, origins, lengths
 
 
 def _meaning(found: re.Match[str]) -> str:
     """What an escape stands for."""
-    match found.lastgroup:
+    return _meant(found[0], found.lastgroup)
+
+
+@lru_cache(4096)
+def _meant(written: str, kind: str | None) -> str:
+    match kind:
         case "letter":
-            return _SHORT.get(found["letter"], found["letter"])
+            return _SHORT.get(written[1], written[1])
         case "number":
             return "\n"
         case "code":
-            code = int(found["code"].strip("uUx{}"), 16)
+            code = int(written.strip("\\%uUx{}"), 16)
             return chr(code) if code < 0x110000 else ""
         case "octals":
-            return bytes(int(code, 8) for code in found["octals"].split("\\")).decode("utf-8", "replace")
+            return bytes(int(code, 8) for code in written[1:].split("\\")).decode("utf-8", "replace")
         case "bytes":
-            return bytes.fromhex(re.sub(r"[%\\x]", "", found["bytes"])).decode("utf-8", "replace")
+            return bytes.fromhex(re.sub(r"[%\\x]", "", written)).decode("utf-8", "replace")
         case _:
-            return html.unescape(found[0])
+            return html.unescape(written)

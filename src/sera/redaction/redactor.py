@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sera.redaction.config import RedactionConfig
@@ -18,6 +18,8 @@ _PLACEHOLDER = re.compile(r"(\[redacted [a-z][a-z-]*(?: [0-9a-f]{4})?\])")
 _KIND = re.compile(r"\[redacted ([a-z-]+)")
 _PRIVATE_KEY = "private-key"
 _SHORTEST_KEY = 8
+_ROUNDS = 16
+"""Searches for what another secret hid, each as long as the text; an ordinary one takes two."""
 _TAG_DIGITS = 4
 """Hex digits of a tag: enough to tell a run's secrets apart, far too few to check a guess of a random one."""
 
@@ -43,16 +45,24 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """`text` with a placeholder in the place of every secret. Where one is found there may be another
-        that it hid, so the search is repeated until it finds none."""
-        while (cleaned := self._clean(text)) != text:
+        that it hid, so the search is repeated until it finds none. What still holds some after `_ROUNDS` is
+        secrets behind one another without end, and replaced whole."""
+        for _ in range(_ROUNDS):
+            if (cleaned := self._clean(text, self._clean_part)) == text:
+                return text
             text = cleaned
-        return text
+        return self._clean(text, self._clean_whole)
 
-    def _clean(self, text: str) -> str:
+    def _clean(self, text: str, clean: Callable[[str], str]) -> str:
         if _OPENING not in text:
-            return self._clean_part(text)
+            return clean(text)
         parts = _PLACEHOLDER.split(text)
-        return "".join(part if n % 2 else self._clean_part(part) for n, part in enumerate(parts))
+        return "".join(part if n % 2 else clean(part) for n, part in enumerate(parts))
+
+    def _clean_whole(self, text: str) -> str:
+        if self._clean_part(text) == text:
+            return text
+        return "\n".join(f"{_OPENING}secret]" if line.strip() else line for line in text.split("\n"))
 
     def _clean_part(self, text: str) -> str:
         text = self._known.hide(text, f"{_OPENING}secret]")

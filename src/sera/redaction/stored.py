@@ -9,15 +9,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sera.redaction.addresses import looks_secret, secrets_in, shown
+from sera.redaction.addresses import has_shape, looks_secret, secrets_in, shown
 from sera.redaction.shapes import shapes
 from sera.redaction.values import sounds_secret
 from sera.settings import REDACTED
 
 _VARIABLES = ("sandbox", "environment")
 """The table whose values are variables."""
-_PLAIN = re.compile(r"[A-Za-z]*|[A-Za-z]{0,4}\d*|\w{1,5}")
-"""A word of a variable's value that is no part of a password: letters, a number, a version."""
+_PLAIN = re.compile(
+    r"[A-Za-z]*|[A-Za-z]{0,4}\d*|\w{1,5}"
+    r"|(?!\w*[bcdfghjklmnpqrstvwxz]{5})(?:[A-Z]?[a-z]{2,}|[A-Z]{2,})\d{1,3}[a-z]{0,3}|\d{1,3}[a-z]{2,8}"
+)
+"""A word of a variable's value that is no part of a password: letters, a number, a version, or one with the
+other, as in `xterm-256color`, `py311-django42` and `-Xmx512m`."""
+_PATH = re.compile(r"/(?:bin|etc|home|lib|mnt|nix|opt|root|run|srv|tmp|usr|var|work|workspace)/|(?:~|\.\.?)/")
+"""How a path begins, and hardly any key: base64 has slashes as well."""
+_WORD = re.compile(r"[a-z]{1,15}|[A-Z][a-z]{1,14}|[A-Z]{1,15}")
+"""What is not looked for in texts, as it would spoil them: `postgres://postgres:postgres@db/x`."""
 _SHORTEST = 8
 """Shorter ones are not stored, and not looked for in texts."""
 
@@ -43,13 +51,16 @@ def secrets_of(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The values of a sandbox's variables that are secret: commands may print them."""
     hidden = {value for name, value in variables.items() if not _is_plain(name, value)}
     own = {part for value in hidden for part in secrets_in(value) or (value,)}
-    return tuple(sorted(value for value in own if len(value) >= _SHORTEST))
+    return tuple(sorted(value for value in own if len(value) >= _SHORTEST and not _WORD.fullmatch(value)))
 
 
 def _is_plain(name: str, value: str) -> bool:
-    if sounds_secret(name) or looks_secret(value) or shown(value) != value:
+    if sounds_secret(name) or shown(value) != value or has_shape(value):
         return False
-    return value.startswith(("/", "~", ".")) or all(map(_PLAIN.fullmatch, re.split(r"[\W_]+", value)))
+    if _PATH.match(value):
+        return True
+    plain = value.startswith(("/", "~", ".")) or all(map(_PLAIN.fullmatch, re.split(r"[\W_]+", value)))
+    return plain and not looks_secret(value)
 
 
 def _without_tokens(text: str) -> str:

@@ -10,10 +10,10 @@ command lines, so such a URL is refused. Nothing asks at a terminal; a transfer 
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sera.errors import SourceError
-from sera.redaction.addresses import HIDDEN, has_shape, secrets_in, shown_path
+from sera.redaction.addresses import HIDDEN, has_shape, looks_secret, secrets_in, shown_path
 from sera.redaction.known import Known
 from sera.repositories.git import GitFailed, Local, fetching, run, writing
 
@@ -22,6 +22,11 @@ FETCH_SECONDS = 1800.0
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SHORT = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s:@]+$")
+_NAMES_ONLY = frozenset(
+    ("bitbucket.org", "codeberg.org", "dev.azure.com", "git.sr.ht", "gitea.com", "github.com", "gitlab.com")
+)
+"""Hosts that take no token in a path: there are names, such as `h4ck3r1337` and `secret-santa-2024`."""
+_LONG_WORD = re.compile(r"[A-Za-z0-9]{20,}")
 _HELPER = (
     '!f() { test "$1" = get && '
     'printf "username=%s\\npassword=%s\\n" "$SERA_GIT_USER" "$SERA_GIT_PASSWORD"; }; f'
@@ -70,19 +75,43 @@ def redacted(source: str) -> str:
     """The name without anything secret: no password, no user of a web address, no query, and nothing in the
     path that looks like a token. Always UTF-8."""
     source = encodable(source)
-    if not _URL.match(source):
+    parts = _split(source)
+    if parts and not _URL.match(source):
+        return f"{parts.netloc}:{_shown_path(parts)}"
+    if parts is None:
         return re.sub(r"(^|/)[^/@\s]*:[^/@\s]*@", r"\1***@", source)
-    parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     kept = user.partition(":")[0] + at if at and parts.scheme.endswith("ssh") else ""
-    return urlunsplit((parts.scheme, kept + host, _shown_path(parts.path), "", ""))
+    return urlunsplit((parts.scheme, kept + host, _shown_path(parts), "", ""))
 
 
-def _shown_path(path: str) -> str:
+def _split(source: str) -> SplitResult | None:
+    """The parts of a URL and of the short form, which ssh carries; None for any other text."""
+    if _SHORT.fullmatch(source):
+        host, _, path = source.partition(":")
+        return SplitResult("ssh", host, path, "", "")
+    return urlsplit(source) if _URL.match(source) else None
+
+
+def _shown_path(parts: SplitResult) -> str:
     """The path without what looks secret in it. Its last part is the repository's own name, and may look as
-    it likes, as that of a gist does, unless it has the shape of a token."""
+    it likes, as that of a gist does, unless it has the shape of a token. So may a path of this machine."""
+    path = parts.path.rstrip("/")
     above, slash, name = path.rpartition("/")
-    return shown_path(above) + slash + (HIDDEN if ":" in name or has_shape(name) else name)
+    if parts.scheme == "file":
+        return parts.path
+    if parts.hostname in _NAMES_ONLY:
+        above = "/".join(
+            HIDDEN if any(map(looks_secret, _LONG_WORD.findall(part))) else _shown_name(part)
+            for part in above.split("/")
+        )
+    else:
+        above = shown_path(above)
+    return above + slash + _shown_name(name) + parts.path[len(path) :]
+
+
+def _shown_name(name: str) -> str:
+    return HIDDEN if set(":=") & set(unquote(name)) or has_shape(unquote(name)) else name
 
 
 def encodable(path: str) -> str:
@@ -114,8 +143,8 @@ def fetch(url: str, revision: str, into: Path) -> tuple[Local, str]:
 
 
 def _refuse_secrets(url: str) -> None:
-    parts = urlsplit(url) if _URL.match(url) else None
-    if parts and (parts.query or parts.fragment or _shown_path(parts.path) != parts.path):
+    parts = _split(url)
+    if parts and (parts.query or parts.fragment or _shown_path(parts) != parts.path):
         place = "query" if parts.query else "fragment" if parts.fragment else "path"
         raise SourceError(
             f"the address of the repository {redacted(url)} has a {place} in which a key may stand, and git "

@@ -20,7 +20,7 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -84,6 +84,7 @@ def serve(teacher: Teacher, model: str, host: str = "127.0.0.1", port: int = 0) 
     with socket.socket(family) as listener, boundary(UsageError, f"cannot listen on {host} port {port}"):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # before the address is told: whoever reads it may connect at once
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(teacher, model, host, listener))
 
@@ -114,6 +115,8 @@ async def _received(request: Request) -> bytes:
                 body += piece
                 if len(body) > _MOST_BYTES:
                     raise HTTPException(413, f"the body is longer than {_MOST_BYTES:,} bytes", _CLOSE)
+    except ClientDisconnect:
+        raise HTTPException(_CLIENT_LEFT, "the client left", _CLOSE) from None
     except TimeoutError:
         raise HTTPException(408, f"the body did not come within {_SECONDS:g} seconds", _CLOSE) from None
     return bytes(body)

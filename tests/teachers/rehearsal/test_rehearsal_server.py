@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -149,3 +151,35 @@ def test_a_body_without_an_end_is_refused() -> None:
     assert response.status_code == 413
     assert "67,108,864 bytes" in response.json()["error"]["message"]
     assert came < 80 << 20
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_error() -> None:
+    came = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": COMPLETIONS, "headers": [], "query_string": b""}
+    asyncio.run(make_app(RehearsalTeacher(), "rehearsal")(scope, receive, send))
+    assert sent[0]["status"] == 499
+
+
+def test_whoever_reads_the_address_can_connect_at_once() -> None:
+    """It is told when connections are taken, not a moment before."""
+    code = (
+        "from sera.teachers.rehearsal import RehearsalTeacher\n"
+        "from sera.teachers.server import serve\n"
+        "serve(RehearsalTeacher(), 'rehearsal')"
+    )
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                address = urlsplit(process.stdout.readline().strip())
+                socket.create_connection((str(address.hostname), int(address.port or 0)), 10).close()
+            finally:
+                process.terminate()

@@ -11,14 +11,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import httpx2
 
-MOST_BYTES = 32 << 20
-"""Of one answer, unless the settings say otherwise. A streamed token takes some 300 bytes of events, so
-this holds 100,000 of them, and far more unstreamed ones."""
+MOST_BYTES = 64 << 20
+"""Of one answer, unless the settings say otherwise. A streamed token takes some 300 bytes of events, and 500
+where a filter of contents reports on each, so this holds 100,000 of them, and far more unstreamed ones."""
 ASKED = {"accept-encoding": "identity"}
 """Header of every request."""
 _STEP = 65_536
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
-_PLAIN = ("", "identity")
+_PLAIN = ("", "identity", "none", "utf-8")
+"""Encodings that pack nothing: some servers write those of the text here."""
 _PACKED = ("gzip", "x-gzip", "deflate")
 
 
@@ -34,11 +35,13 @@ async def pieces(response: httpx2.Response, most: int) -> AsyncIterator[bytes]:
     came = gave = 0
     async for raw in response.aiter_raw():
         came += len(raw)
-        for piece in unpack(raw):
+        for piece in unpack(raw) if came <= most else ():
             gave += len(piece)
-            if max(came, gave) > most:
-                raise Unbounded(f"the answer is longer than {most:,} bytes, the limit (teacher.answer_bytes)")
+            if gave > most:
+                break
             yield piece
+        if max(came, gave) > most:
+            raise Unbounded(f"the answer is longer than {most:,} bytes, the limit (teacher.answer_bytes)")
 
 
 async def whole(response: httpx2.Response, most: int) -> bytes:
@@ -61,10 +64,10 @@ async def beginning(response: httpx2.Response, most: int) -> tuple[bytes, bool]:
 
 
 def _unpacking(told: str) -> Callable[[bytes], Iterable[bytes]]:
-    kind = told.strip().lower()
-    if kind in _PLAIN:
+    kinds = [kind for kind in map(str.strip, told.lower().split(",")) if kind not in _PLAIN]
+    if not kinds:
         return lambda raw: (raw,)
-    if kind in _PACKED:
+    if len(kinds) == 1 and kinds[0] in _PACKED:
         return _Packed()
     raise Unbounded(
         f"the answer is packed as {told[:40]!r}, which was not asked for: only gzip or deflate is read"

@@ -1,10 +1,12 @@
 """Server-sent events as language models send them: each `data:` line is one JSON object.
 
-Tolerant: CRLF or LF, comments (keep-alives), event names, empty lines, a missing space after the colon,
-a last line without its end. `[DONE]` is told apart and may be missing. Bounded: a line in bytes, a stream in
-events; the bytes of all of it are bounded by whoever reads them. The work is linear however they are cut.
+Tolerant: CRLF or LF, a byte order mark, comments (keep-alives), event names, empty lines, a missing space
+after the colon, a last line without its end. `[DONE]` is told apart and may be missing. Bounded: a line in
+bytes, a stream in events; the bytes of all of it are bounded by whoever reads them. The work is linear
+however they are cut.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +45,7 @@ class EventReader:
         yield from self._read(bytes(self._rest))
 
     def _read(self, line: bytes) -> Iterator[dict[str, Any]]:
-        name, _, data = line.strip().partition(b":")
+        name, _, data = line.strip().removeprefix(BOM_UTF8).partition(b":")
         data = data.strip()
         if name != b"data" or not data:
             return
