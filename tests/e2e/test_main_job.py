@@ -106,7 +106,7 @@ def test_what_a_run_holds_cannot_steer_the_terminal(sera: Sera, finished: Path, 
     listed, shown = sera("show", copy).stdout, sera("show", copy, 0, "--full").stdout
     assert "\x1b" not in listed + shown
     assert "– ␛]0;title" in shown
-    assert "\n␛]0;title" in shown
+    assert "\n  ␛]0;title" in shown
     assert "[/red]" in shown
 
 

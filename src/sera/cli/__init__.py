@@ -90,6 +90,7 @@ def _outcome() -> int:
         problem.show()
         code = problem.exit_code
     except (click.Abort, KeyboardInterrupt):
+        sys.unraisablehook = lambda _: None  # of what was being made just then, such as an event loop
         complain("interrupted; everything finished so far is saved")
         code = EXIT_INTERRUPTED
     except UsageError as problem:
