@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from sera.datasets.exchange.imports import _find
-from sera.environments.copies import _copies
+from sera.environments.copies import _copies, replace_copies
 from sera.environments.store import building
 from sera.untrusted import below
 
@@ -43,3 +43,13 @@ def test_what_a_package_left_deep_is_removed(tmp_path: Path) -> None:
     make_deep(tmp_path / "environment", "x.py")
     with building(tmp_path / "environment"):
         assert list((tmp_path / "environment").iterdir()) == []
+
+
+def test_a_deep_copy_of_the_project_is_replaced(tmp_path: Path) -> None:
+    copy = tmp_path / "lib/python3.11/site-packages/other/_vendor/mine"
+    make_deep(copy, "x.py")
+    try:
+        assert len(replace_copies(tmp_path, {"mine": "/testbed/mine"})) == 1
+        assert copy.readlink() == Path("/testbed/mine")
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "lib"], check=True)

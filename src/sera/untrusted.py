@@ -2,6 +2,8 @@
 a sandbox, and folders."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,3 +35,11 @@ def below(folder: Path) -> Iterator[Path]:
             yield path
             if is_folder:
                 waiting.append(path)
+
+
+def remove(folder: Path) -> None:
+    """Take away a folder, as far as it can be: a package may have unpacked deeper than Python removes."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)

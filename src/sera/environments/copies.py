@@ -6,13 +6,12 @@ it are hidden in the sandbox.
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sera.environments.installers import packages_of
 from sera.environments.interpreters import Interpreter
-from sera.untrusted import below
+from sera.untrusted import below, remove
 
 _INSIDE = re.compile(r"_?vendor(ed)?|extern(al)?|third_party|_?libs?|packages|bundled")
 _SYSTEM = (
@@ -46,7 +45,7 @@ def replace_copies(prefix: Path, places: Mapping[str, str]) -> list[str]:
         for copy in sorted(_copies(packages, name)):
             if copy.is_symlink():
                 continue
-            shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
+            remove(copy) if copy.is_dir() else copy.unlink()
             owner = copy.relative_to(packages).parts[0]
             if copy.parent == packages:
                 said.append(f"a package brought a module {owner} of its own; it was removed")

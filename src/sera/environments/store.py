@@ -12,8 +12,6 @@ what a killed one has left, and builds anew.
 """
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +24,7 @@ from sera.environments.records import Environment
 from sera.errors import PrepareError, boundary
 from sera.records import Record, content_id
 from sera.settings import default_cache
-from sera.untrusted import decode
+from sera.untrusted import decode, remove
 
 RECORD = "environment.json"
 _SUM = "sum"
@@ -72,22 +70,14 @@ def write(place: Path, marker: str, record: Record) -> None:
 def building(place: Path) -> Iterator[None]:
     """Build at `place`, alone. Left by an exception, nothing is left there but the log."""
     with boundary(PrepareError, f"cannot build in the cache {place.parent}"):
-        _remove(place)
+        remove(place)
         log_of(place).unlink(missing_ok=True)
         place.mkdir(parents=True)
         try:
             yield
         except BaseException:
-            _remove(place)
+            remove(place)
             raise
-
-
-def _remove(place: Path) -> None:
-    """A package may have unpacked deeper than Python removes."""
-    try:
-        shutil.rmtree(place, ignore_errors=True)
-    except RecursionError:
-        subprocess.run(["rm", "-rf", "--", str(place)], check=False)
 
 
 @contextmanager
