@@ -54,7 +54,7 @@ class Journal(Generic[R]):
         """Lines after the last whole one that are none any more."""
         self._decoder = msgspec.json.Decoder(kind)
         self._plain_decoder = msgspec.json.Decoder(plain or kind)
-        self._heading = msgspec.json.Decoder(heading)
+        self._heading = msgspec.json.Decoder(_with_required(heading, kind))
         self._key = key
         self._spans: dict[str, int] = {}
         """Where each record lies: offset and size in one number, as there are many."""
@@ -64,6 +64,7 @@ class Journal(Generic[R]):
         self._plain_until = -1
         """Offset of the last line without a seal that counts; -1: there is none."""
         self._disk = asyncio.Lock()
+        self._foreign: list[Flaw] = []
         self._load()
 
     def __len__(self) -> int:
@@ -166,7 +167,7 @@ class Journal(Generic[R]):
             self._count(line)
         self._lines, self._size, self._unended = scan.lines, scan.size, scan.unended
         self.damaged += scan.damaged
-        self.flaws, self.broken_at_end = scan.flaws, scan.broken_at_end
+        self.flaws, self.broken_at_end = [*self._foreign, *scan.flaws], scan.broken_at_end
         self.torn, self.rest = scan.torn, scan.rest
 
     def _count(self, line: Whole) -> None:
@@ -174,6 +175,9 @@ class Journal(Generic[R]):
             key = self._key(decode(self._heading, line.text))
         except msgspec.DecodeError:
             self.damaged += 1
+            if self.damaged == 1:
+                what = f"the line at byte {line.offset:,} is whole, and of another kind of file"
+                self._foreign.append(Flaw(file=self.path.name, line=0, what=what))
             return
         if key is not None and not (line.late and key in self._spans):
             self._spans[key] = line.offset << _SIZE | len(line.text)
@@ -197,6 +201,16 @@ class Journal(Generic[R]):
             )
         record: R = decode(self._decoder, text)
         return record
+
+
+def _with_required(heading: type[Record], kind: type[Record]) -> type[msgspec.Struct]:
+    """The heading of records of a kind and no others: with all that the kind requires, undecoded."""
+    known = {field.name for field in msgspec.structs.fields(heading)}
+    fields = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    more = [(name, msgspec.Raw) for name in fields if name not in known]
+    return msgspec.defstruct(
+        heading.__name__, more, bases=(heading,), frozen=True, kw_only=True, module=heading.__module__
+    )
 
 
 @contextmanager

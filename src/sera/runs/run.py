@@ -234,7 +234,10 @@ def _read_plan(file: Path, planned: int) -> list[Task]:
         return True
 
     scan = Scan(file, is_plain)
-    tasks = [decode(decoder, line.text) for line in scan]
+    try:
+        tasks = [decode(decoder, line.text) for line in scan]
+    except msgspec.DecodeError as problem:
+        raise RunError(f"{file} is no plan: {problem}: {_WRITTEN_ANEW}") from problem
     if scan.flaws or scan.torn or len(tasks) < planned:
         what = scan.flaws[0] if scan.flaws else f"{file.name}: its end is lost"
         raise RunError(f"{file.parent}/{what}: {_WRITTEN_ANEW}")
