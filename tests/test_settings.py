@@ -80,7 +80,7 @@ def test_every_knob_is_explained() -> None:
 @pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e400", "1e16", "-1e16", "9" * 400, str(2**63)])
 @pytest.mark.parametrize(
     "key",
-    ["limits.max_usd", "limits.max_tokens", "limits.max_hours", "concurrency", "functions", "seed", "again_after",
+    ["limits.max_usd", "limits.max_tokens", "limits.max_hours", "concurrency", "functions", "again_after",
      "agent.step_limit", "agent.wall_clock", "sandbox.limits.memory_bytes"],
 )  # fmt: skip
 def test_numbers_that_nothing_can_be_reckoned_with(key: str, number: str) -> None:
@@ -111,3 +111,12 @@ def test_a_record_without_its_secret_says_what_to_give_again(tmp_path: Path) -> 
         load_config(GenerateConfig, file)
     again = load_config(GenerateConfig, file, ["teacher.base_url=http://h/t0ken/v1"])
     assert (again.seed, again.teacher) == (4, RemoteConfig(model="m", base_url="http://h/t0ken/v1"))
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, -(2**63), 11_400_714_819_323_198_485])
+def test_a_seed_may_be_any_number_of_64_bits(seed: int) -> None:
+    config = load_config(GenerateConfig, pairs=[f"seed={seed}"], given={"teacher.seed": seed})
+    assert (config.seed, config.teacher.seed) == (seed, seed)
+    for beyond in (2**64 + seed % 7, 1e300, -(2**70)):
+        with pytest.raises(ConfigError, match=r"seed is .*nothing can be reckoned with"):
+            load_config(GenerateConfig, given={"seed": beyond})

@@ -124,17 +124,15 @@ class Message(Record, frozen=True):
     """For the role `tool`: the call it answers."""
 
 
-Tokens = Annotated[int, msgspec.Meta(ge=0)]
-
-
 class Usage(Record, frozen=True):
-    """Tokens of one or of many model calls, as the server reported them."""
+    """Tokens of one or of many model calls, as the server reported them. Older versions believed any number,
+    so in their records one may be below 0."""
 
-    calls: Tokens = 0
-    prompt: Tokens = 0
+    calls: int = 0
+    prompt: int = 0
     """Prompt tokens, cached ones included."""
-    cached: Tokens = 0
-    completion: Tokens = 0
+    cached: int = 0
+    completion: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(

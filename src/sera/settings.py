@@ -84,6 +84,17 @@ def convert(tree: object, kind: type[C], where: str) -> C:
         raise ConfigError(f"{where}: {problem}. `docs/configuration.md` lists every key") from problem
 
 
+def check_numbers(config: Config) -> None:
+    """For `__post_init__` of settings that money hangs on: values that are given directly, not by `convert`,
+    are held to their types as well. `ValueError` names the field."""
+    for field in msgspec.structs.fields(config):
+        value = getattr(config, field.name)
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError as problem:
+            raise ValueError(f"{field.name} is {value!r:.40}: {problem}") from problem
+
+
 def _refuse_uncountable(value: object, key: str, where: str) -> None:
     """`ConfigError` for a number without end or beyond all use, wherever it stands."""
     if isinstance(value, Mapping):
@@ -93,6 +104,8 @@ def _refuse_uncountable(value: object, key: str, where: str) -> None:
         for place, inner in enumerate(value):
             _refuse_uncountable(inner, f"{key}[{place}]", where)
     elif isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+        if key.rpartition(".")[2] == "seed" and isinstance(value, int) and -(2**63) <= value < 2**64:
+            return  # nothing is reckoned with it
         shown = repr(value) if isinstance(value, float) else f"a number of {len(f'{abs(value):x}') * 4} bits"
         raise ConfigError(
             f"{where}: {key} is {shown}, which nothing can be reckoned with: give a number up to "

@@ -17,7 +17,7 @@ from sera.records import Answered, End, Message, Replied, Rollout, Stage, Usage
 from sera.repositories import Snapshot
 from sera.runs import Trail
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import rollouts_of, trail_of, usage_under_way
+from sera.runs.rollouts import RolloutJournal, trail_of, usage_under_way
 from sera.sandboxes import NamespacesConfig, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.scripted import ScriptedTeacher, call, say
@@ -196,7 +196,7 @@ def have(snapshot: Snapshot, folder: Path, journal: Journal[Rollout], teacher: A
 
 
 def test_steps_are_there_until_the_rollout_is_on_the_disk(tiny_snapshot: Snapshot, tmp_path: Path) -> None:
-    made = rollouts_of(tmp_path)
+    made = RolloutJournal(tmp_path)
     journal = Watched(made.path, Rollout, Rollout, lambda rollout: rollout.id)
     rollout = have(tiny_snapshot, tmp_path, journal, ScriptedTeacher(SUBMIT))
     assert (rollout.id, rollout.task, rollout.stage, rollout.attempt) == ("r", "t", Stage.T1, 2)
@@ -213,21 +213,21 @@ def test_a_rollout_whose_tree_cannot_be_rebuilt_is_begun_anew_once(
     """And goes on from its new steps: those of before are gone."""
     script = [call("bash", command="cat /proc/sys/kernel/random/uuid > id.txt"), *SUBMIT]
     with pytest.raises(Dies):
-        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 1))
+        have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), Mortal(script, 1))
     with pytest.raises(Dies):
-        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 0))
+        have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), Mortal(script, 0))
     assert usage_under_way(tmp_path) == Usage()
-    rollout = have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), ScriptedTeacher(script))
+    rollout = have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), ScriptedTeacher(script))
     assert (rollout.end, rollout.usage.calls) == (End.SUBMITTED, 3)
     # In one process, from the first step to the last.
     (tmp_path / "rollouts.jsonl").unlink()
     with pytest.raises(Dies):
-        have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 1))
+        have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), Mortal(script, 1))
     teacher = Mortal(script, 99)
-    rollout = have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), teacher)
+    rollout = have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), teacher)
     assert (rollout.end, rollout.restarts, rollout.usage.calls) == (End.SUBMITTED, 1, 3)
     assert teacher.answered == 3
-    assert have(tiny_snapshot, tmp_path, rollouts_of(tmp_path), Mortal(script, 0)) == rollout
+    assert have(tiny_snapshot, tmp_path, RolloutJournal(tmp_path), Mortal(script, 0)) == rollout
 
 
 def test_seeds_differ_and_fit_every_server() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -444,3 +445,37 @@ with open_ledger(Path({str(path)!r}), SpendingLimits(), None) as ledger:
     assert lines - holds in (0, 1)
     assert balance.settled.tokens // 5 - ended in (0, 1)
     assert balance.uncertain.tokens == 7 * (lines - balance.settled.tokens // 5)
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        Usage(calls=1, prompt=-40, completion=12),
+        Usage(calls=1, prompt=40, completion=-9000),
+        Usage(calls=1, prompt=40, cached=-(10**9), completion=1),
+    ],
+)
+def test_less_than_nothing_is_not_settled(path: Path, used: Usage) -> None:
+    """Whatever a teacher that somebody else wrote says."""
+    with open_ledger(path, SpendingLimits(), Price(input=1, output=1)) as ledger:
+        ledger.settle(asyncio.run(ledger.reserve(tokens(500))), used)
+        ledger.settle(asyncio.run(ledger.reserve(tokens(70))), tokens(70), written=-60)
+        assert ledger.summary().uncertain.tokens == 570
+    now = read_ledger(path)
+    assert (now.uncertain.tokens, now.uncounted, now.flaws) == (570, 2, ())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -0.5, 1e300, "3"])
+def test_numbers_given_directly_are_checked(number: Any) -> None:
+    for field in ("input", "cached", "output", "written"):
+        with pytest.raises(ValueError, match=f"{field} is "):
+            Price(**{"input": 1.0, "output": 1.0, field: number})
+    with pytest.raises(ValueError, match="max_tokens is "):
+        SpendingLimits(max_tokens=number)
+
+
+@pytest.mark.parametrize("number", [float("nan"), -0.5, 0.0, "3"])
+def test_a_limit_that_nothing_can_exceed_is_none(number: Any) -> None:
+    for field in ("max_usd", "max_hours"):
+        with pytest.raises(ValueError, match=f"{field} is "):
+            SpendingLimits(**{field: number})

@@ -216,3 +216,44 @@ def test_records_of_a_newer_sera_can_be_read(path: Path) -> None:
 def test_profile_comes_back_with_the_same_hash(path: Path) -> None:
     assert isinstance(read_run(path), Run)
     assert read_run(path).profile.hash == PROFILE.hash
+
+
+def test_what_older_versions_believed_is_still_on_record(path: Path) -> None:
+    """They wrote down whatever number of tokens a server told them; what was paid for is not done again."""
+    file = path / "verdicts.jsonl"
+    file.write_bytes(
+        b'{"rollout":"x","accepted":true,"text":"","usage":'
+        b'{"calls":1,"prompt":-17,"cached":0,"completion":3},"schema":1}\n'
+    )
+    run = read_run(path)
+    assert run.flaws == []
+    assert "x" in run.verdicts
+    assert summarize(run).usage.completion == 3
+
+
+def test_a_file_in_the_place_of_another_is_named(path: Path) -> None:
+    """Its lines are whole, and records of something else."""
+    texts = path / "pull_requests.jsonl"
+    texts.write_bytes((path / "verdicts.jsonl").read_bytes())
+    run = read_run(path)
+    assert "x" not in run.pull_requests
+    assert len(run.flaws) == 1
+    assert "pull_requests.jsonl: the line at byte 0 is whole, and of another kind of file" in run.flaws[0]
+    assert summarize(run).damaged == 1
+    plan = path / "tasks.jsonl"
+    whole = plan.read_bytes()
+    plan.write_bytes((path / "pairs.jsonl").read_bytes())
+    with pytest.raises(RunError, match=r"tasks.jsonl is no plan: .*writes it anew"):
+        read_run(path)
+    plan.unlink()
+    plan.mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*tasks.jsonl"):
+        open_again(path)
+    plan.rmdir()
+    open_again(path)
+    assert plan.read_bytes() == whole
+
+
+def open_again(path: Path) -> None:
+    with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]):
+        pass

@@ -5,6 +5,7 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from faulty_server import AMBIGUOUS, FAULTS, MODEL, TOLD, UNBILLED, Bill, FaultyServer
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +16,10 @@ from sera.records import Message, ToolCall, Usage
 from sera.runs.ledger import Balance, Ledger, SpendingLimits, open_ledger
 from sera.teachers import Price, RehearsalConfig, RemoteConfig, make_teacher, price_of
 from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.metered import MeteredTeacher
 from sera.teachers.remote import RemoteTeacher
 from sera.teachers.remote.clock import Clock
+from sera.teachers.scripted import ScriptedTeacher, say
 
 PRICE = Price(input=0.6, cached=0.11, output=2.2)
 MOST = 50
@@ -126,3 +129,20 @@ def test_a_free_teacher_can_be_limited_too(tmp_path: Path) -> None:
             asyncio.run(asyncio.wait_for(main(), 30))
         assert 0 < ledger.summary().settled.tokens <= 20_000
         assert ledger.summary().settled.nano == 0
+
+
+class Uncounted(ScriptedTeacher):
+    """Guesses what it has used."""
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        reply = await super().complete(request)
+        return msgspec.structs.replace(reply, usage=Usage(calls=1, prompt=3, completion=2), estimated=True)
+
+
+def test_a_guess_of_a_teacher_here_is_not_settled(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.jsonl", SpendingLimits(), PRICE) as ledger:
+        teacher = MeteredTeacher(Uncounted([say("hello")]), ledger)
+        asyncio.run(teacher.complete(ChatRequest(messages=(Message(role="user", content="hello"),))))
+        now = ledger.summary()
+    assert (now.settled.tokens, now.uncounted) == (0, 1)
+    assert now.uncertain.tokens > 5

@@ -5,7 +5,6 @@ from sera.analysis.forecast import dollars
 from sera.analysis.runs import spent_on
 from sera.records import Pair, State, Usage
 from sera.runs import Run
-from sera.runs.rollouts import usage_by_rollout
 from sera.runs.summary import usage_of
 from sera.teachers import Price
 
@@ -20,7 +19,7 @@ class Outlook:
         self._run, self._price = run, price
         self._tasks = {task.id: task for task in run.tasks}
         self._ended = {pair.task for pair in run.pairs} - {task.id for task in run.owed()}
-        self._usage = usage_of(run, usage_by_rollout(run.rollouts))
+        self._usage = usage_of(run, run.rollouts.usage)
         self._dollars = self._price_of(self._usage)
 
     def count(self, pair: Pair) -> None:

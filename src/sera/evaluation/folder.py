@@ -26,7 +26,7 @@ from sera.records import Record, Usage
 from sera.runs import Manifest, Trail
 from sera.runs.folder import check_manifest, locked, read_manifest, replace, write_manifest
 from sera.runs.journal import Journal, writable
-from sera.runs.rollouts import is_metered, proven_usage, rollouts_of, trail_of
+from sera.runs.rollouts import RolloutJournal, is_metered, proven_usage, trail_of
 
 EVALUATION, HARNESS = "evaluation.json", "harness.json"
 
@@ -48,7 +48,7 @@ class Evaluation:
         self.path = path
         self.manifest = manifest
         self.checks = Journal(path / "checks.jsonl", Checked, _CheckedHeading, lambda c: c.task)
-        self.rollouts = rollouts_of(path)
+        self.rollouts = RolloutJournal(path)
         self.outcomes = Journal(
             path / "outcomes.jsonl", Outcome, _OutcomeHeading, lambda o: trial_id(o.task, o.seed)
         )

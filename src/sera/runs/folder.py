@@ -54,9 +54,9 @@ def is_running(path: Path) -> bool:
 
 def replace(file: Path, content: bytes) -> None:
     """Write a whole file or nothing: beside it first, then renamed."""
-    if file.exists() and file.read_bytes() == content:
-        return
     with boundary(RunError, f"cannot write {file}"):
+        if file.exists() and file.read_bytes() == content:
+            return
         beside = file.with_name(file.name + ".new")
         beside.write_bytes(content)
         with beside.open("rb") as written:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from sera.runs.lines import Flaw, Scan, Whole, decode, read_seal, seal
 
 R = TypeVar("R", bound=Record)
 P = TypeVar("P", bound=Record)
+_SIZE = 32
+"""Bits that hold the size of a line, in bytes."""
 
 
 class Journal(Generic[R]):
@@ -52,33 +54,33 @@ class Journal(Generic[R]):
         """Lines after the last whole one that are none any more."""
         self._decoder = msgspec.json.Decoder(kind)
         self._plain_decoder = msgspec.json.Decoder(plain or kind)
-        self._heading = msgspec.json.Decoder(heading)
+        self._heading = msgspec.json.Decoder(_with_required(heading, kind))
         self._key = key
-        self._offsets: dict[str, int] = {}
-        self._fused: dict[int, int] = {}
-        """Offset → size of records after which no newline stands."""
+        self._spans: dict[str, int] = {}
+        """Where each record lies: offset and size in one number, as there are many."""
         self._file = -1
         self._lines = self._size = self._synced = 0
         self._unended = False
         self._plain_until = -1
         """Offset of the last line without a seal that counts; -1: there is none."""
         self._disk = asyncio.Lock()
+        self._foreign: list[Flaw] = []
         self._load()
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._spans)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._offsets
+        return key in self._spans
 
     def __iter__(self) -> Iterator[R]:
         """Every record that counts, in the order of its key's first appearance."""
-        offsets = list(self._offsets.values())
-        if not offsets:
+        spans = list(self._spans.values())
+        if not spans:
             return
         with self._reading() as file:
-            for offset in offsets:
-                yield self._at(file, offset)
+            for span in spans:
+                yield self._at(file, span)
 
     def every(self, part: type[P]) -> Iterator[P]:
         """Part of every whole record in the file, also of those that do not count: `part` is a
@@ -92,11 +94,11 @@ class Journal(Generic[R]):
 
     def get(self, key: str) -> R | None:
         """The record with that key, read from disk."""
-        offset = self._offsets.get(key)
-        if offset is None:
+        span = self._spans.get(key)
+        if span is None:
             return None
         with self._reading() as file:
-            return self._at(file, offset)
+            return self._at(file, span)
 
     def open_for_writing(self) -> None:
         """Make `append` possible; a torn last line is cut off. The caller holds the run's lock."""
@@ -117,7 +119,7 @@ class Journal(Generic[R]):
                     "command again"
                 )
             self._write(line)
-        self._count(Whole(self._size, line))
+        self._count(Whole(self._size, line[:-1]))
         self._size += len(line)
         self._lines += 1
 
@@ -165,7 +167,7 @@ class Journal(Generic[R]):
             self._count(line)
         self._lines, self._size, self._unended = scan.lines, scan.size, scan.unended
         self.damaged += scan.damaged
-        self.flaws, self.broken_at_end = scan.flaws, scan.broken_at_end
+        self.flaws, self.broken_at_end = [*self._foreign, *scan.flaws], scan.broken_at_end
         self.torn, self.rest = scan.torn, scan.rest
 
     def _count(self, line: Whole) -> None:
@@ -173,22 +175,25 @@ class Journal(Generic[R]):
             key = self._key(decode(self._heading, line.text))
         except msgspec.DecodeError:
             self.damaged += 1
+            if self.damaged == 1:
+                what = f"the line at byte {line.offset:,} is whole, and of another kind of file"
+                self._foreign.append(Flaw(file=self.path.name, line=0, what=what))
             return
-        if key is not None and not (line.late and key in self._offsets):
-            self._offsets[key] = line.offset
-            if line.fused:
-                self._fused[line.offset] = len(line.text)
+        if key is not None and not (line.late and key in self._spans):
+            self._spans[key] = line.offset << _SIZE | len(line.text)
 
     @contextmanager
-    def _reading(self) -> Iterator[IO[bytes]]:
+    def _reading(self) -> Iterator[int]:
         with boundary(RunError, f"cannot read {self.path}", OSError, msgspec.DecodeError):
-            with self.path.open("rb") as file:
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
                 yield file
+            finally:
+                os.close(file)
 
-    def _at(self, file: IO[bytes], offset: int) -> R:
-        file.seek(offset)
-        size = self._fused.get(offset)
-        text = file.readline().removesuffix(b"\n") if size is None else file.read(size)
+    def _at(self, file: int, span: int) -> R:
+        offset, size = span >> _SIZE, span & (1 << _SIZE) - 1
+        text = os.pread(file, size, offset)
         if not read_seal(text) and not (offset <= self._plain_until and self._is_plain(text)):
             raise RunError(
                 f"{self.path}: the record at byte {offset:,} was altered while this process was at work. Run "
@@ -196,6 +201,16 @@ class Journal(Generic[R]):
             )
         record: R = decode(self._decoder, text)
         return record
+
+
+def _with_required(heading: type[Record], kind: type[Record]) -> type[msgspec.Struct]:
+    """The heading of records of a kind and no others: with all that the kind requires, undecoded."""
+    known = {field.name for field in msgspec.structs.fields(heading)}
+    fields = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    more = [(name, msgspec.Raw) for name in fields if name not in known]
+    return msgspec.defstruct(
+        heading.__name__, more, bases=(heading,), frozen=True, kw_only=True, module=heading.__module__
+    )
 
 
 @contextmanager

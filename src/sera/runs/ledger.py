@@ -33,7 +33,7 @@ from sera.errors import BudgetExhausted, ConfigError, RunError
 from sera.records import Record, Usage
 from sera.runs.folder import is_running
 from sera.runs.journal import Journal
-from sera.settings import Config
+from sera.settings import Config, check_numbers
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -58,6 +58,9 @@ class SpendingLimits(Config, frozen=True):
     """Tokens of all requests, prompt (cached ones too) and answer. Default: no limit."""
     max_hours: Positive | None = None
     """Hours of work. While the run is paused, or nobody works on it, none are counted. Default: no limit."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class Tariff(Protocol):
@@ -186,7 +189,11 @@ class Ledger:
         return hold
 
     def settle(self, hold: int, used: Usage, written: int = 0) -> None:
-        """What the server reported, whether or not it is within the hold."""
+        """What the server reported, whether or not it is within the hold. Numbers below 0 are none, and leave
+        it uncertain."""
+        if min(used.prompt, used.cached, used.completion, written) < 0:
+            self.uncertain(hold, answered=True)
+            return
         nano = self._tariff.cost(used, written) if self._tariff else 0
         self._end(
             Line(kind="settled", hold=hold, nano=nano, tokens=used.prompt + used.completion, usage=used)

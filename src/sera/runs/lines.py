@@ -25,6 +25,9 @@ from sera.records import Record
 _SEAL = re.compile(rb',"seq":([0-9]{1,18}),"sum":"([0-9a-f]{8})"\}')
 _REMAINS = re.compile(rb'"(seq|sum)":')
 """What stands in a line that had a seal, also where that is damaged; in a text the quotes are escaped."""
+_TAIL = len(b',"sum":"01234567"}\n')
+_BUFFER = 2**18
+"""Bytes read at once: lines are often longer than what Python reads by itself."""
 _MOST_FLAWS = 1000
 """Flaws of one file that are told one by one."""
 _WIDEST = 100_000
@@ -52,8 +55,6 @@ class Whole(NamedTuple):
     sealed: bool = True
     late: bool = False
     """Whether a line with a higher number stands before it."""
-    fused: bool = False
-    """Whether no newline follows it."""
 
 
 class _Found(NamedTuple):
@@ -124,16 +125,24 @@ class Scan:
     def __iter__(self) -> Iterator[Whole]:
         if not self._path.exists():
             return
-        with boundary(RunError, f"cannot read {self._path}"), self._path.open("rb") as file:
-            takes_plain = _begins_plain(file)
+        with boundary(RunError, f"cannot read {self._path}"), self._path.open("rb", _BUFFER) as file:
+            first = _first_seal(file)
+            takes_plain = first is None or first[1]
+            start = int(first is not None and first[1])
             offset = 0
             for place, raw in enumerate(file, 1):
+                if not self._broken and _is_next(raw, self._last + 1, start):  # as nearly every line is
+                    takes_plain = False
+                    self._last += 1
+                    self.size += len(raw)
+                    yield Whole(offset, raw[:-1])
+                    offset += len(raw)
+                    continue
                 for start, text, number in self._whole(place, raw, takes_plain):
-                    end, late = start + len(text), number is not None and number <= self._last
+                    late = number is not None and number <= self._last
                     takes_plain = takes_plain and number is None
                     if self._counts(place, number):
-                        fused = raw[end : end + 1] != b"\n"
-                        yield Whole(offset + start, text, number is not None, late, fused)
+                        yield Whole(offset + start, text, number is not None, late)
                 offset += len(raw)
         self.broken_at_end = self._broken
         self.lines = self._last + self._broken
@@ -191,11 +200,17 @@ class Scan:
             self.flaws.append(Flaw(file=self._path.name, line=place, what=what))
 
 
-def _begins_plain(file: IO[bytes]) -> bool:
-    """Whether lines without a seal may count at the beginning; the file is then at its start again."""
+def _first_seal(file: IO[bytes]) -> tuple[int, bool] | None:
+    """Of the first line that has one that holds; the file is then at its start again."""
     seal = next(filter(None, (read_seal(raw.removesuffix(b"\n")) for raw in file)), None)
     file.seek(0)
-    return seal is None or seal[1]
+    return seal
+
+
+def _is_next(raw: bytes, number: int, start: int) -> bool:
+    """Whether that is the line of that number, whole, newline included; its sum begins with `start`."""
+    told = zlib.crc32(memoryview(raw)[:-_TAIL], start)
+    return raw.endswith(b',"seq":%d,"sum":"%08x"}\n' % (number, told))
 
 
 def _salvaged(raw: bytes) -> Iterator[_Found]:

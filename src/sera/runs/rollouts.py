@@ -20,17 +20,13 @@ Question = Literal["self_check", "pull_request"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 
 
-class _Heading(Record, frozen=True):
-    id: str
-    end: End
-
-
 class _Used(Record, frozen=True):
     usage: Usage = Usage()
 
 
-class _Made(_Used, frozen=True, kw_only=True):
+class _Heading(_Used, frozen=True, kw_only=True):
     id: str
+    end: End
     restarts: int = 0
 
 
@@ -41,14 +37,27 @@ class _Answer(_Used, frozen=True, kw_only=True):
 _USED = msgspec.json.Decoder(_Used)
 
 
-def rollouts_of(folder: Path) -> Journal[Rollout]:
-    """Those that have ended, by their id."""
-    return Journal(
-        folder / "rollouts.jsonl",
-        Rollout,
-        _Heading,
-        lambda heading: heading.id if heading.end is not End.FAILED else None,
-    )
+class RolloutJournal(Journal[Rollout]):
+    """Those of a folder that have ended, by their id, and what each has used: read in one pass, since it is
+    by far the largest file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._past: dict[str, Usage] = {}
+        self._last: dict[str, Usage] = {}
+        super().__init__(folder / "rollouts.jsonl", Rollout, _Heading, self._note)
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """What every rollout on record has used. One that broke is part of the record of what went on from
+        it; only if that was begun anew are both counted."""
+        return self._last | {identity: past + self._last[identity] for identity, past in self._past.items()}
+
+    def _note(self, heading: _Heading) -> str | None:
+        identity = heading.id
+        if heading.restarts and identity in self._last:
+            self._past[identity] = self._past.get(identity, Usage()) + self._last[identity]
+        self._last[identity] = heading.usage
+        return identity if heading.end is not End.FAILED else None
 
 
 def trail_of(folder: Path, rollout: str, question: Question | None = None) -> Trail:
@@ -71,22 +80,10 @@ def usage_under_way(folder: Path) -> Usage:
     return sum(_usage_of_trails(folder).values(), Usage())
 
 
-def usage_by_rollout(rollouts: Journal[Rollout]) -> dict[str, Usage]:
-    """What every rollout on record has used. One that broke is part of the record of what went on from it;
-    only if that was begun anew are both counted."""
-    past: dict[str, Usage] = {}
-    last: dict[str, Usage] = {}
-    for made in rollouts.every(_Made):
-        if made.restarts and made.id in last:
-            past[made.id] = past.get(made.id, Usage()) + last[made.id]
-        last[made.id] = made.usage
-    return {identity: past.get(identity, Usage()) + usage for identity, usage in last.items()}
-
-
-def proven_usage(folder: Path, rollouts: Journal[Rollout], **answers: Journal[Any]) -> Usage:
+def proven_usage(folder: Path, rollouts: RolloutJournal, **answers: Journal[Any]) -> Usage:
     """What has been used at least, by the records of a folder: rollouts, answers to questions by the name of
     the question, and the steps under way of what is not on record."""
-    made, trails = usage_by_rollout(rollouts), _usage_of_trails(folder)
+    made, trails = rollouts.usage, _usage_of_trails(folder)
     for question, journal in answers.items():
         for answer in journal.every(_Answer):
             made[f"{answer.rollout}-{question}"] = answer.usage

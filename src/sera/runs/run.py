@@ -42,9 +42,9 @@ from sera.runs.lines import Scan, decode, seal
 from sera.runs.rollouts import (
     QUESTIONS,
     Question,
+    RolloutJournal,
     is_metered,
     proven_usage,
-    rollouts_of,
     steps_file,
     trail_of,
     trails_in,
@@ -77,14 +77,13 @@ class Run:
         self.manifest = manifest
         self.profile = profile
         self.tasks = tasks
-        self.rollouts = rollouts_of(path)
+        self.rollouts = RolloutJournal(path)
         self.verdicts = Journal(path / "verdicts.jsonl", Verdict, _StepHeading, lambda v: v.rollout)
         self.pull_requests = Journal(
             path / "pull_requests.jsonl", PullRequest, _StepHeading, lambda p: p.rollout
         )
-        self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, lambda p: p.task)
-        ends = self.pairs.every(_PairHeading)
-        self._turns = Counter(end.task for end in ends if end.state is State.REQUEUED)
+        self._turns: Counter[str] = Counter()
+        self.pairs = Journal(path / "pairs.jsonl", Pair, _PairHeading, self._note_end)
         for task in tasks:  # also where the line that put it back is lost
             while rollout_id(task.id, Stage.T1, 0, self._turns[task.id] + 1) in self.rollouts:
                 self._turns[task.id] += 1
@@ -120,12 +119,11 @@ class Run:
 
     def end(self, pair: Pair) -> None:
         """Record what became of a task. Unless it failed, nobody goes on from its steps."""
+        task = self._tasks.get(pair.task) if pair.state is not State.FAILED else None
+        over = self._steps_of(task) if task else []
         self.pairs.append(pair)
-        if pair.state is not State.FAILED and (task := self._tasks.get(pair.task)):
-            for file in self._steps_of(task):
-                file.unlink(missing_ok=True)
-        if pair.state is State.REQUEUED:
-            self._turns[pair.task] += 1
+        for file in over:
+            file.unlink(missing_ok=True)
 
     def owe_what_is_not_whole(self) -> None:
         """Take back the ends of tasks whose records were damaged: they are brought to an end again, from what
@@ -156,6 +154,11 @@ class Run:
         """The steps so far of a rollout under way, by its id, or the answers to a question about it."""
         return trail_of(self.path, rollout, question)
 
+    def _note_end(self, end: _PairHeading) -> str:
+        if end.state is State.REQUEUED:
+            self._turns[end.task] += 1
+        return end.task
+
     def _steps_of(self, task: Task) -> list[Path]:
         """Where steps of a task's present turn may lie."""
         rollouts = [identity for _, _, identity in self.rollout_ids(task)]
@@ -175,10 +178,11 @@ class Run:
         or issue text is not. Damage takes them away; what a run writes by itself always has them."""
         if not pair.t1 or pair.state in _OWED:
             return []
-        ids = [identity for stage, _, identity in self.rollout_ids(task) if stage is Stage.T1]
-        if pair.t1 not in ids:  # of a turn that is over
-            return [pair.t1]
-        tried = ids[: ids.index(pair.t1) + 1]
+        tried: list[str] = []
+        while pair.t1 not in tried:
+            if len(tried) == len(task.categories):  # of a turn that is over
+                return [pair.t1]
+            tried.append(self.rollout_id(task, Stage.T1, len(tried)))
         checked = tried[:-1] if pair.state in (State.T1_UNFINISHED, State.T1_EMPTY) else tried
         lacking = [one for one in tried if one not in self.rollouts]
         lacking += [one for one in checked if one not in self.verdicts and one not in lacking]
@@ -230,7 +234,10 @@ def _read_plan(file: Path, planned: int) -> list[Task]:
         return True
 
     scan = Scan(file, is_plain)
-    tasks = [decode(decoder, line.text) for line in scan]
+    try:
+        tasks = [decode(decoder, line.text) for line in scan]
+    except msgspec.DecodeError as problem:
+        raise RunError(f"{file} is no plan: {problem}: {_WRITTEN_ANEW}") from problem
     if scan.flaws or scan.torn or len(tasks) < planned:
         what = scan.flaws[0] if scan.flaws else f"{file.name}: its end is lost"
         raise RunError(f"{file.parent}/{what}: {_WRITTEN_ANEW}")

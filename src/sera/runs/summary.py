@@ -8,7 +8,6 @@ from sera.records import Pair, Record, State, Usage
 from sera.runs.control import standing
 from sera.runs.folder import is_running
 from sera.runs.ledger import LEDGER, Balance, Tariff, read_ledger
-from sera.runs.rollouts import usage_by_rollout
 from sera.runs.run import Run
 from sera.runs.underway import UnderWay, under_way
 
@@ -65,7 +64,7 @@ def summarize(run: Run, tariff: Tariff | None = None) -> Summary:
     ends = run.task_pairs()
     pairs = [pair for _, pair in ends if pair]
     recalls = [pair.agreement.recall for pair in pairs if pair.agreement]
-    owed, running, rollouts = len(run.owed()), is_running(run.path), usage_by_rollout(run.rollouts)
+    owed, running, rollouts = len(run.owed()), is_running(run.path), run.rollouts.usage
     return Summary(
         tasks=len(run.tasks),
         owed=owed,

@@ -19,7 +19,7 @@ class MeteredTeacher(TeacherAround):
         self._meter = meter
 
     async def complete(self, request: ChatRequest) -> Reply:
-        """As the teacher does; a request it did not answer is uncertain."""
+        """As the teacher does; a request it did not answer, or not counted, is uncertain."""
         size = len(msgspec.json.encode((request.messages, request.tools)))
         hold = await self._meter.reserve(Usage(calls=1, prompt=size, completion=_ANSWER))
         try:
@@ -27,5 +27,8 @@ class MeteredTeacher(TeacherAround):
         except BaseException:
             self._meter.uncertain(hold)
             raise
-        self._meter.settle(hold, reply.usage, reply.written)
+        if reply.estimated:
+            self._meter.uncertain(hold, answered=True)
+        else:
+            self._meter.settle(hold, reply.usage, reply.written)
         return reply

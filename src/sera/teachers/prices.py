@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from sera.records import Usage
-from sera.settings import Config
+from sera.settings import Config, check_numbers
 
 PerMillion = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
@@ -28,6 +28,9 @@ class Price(Config, frozen=True, kw_only=True):
     written: PerMillion | None = None
     """Dollars per million prompt tokens written to the cache. Default: as `input`; Anthropic takes a
     quarter more."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def cost(self, used: Usage, written: int = 0) -> int:
         """Nano-dollars of one call."""
