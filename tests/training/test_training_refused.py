@@ -16,7 +16,8 @@ from sera.errors import ConfigError, SeraError
 from sera.settings import load_config
 from sera.training import Request, TrainConfig, plan_training
 from sera.training.checks import refuse_full_disk, refuse_unfit
-from sera.training.folder import asked_of, opened
+from sera.training.contract import Step
+from sera.training.folder import Metrics, asked_of, opened, read_metrics
 from sera.training.recipes import find_recipe
 
 Row = dict[str, Any]
@@ -359,3 +360,14 @@ def test_the_defaults_are_the_papers() -> None:
     )
     assert tiny_config(**{"lora.rank": 32}).lora
     assert load_config(TrainConfig, given={"lora.alpha": 128}).rate == 5e-5
+
+
+def test_a_damaged_figure_is_left_out(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    for number in (1, 2, 3):
+        metrics.add(Step(step=number, epoch=0.1, loss=2.0))
+    file = tmp_path / "metrics.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    for damage in (b"\xff" + lines[1], b"\0" * 40 + b"\n", b"[" * 5000 + b"\n", b"{}\n"):
+        file.write_bytes(lines[0] + damage + lines[2])
+        assert [step.step for step in read_metrics(tmp_path)] == [1, 3]

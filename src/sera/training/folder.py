@@ -10,7 +10,7 @@ The same command goes on with what it finds; other settings are refused, and so 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sera.records import Record
 from sera.settings import to_tree
 from sera.training.config import TrainConfig
 from sera.training.contract import Job, Step
+from sera.untrusted import decode
 
 KIND = "sera-training"
 ASKED = "train.json"
@@ -131,10 +132,12 @@ class Metrics:
 
 
 def read_metrics(out: Path) -> list[Step]:
-    """All lines that are whole."""
-    file = out / METRICS
+    """All lines that are whole. A damaged one is a figure less, and no reason to lose a training."""
+    file, steps = out / METRICS, list[Step]()
     if not file.is_file():
-        return []
-    with boundary(TrainError, f"metrics {file}", OSError, msgspec.DecodeError):
-        whole = file.read_bytes().split(b"\n")[:-1]
-        return [msgspec.json.decode(line, type=Step) for line in whole]
+        return steps
+    with boundary(TrainError, f"metrics {file}", OSError):
+        for line in file.read_bytes().split(b"\n")[:-1]:
+            with suppress(msgspec.DecodeError):
+                steps.append(decode(line, Step))
+    return steps
