@@ -302,7 +302,6 @@ def test_atif_of_an_agent_of_text(tmp_path: Path) -> None:
             },
             "not_the_model",
         ),
-        ({"source": "agent", "message": [{"type": "image", "source": {}}]}, "not_text"),
         ({"source": "robot", "message": "x"}, "unknown_role"),
         (
             {
@@ -378,7 +377,6 @@ def test_what_a_line_says_of_itself_is_taken(tmp_path: Path) -> None:
     [
         ([{"role": "function", "content": "x"}], "unknown_role"),
         ([{"role": "user", "content": "x"}], "no_answer"),
-        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "not_text"),
         ([TALK[1], TALK[3]], "unpaired"),
         ([*TALK[:3], TALK[4]], "unpaired"),
         ([{"role": "assistant", "content": "x", "tool_calls": ["ls"]}], "wrong_shape"),
@@ -390,6 +388,20 @@ def test_what_is_no_conversation_is_refused(tmp_path: Path, talk: Any, reason: s
     file = lines(tmp_path / "a.jsonl", {"messages": TALK}, {"messages": talk})
     record, _ = run([file], tmp_path / "out", "openai", submitted=True)
     assert record.refused == {reason: 1}
+
+
+def test_what_is_no_text_is_named_in_its_place_and_never_in_what_is_trained(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "See "}, image]},
+        {"role": "assistant", "content": [image, {"type": "text", "text": "A cat."}]},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+    ]
+    record, (sample,) = run(
+        [lines(tmp_path / "a.jsonl", {"messages": talk})], tmp_path / "out", "openai", submitted=True
+    )
+    assert [message.content for message in sample.messages] == ["", "See [image]", "A cat.", "[input_audio]"]
+    assert record.lost == {"image_url": 2, "input_audio": 1}
 
 
 def test_a_torn_file_costs_the_torn_line_only(tmp_path: Path) -> None:

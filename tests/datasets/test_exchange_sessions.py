@@ -121,6 +121,41 @@ def test_the_branch_that_ends_last_is_the_conversation(tmp_path: Path) -> None:
     assert record.lost == {"answer of the program": 1, "line of a sub-agent": 1, "line of another branch": 1}
 
 
+def test_a_call_that_was_never_carried_out_costs_its_answer_only(tmp_path: Path) -> None:
+    """As the program goes on with such a session."""
+    both = [*use("d", "Read", file_path="d"), *use("e", "Read", file_path="e")]
+    said = [
+        ("user", text("Mend it.")),
+        ("assistant", [*text("I look."), *use("a", "Read", file_path="a")]),
+        ("user", result("a", "till")),
+        ("assistant", [*text("I write."), *use("b", "Write", file_path="b")]),
+        ("user", text("No, the other.")),
+        ("assistant", both),
+        ("user", result("e", "sum")),
+        ("assistant", text("Mended.")),
+        ("user", text("And now?")),
+        ("assistant", use("f", "Read", file_path="f")),
+    ]
+    rows = [
+        event(kind, str(n), str(n - 1) if n else None, content, said=f"m{n}" if kind == "assistant" else "")
+        for n, (kind, content) in enumerate(said)
+    ]
+    record, (sample,) = take(lines(tmp_path / "s.jsonl", *rows))
+    assert brief(sample.messages) == [
+        ("system", ""),
+        ("user", "Mend it."),
+        ("assistant", "I look.", "Read"),
+        ("tool", "till", "a"),
+        ("user", "No, the other."),
+        ("assistant", "", "Read"),
+        ("tool", "sum", "e"),
+        ("assistant", "Mended."),
+        ("user", "And now?"),
+        ("assistant", "", "Read"),
+    ]
+    assert record.lost["unanswered call"] == 2
+
+
 def test_what_follows_a_compaction_is_a_conversation_of_its_own(tmp_path: Path) -> None:
     file = lines(
         tmp_path / "s.jsonl",
@@ -347,6 +382,21 @@ def test_openhands_events_alone(tmp_path: Path, pairs: bool) -> None:
     _, (sample,) = take(file)
     assert sample.end is End.SUBMITTED
     assert [message.role for message in sample.messages[-3:]] == ["assistant", "tool", "assistant"]
+
+
+def test_openhands_goes_on_after_an_action_without_observation(tmp_path: Path) -> None:
+    image = [{"type": "text", "text": "ok"}, {"type": "image_url", "image_url": {}}]
+    events = [
+        {"id": 0, "source": "user", "action": "message", "args": {"content": "Mend it."}},
+        {"id": 1, "source": "agent", "action": "run", "args": {"command": "sleep 9"}},
+        {"id": 2, "source": "user", "action": "message", "args": {"content": "Too long."}},
+        {"id": 3, "source": "agent", "action": "run", "args": {"command": "ls"}},
+        {"id": 4, "source": "environment", "observation": "run", "content": image, "cause": 3},
+        {"id": 5, "source": "agent", "action": "finish", "args": {}},
+    ]
+    record, (sample,) = take(lines(tmp_path / "events.jsonl", *events), "openhands")
+    assert [one.content for one in sample.messages] == ["", "Mend it.", "Too long.", "", "ok[image]", ""]
+    assert record.lost == {"unanswered call": 1, "image_url": 1}
 
 
 def test_openhands_events_of_the_sdk(tmp_path: Path) -> None:

@@ -118,6 +118,27 @@ def test_a_trajectory_without_tools_has_those_of_the_others_if_they_all_tell_the
     assert (record.inferred, sorted(record.profiles.values())) == ({"x": 1}, [1, 1, 1])
 
 
+def test_tools_in_another_order_or_spelling_are_the_same(tmp_path: Path, byte_tokenizer: str) -> None:
+    run = told_tools(
+        [{"name": "run", "parameters": {"type": "object", "properties": {"c": {"type": "string"}}}}]
+    )
+    run = run or []
+    turned = [{"function": dict(reversed(run[0]["function"].items())), "type": "function"}]
+    beside = told_tools([{"name": "look", "parameters": {"type": "object", "properties": {}}}]) or []
+    sets = [[*run, *beside], [*beside, *run], [*turned, *beside]]
+    rows = [{"messages": talk(called("run", c=str(n))), "tools": tools} for n, tools in enumerate(sets)]
+    record, samples = take(tmp_path, *rows)
+    assert (len(record.profiles), samples[1].tools, samples[2].tools) == (1, sets[0], sets[0])
+    assert built(tmp_path / "imported", byte_tokenizer).rows == 3
+    assert len(take(tmp_path, rows[0], {"messages": talk(called("run")), "tools": run})[0].profiles) == 2
+
+
+def test_the_older_name_of_tools_is_read(tmp_path: Path) -> None:
+    tools = [{"name": "run", "description": "Runs it.", "parameters": {"type": "object", "properties": {}}}]
+    record, (sample,) = take(tmp_path, {"messages": talk(called("run")), "functions": tools})
+    assert (record.inferred, sample.tools[0]["function"]["description"]) == ({}, "Runs it.")
+
+
 @pytest.mark.parametrize("dialect", [Hermes(), Xml()])
 def test_tools_in_the_words_of_our_formats_leave_the_prompt(dialect: Any) -> None:
     prompt = f"You work.\n\n{dialect.describe(TOOLS)}"
@@ -206,7 +227,11 @@ THOUGHT = "The sign is wrong, I think."
         {"reasoning_details": [{"type": "reasoning.text", "text": THOUGHT, "format": "x", "index": 0}]},
         {"reasoning_details": [{"type": "reasoning.summary", "summary": THOUGHT}]},
         {"reasoning": THOUGHT, "reasoning_details": [{"type": "reasoning.text", "text": THOUGHT}]},
+        {"thought": THOUGHT},
+        {"thoughts": THOUGHT},
+        {"reasoning_text": THOUGHT},
         {"provider_specific_fields": {"reasoning_content": THOUGHT}},
+        {"extra": {"reasoning": THOUGHT}},
         {"extra": {"response": {"choices": [{"message": {"content": "x", "reasoning_content": THOUGHT}}]}}},
         {"content": [{"type": "thinking", "thinking": THOUGHT}, {"type": "text", "text": "Done."}]},
         {"content": [{"type": "reasoning", "text": THOUGHT}, {"type": "text", "text": "Done."}]},
@@ -236,6 +261,16 @@ def test_reasoning_that_cannot_be_read_is_counted(tmp_path: Path, fields: Json) 
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Done.", **fields}]
     record, (sample,) = take(tmp_path, {"messages": messages})
     assert (sample.messages[2].reasoning, record.lost) == ("", {"encrypted reasoning": 1})
+
+
+def test_a_reading_of_the_text_is_no_thought_beside_it(tmp_path: Path) -> None:
+    fields = {"thought": "First.\n", "action": "ls"}
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "First.\n```\nls\n```"} | fields,
+    ]
+    record, (sample,) = take(tmp_path, {"messages": messages})
+    assert (sample.messages[2].reasoning, record.lost) == ("", {})
 
 
 def test_different_thoughts_of_one_answer_are_all_kept() -> None:

@@ -1,6 +1,7 @@
 """Settling a large set: what it keeps of a sample, and that the time grows with their number."""
 
 import random
+import statistics
 import time
 import tracemalloc
 
@@ -53,15 +54,24 @@ def decision(number: int) -> Decision:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Decision)
 
 
+def kept_bytes(numbers: range) -> float:
+    """Of memory, by sample."""
+    before, _ = tracemalloc.get_traced_memory()
+    kept = [decision(number) for number in numbers]
+    after, _ = tracemalloc.get_traced_memory()
+    return (after - before) / len(kept)
+
+
 def test_little_is_kept_of_a_sample() -> None:
+    """The median of several windows: in one of them the interpreter's table of strings may grow, by as much as
+    all strings of the process need, or another thread may be at work."""
     decision(0)
     tracemalloc.start()
     try:
-        kept = [decision(number) for number in range(4_000)]
-        used, _ = tracemalloc.get_traced_memory()
+        windows = [kept_bytes(range(start, start + 800)) for start in range(0, 7_200, 800)]
     finally:
         tracemalloc.stop()
-    assert 500 < used / len(kept) < MOST
+    assert 500 < statistics.median(windows) < MOST
 
 
 def test_twenty_thousand_are_settled_in_seconds() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from made_samples import SOURCE, pair, sample, talk
 
-from sera.datasets import DatasetConfig, Sample, build_dataset
+import sera
+from sera.datasets import DatasetConfig, Sample, build, build_dataset
 from sera.datasets.candidate import Candidate
 from sera.datasets.workspace import open_workspace
 from sera.errors import DatasetError
@@ -178,7 +180,16 @@ def test_processes_give_the_same_bytes(tmp_path: Path, byte_tokenizer: str) -> N
 
 
 def test_an_error_in_another_process_is_the_same_error(tmp_path: Path, byte_tokenizer: str) -> None:
-    broken = [*heavy(), sample(999, messages=talk()[1:])]
-    config = DatasetConfig(tokenizer=byte_tokenizer, stages=BOTH, workers=2, **LONG)
-    with pytest.raises(DatasetError, match="system prompt"):
-        build_dataset(broken, tmp_path / "d", config, [SOURCE])
+    config = DatasetConfig(tokenizer=byte_tokenizer, stages=BOTH, workers=2, recall_by="luck", **LONG)
+    with pytest.raises(DatasetError, match="there is no measure 'luck'"):
+        build_dataset(heavy(), tmp_path / "d", config, [SOURCE])
+
+
+def test_code_of_other_parts_decides_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is in a workspace was written by a format and cleaned by the redaction's rules."""
+    for part in ("datasets", "formats", "redaction"):
+        shutil.copytree(Path(sera.__file__).parent / part, tmp_path / part)
+    monkeypatch.setattr(build, "__file__", str(tmp_path / "datasets" / "build.py"))
+    before = build._code()
+    (tmp_path / "formats" / "hermes.py").write_text("other words")
+    assert build._code() != before

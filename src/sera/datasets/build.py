@@ -52,6 +52,7 @@ _BATCH_SAMPLES, _BATCH_BYTES = 16, 2_000_000
 """What is decided together: enough to keep a tokenizer busy, little enough to hold several batches."""
 _DETAIL = 300
 """Characters that are kept of what is wrong with a row."""
+_CODE = (".py", ".toml", ".jinja")
 
 
 def build_dataset(
@@ -325,6 +326,7 @@ def _lists(config: DatasetConfig) -> dict[str, str]:
 
 def _code() -> str:
     """Changes with the code that decides, so that nothing decided by other code is gone on with."""
-    here = Path(__file__).parent
-    files = sorted(file for file in here.rglob("*") if file.suffix in (".py", ".toml", ".jinja"))
+    sera = Path(__file__).parent.parent
+    parts = [sera / part for part in ("datasets", "formats", "redaction")]
+    files = sorted(file for part in parts for file in part.rglob("*") if file.suffix in _CODE)
     return content_id(*(sha256(file) for file in files))

@@ -40,6 +40,9 @@ def recount(candidate: Candidate, student: Student) -> bool:
 def _rendered(candidate: Candidate) -> bool:
     try:
         return bool(candidate.turns)
+    except DatasetError as problem:
+        candidate.detail = str(problem)
+        return False
     except RecursionError:
         candidate.detail = "the arguments of a call, or the definition of a tool, are nested too deeply"
         return False

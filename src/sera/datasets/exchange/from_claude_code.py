@@ -32,6 +32,7 @@ from sera.datasets.exchange.trajectory import (
     Reason,
     Refusal,
     Trajectory,
+    answered,
     json_document,
     lose,
 )
@@ -202,7 +203,7 @@ def _trajectory(tree: _Tree, suffix: str, beside: Counter[str]) -> Trajectory:
     name = "/".join(filter(None, (first.sessionId, first.agentId if first.isSidechain else "")))
     return Trajectory(
         name=f"{name}{suffix}" if name else "",
-        messages=tuple(talk.messages()),
+        messages=tuple(answered(talk.messages(), lost)),
         end=End.CONTEXT if tree.compacted else None,
         model=talk.model,
         lost=lost,

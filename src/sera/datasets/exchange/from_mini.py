@@ -16,6 +16,7 @@ import msgspec
 
 from sera.datasets.exchange.ends import end_of
 from sera.datasets.exchange.lines import one_document
+from sera.datasets.exchange.thoughts import plain_text
 from sera.datasets.exchange.trajectory import (
     Document,
     Json,
@@ -23,7 +24,6 @@ from sera.datasets.exchange.trajectory import (
     Refusal,
     Trajectory,
     as_message,
-    plain_text,
 )
 from sera.formats.servers import Tools
 from sera.records import End

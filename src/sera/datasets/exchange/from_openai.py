@@ -29,6 +29,8 @@ class _Line(Beside, frozen=True, kw_only=True):
     """Of the Responses API: what was sent, and what came back."""
     instructions: str | None = None
     tools: list[Json] | str | None = None
+    functions: list[Json] | str | None = None
+    """The older name."""
 
 
 def read_openai(file: Path, name: str, _tools: Tools) -> Iterator[Document]:
@@ -46,7 +48,7 @@ def _trajectory(line: Any) -> Trajectory:
     lost: Counter[str] = Counter()
     return Trajectory(
         messages=tuple(as_message(message, lost) for message in _chat(line, lost)),
-        tools=told_tools(line.tools),
+        tools=told_tools(line.tools or line.functions),
         lost=lost,
         **line.told(),
     )

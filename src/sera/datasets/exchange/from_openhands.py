@@ -26,16 +26,17 @@ import msgspec
 from sera.datasets.exchange.blocks import Wire, prompt_of, read_message
 from sera.datasets.exchange.definitions import told_tools
 from sera.datasets.exchange.lines import MOST, first_values, json_lines, whole
+from sera.datasets.exchange.thoughts import plain_text
 from sera.datasets.exchange.trajectory import (
     Document,
     Json,
     Reason,
     Refusal,
     Trajectory,
+    answered,
     as_message,
     json_document,
     lose,
-    plain_text,
 )
 from sera.formats.servers import Tools
 from sera.records import End, Message
@@ -177,7 +178,7 @@ def _trajectory(name: str, history: Sequence[Any]) -> Trajectory:
         reader.read(event)
     return Trajectory(
         name=name,
-        messages=tuple(reader.messages),
+        messages=tuple(answered(reader.messages, lost)),
         end=End.SUBMITTED if reader.finished else None,
         tools=told_tools(reader.tools),
         model=reader.model,
@@ -282,7 +283,7 @@ class _Reader:
         if not answered:
             lose(self._lost, [f"observation {kind}"])
             return
-        yield Message(role="tool", content=plain_text(event.content), tool_call_id=answered)
+        yield as_message({"role": "tool", "content": event.content, "tool_call_id": answered}, self._lost)
 
     def _of_the_sdk(self, event: _Event) -> Iterator[Message]:
         if event.kind == "SystemPromptEvent":

@@ -22,7 +22,8 @@ from sera.datasets.exchange.definitions import defined_in, told_tools
 from sera.datasets.exchange.from_swe_agent import history_message
 from sera.datasets.exchange.lines import json_lines
 from sera.datasets.exchange.text_turns import has_text_calls, read_turns
-from sera.datasets.exchange.trajectory import Document, Json, Trajectory, json_document, plain_text
+from sera.datasets.exchange.thoughts import plain_text
+from sera.datasets.exchange.trajectory import Document, Json, Trajectory, json_document
 from sera.formats.servers import Tools
 from sera.records import End, Message, Stage
 

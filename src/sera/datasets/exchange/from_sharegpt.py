@@ -50,6 +50,8 @@ class _Line(Beside, frozen=True, kw_only=True):
     conversation: list[Json] | None = None
     system: str | None = None
     tools: list[Json] | str | None = None
+    functions: list[Json] | str | None = None
+    """The older name."""
 
 
 def read_sharegpt(file: Path, name: str, tools: Tools) -> Iterator[Document]:
@@ -70,7 +72,7 @@ def _trajectory(known: Tools, line: Any) -> Trajectory:
     wires = list(_wires(turns))
     if line.system:
         wires = [{"role": "system", "content": line.system}, *wires]
-    tools = told_tools(line.tools)
+    tools = told_tools(line.tools or line.functions)
     if wires and wires[0]["role"] == "system":
         in_prompt, rest = defined_in(wires[0]["content"])
         tools, wires[0]["content"] = tools or in_prompt, rest

@@ -236,6 +236,8 @@ class _Desk:
         self.sources: set[Source] = set()
         self.profiles: dict[str, Profile] = {}
         """Hash → what the agent was told, as far as it is known."""
+        self._sets: dict[str, Profile] = {}
+        """Hash of tools in any order → the profile in which they were told first."""
         self._run, self._known, self._judge = run, known, judge
         self._samples, self._refused = samples, refused
         self._first: Refused | None = None
@@ -343,8 +345,11 @@ class _Desk:
         self._seen.add(identity)
         task = content_id(found.name or identity)
         agreement = self._judge(found.target, patch) if found.target and patch is not None else None
-        tools = list(known.tools) or found.tools or in_prompt
-        profile = known.profile or (self._note(origin, tools) if tools else origin)
+        tools = list(known.tools) or found.tools or in_prompt or []
+        profile = known.profile or origin
+        if tools and not known.profile:
+            noted = self._note(origin, tools)
+            tools, profile = noted.tools, noted.hash
         return Sample(
             id=identity,
             task=task,
@@ -364,18 +369,19 @@ class _Desk:
                 run=self._run,
             ),
             profile=profile,
-            tools=tools or [],
+            tools=tools,
             teacher={"model": found.model} if found.model else {},
             unknown=tuple(_unknown(found, patch, agreement, tools)),
         )
 
-    def _note(self, origin: str, tools: list[Json]) -> str:
-        """The hash of the profile with these tools."""
-        profile = imported_profile(origin, tools)
-        if len(self.profiles) < _MOST_PROFILES:
-            self.profiles.setdefault(profile.hash, profile)
+    def _note(self, origin: str, tools: list[Json]) -> Profile:
+        """The profile with these tools, in the order and the spelling in which they were told first."""
+        key = content_id(origin, sorted(content_id(tool) for tool in tools))
+        profile = self._sets.get(key) or imported_profile(origin, tools)
+        if len(self._sets) < _MOST_PROFILES:
+            self._sets[key] = self.profiles[profile.hash] = profile
             self._told[origin].add(profile.hash)
-        return profile.hash
+        return profile
 
 
 def _conversation(found: Trajectory) -> tuple[tuple[Message, ...], list[Json] | None]:
@@ -406,7 +412,7 @@ def _owes_tools(found: Trajectory) -> bool:
 
 
 def _unknown(
-    found: Trajectory, patch: str | None, agreement: Agreement | None, tools: list[Json] | None
+    found: Trajectory, patch: str | None, agreement: Agreement | None, tools: list[Json]
 ) -> Iterator[str]:
     if patch is None:
         yield "patch"

@@ -9,8 +9,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sera.datasets.exchange.thoughts import text_of
-from sera.datasets.exchange.trajectory import Json, lose, plain_text
+from sera.datasets.exchange.thoughts import plain_text, text_of
+from sera.datasets.exchange.trajectory import Json, lose
 
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _CALLS = ("function_call", "custom_tool_call")

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from sera.datasets.exchange.spans import spans, without
-from sera.datasets.exchange.trajectory import Json, as_message, plain_text
+from sera.datasets.exchange.thoughts import plain_text
+from sera.datasets.exchange.trajectory import Json, as_message
 from sera.formats.servers import CLOSE, HERMES, OPEN, XML, Tools, read_turn
 from sera.records import Message, ToolCall
 

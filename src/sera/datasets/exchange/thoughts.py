@@ -1,14 +1,16 @@
 """Reasoning, under the names that servers, routers and agents have for it.
 
     reasoning_content, reasoning, thinking      a text (vLLM, OpenRouter, ollama, gpt-oss)
+    reasoning_text, thoughts, thought           the same of others; a `thought` that stands in the text
+                                                is SWE-agent's reading of it, and none
     thinking_blocks                             Anthropic's blocks, as LiteLLM passes them on
     reasoning_details                           OpenRouter's: text, summary or encrypted
     parts of the content                        `thinking` and `redacted_thinking`, Anthropic's, and
     `reasoning` <think> in the content                      closed or only closed, at the beginning of a line
 
-Agents keep some of them apart from the message, in `provider_specific_fields` or in the raw response under
-`extra`: those are read where the message itself has none. Names that say the same thing count once. What is
-encrypted or redacted cannot be read, and is counted.
+Agents keep some of them apart from the message, in `provider_specific_fields`, in `extra` or in the raw
+response under it: those are read where the message itself has none. Names that say the same thing count
+once. What is encrypted or redacted cannot be read, and is counted.
 """
 
 from collections import Counter
@@ -22,7 +24,10 @@ from sera.formats.servers import OPEN
 Json = dict[str, Any]
 ENCRYPTED = "encrypted reasoning"
 """What is counted where a thought is there and cannot be read."""
-NAMES = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
+NAMES = (
+    *("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details"),
+    *("reasoning_text", "thoughts", "thought"),
+)
 """Fields of a message that hold reasoning."""
 PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "reasoning_text"})
 """Types of parts of a content that hold reasoning."""
@@ -92,7 +97,8 @@ def is_thought(part: object) -> bool:
 
 def _fields(wire: Json, lost: Counter[str]) -> Iterator[str]:
     for name in NAMES:
-        yield text_of(wire.get(name), lost)
+        said = text_of(wire.get(name), lost)
+        yield "" if name == "thought" and said.strip() in plain_text(wire.get("content")) else said
 
 
 def _elsewhere(wire: Json) -> Iterator[Json]:
@@ -100,9 +106,22 @@ def _elsewhere(wire: Json) -> Iterator[Json]:
     if isinstance(fields := wire.get("provider_specific_fields"), dict):
         yield fields
     extra = wire.get("extra")
+    if isinstance(extra, dict):
+        yield extra
     response = extra.get("response") if isinstance(extra, dict) else None
     choices = response.get("choices") if isinstance(response, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
     if isinstance(message, dict):
         yield message
+
+
+def plain_text(content: object) -> str:
+    """The text of a content, or of the parts of one, whatever else is in it."""
+    if isinstance(content, list):
+        return "".join(text for part in content if isinstance(text := _part(part), str))
+    return content if isinstance(content, str) else ""
+
+
+def _part(part: object) -> object:
+    return part.get("text") if isinstance(part, dict) else None

@@ -5,13 +5,13 @@ one of them is none: a reason that is counted, and a sentence that is written ou
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from sera.datasets.exchange.thoughts import NAMES, is_thought, parted, reasoning_of, together
+from sera.datasets.exchange.thoughts import NAMES, is_thought, parted, plain_text, reasoning_of, together
 from sera.formats.contract import arguments_of
 from sera.formats.messages import decode_message
 from sera.records import End, Message, Stage
@@ -34,10 +34,10 @@ _BESIDE = {
         "cache_control",
     ),
     *("extra", "provider_specific_fields"),
-    *("agent", "message_type", "thought", "action", "tool_call_ids", "is_demo"),
+    *("agent", "message_type", "action", "tool_call_ids", "is_demo"),
 }
 """Fields that say something about a message and are no part of what was said in it. The last are SWE-agent's:
-`thought` and `action` are its reading of the text."""
+`action` is its reading of the text."""
 _MOST_NAMES, _LONGEST_NAME = 40, 60
 
 
@@ -50,8 +50,6 @@ class Reason(StrEnum):
     """It is JSON, but not of this format."""
     UNKNOWN_ROLE = "unknown_role"
     """A message has a role that is none of the four."""
-    NOT_TEXT = "not_text"
-    """A message holds an image or another part that is no text."""
     UNPAIRED = "unpaired"
     """A tool answers a call that was not made, or a call was left without its answer."""
     NO_ANSWER = "no_answer"
@@ -139,11 +137,9 @@ def as_message(wire: Json, lost: Counter[str]) -> Message:
     role = _ROLES.get(shape.role, shape.role)
     if role not in ("system", "user", "assistant", "tool"):
         raise Refusal(Reason.UNKNOWN_ROLE, f"a message has the role {role!r}")
-    content = shape.content
+    content: str | list[Json] | None = shape.content
     if isinstance(content, list):
-        content = [part for part in content if not is_thought(part)]
-        if any(not isinstance(part.get("text"), str) for part in content):
-            raise Refusal(Reason.NOT_TEXT, f"a message of the role {role} holds a part that is no text")
+        content = list(_shown(content, role, lost))
     if wire.get("function_call"):
         raise Refusal(Reason.WRONG_SHAPE, "a message calls in the older form, as `function_call`")
     lose(lost, (f"field {name}" for name, value in wire.items() if value and name not in _READ | _BESIDE))
@@ -164,6 +160,21 @@ def as_message(wire: Json, lost: Counter[str]) -> Message:
     )
 
 
+def _shown(parts: Iterable[Json], role: str, lost: Counter[str]) -> Iterator[Json]:
+    """The parts of a content as text, each that is none counted: by its name in brackets, but for those of an
+    assistant, which would learn to say that name. Thoughts are read elsewhere."""
+    for part in parts:
+        if is_thought(part):
+            continue
+        if isinstance(part.get("text"), str):
+            yield part
+        else:
+            kind = str(part.get("type") or "part without a type")[:_LONGEST_NAME]
+            lose(lost, [kind])
+            if role != "assistant":
+                yield {"text": f"[{'image' if 'image' in kind else kind}]"}
+
+
 def _without_nulls(call: Json, lost: Counter[str]) -> Json:
     """The call without the nulls of its arguments, where they are an object: a table library gives each
     call the parameters of all others, and leaving one out means the same. A text is the model's own."""
@@ -181,17 +192,6 @@ def lose(lost: Counter[str], names: Iterable[str]) -> None:
     for name in names:
         short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         lost[short if short in lost or len(lost) < _MOST_NAMES else "others"] += 1
-
-
-def plain_text(content: object) -> str:
-    """The text of a content, or of the parts of one, whatever else is in it."""
-    if isinstance(content, list):
-        return "".join(text for part in content if isinstance(text := _part(part), str))
-    return content if isinstance(content, str) else ""
-
-
-def _part(part: object) -> object:
-    return part.get("text") if isinstance(part, dict) else None
 
 
 def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -224,6 +224,26 @@ def paired(messages: Sequence[Message]) -> tuple[Message, ...]:
         order = {call.id: number for number, call in enumerate(message.tool_calls)}
         result.append(message)
     return (*result, *sorted(answers, key=place))
+
+
+def answered(messages: Iterable[Message], lost: Counter[str]) -> list[Message]:
+    """The messages as an agent goes on with them after a call that was never carried out, since no server
+    takes such a history: without the call, and without the answer if none of its calls was. Calls at the end
+    stay. For formats of which the agent is known to do that."""
+    result: list[Message] = []
+    place, owed = 0, list[str]()
+    for message in messages:
+        if message.role == "tool":
+            owed = [identity for identity in owed if identity != message.tool_call_id]
+        else:
+            if owed:
+                lost["unanswered call"] += len(owed)
+                calls = tuple(call for call in result[place].tool_calls if call.id not in owed)
+                kept = [msgspec.structs.replace(result[place], tool_calls=calls)] if calls else []
+                result[place : place + 1] = kept
+            place, owed = len(result), [call.id for call in message.tool_calls]
+        result.append(message)
+    return result
 
 
 def json_document(data: bytes, kind: type[Any]) -> Any:
