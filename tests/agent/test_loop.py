@@ -87,7 +87,9 @@ def test_what_commands_answer(in_sandbox: Any) -> None:
     assert failed == PROFILE.say("empty_failed", exit_code=1)
     assert kept == "hello from /testbed/tiny"
     assert late == "before\n" + PROFILE.say("timed_out", seconds="0.5")
-    assert ended.endswith(PROFILE.say("shell_restarted", workdir="/testbed"))
+    assert ended == PROFILE.say("empty_failed", exit_code=3) + "\n" + PROFILE.say(
+        "shell_restarted", workdir="/testbed/tiny"
+    )
     assert long.startswith("1\n2\n3\n")
     assert long.endswith("99999\n100000")
     assert "characters left out here" in long

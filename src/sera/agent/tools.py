@@ -8,6 +8,7 @@ from sera.agent.editor import Editor
 from sera.harness import Profile
 from sera.redaction import Redactor, placeholders
 from sera.sandboxes.contract import CommandResult, Sandbox
+from sera.visible import one_line
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -68,7 +69,8 @@ class Toolbox:
         elif not parts:
             parts.append(say("empty"))
         if result.shell_restarted:
-            parts.append(say("shell_restarted", workdir=self._sandbox.workdir))
+            directory = self._redactor.clean(one_line(result.directory)) or self._sandbox.workdir
+            parts.append(say("shell_restarted", workdir=directory))
         return parts
 
     def _clip(self, text: str, already: int = 0) -> str:
