@@ -113,7 +113,7 @@ def test_what_commands_answer(in_sandbox: Any) -> None:
          PROFILE.say("bad_arguments", name="str_replace_editor",
                      problem="command must be one of view, create, str_replace, insert, undo_edit")),
         (calling(ToolCall(id="1", name="str_replace_editor",
-                          arguments='{"command": "view", "path": "/a", "view_range": [1, "2"]}')),
+                          arguments='{"command": "view", "path": "/a", "view_range": [1, "two"]}')),
          PROFILE.say("bad_arguments", name="str_replace_editor",
                      problem="view_range must be a list, each item a whole number")),
     ],

@@ -20,8 +20,8 @@ _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 PATCH_SECONDS = 60.0
 """How long one step of git may take for a patch."""
 _NO_KEYS = "silent! autocmd VimEnter * call timer_start(200, {-> execute('cquit')})"
-"""For vim, which without a terminal draws its screen and waits for keys that cannot come. What it is given to do,
-by `-c` or as keys on its input, it has done by then."""
+"""For vim, which without a terminal draws its screen and waits for keys that cannot come. What it is given to
+do, by `-c` or as keys on its input, it has done by then."""
 COMMON_ENVIRONMENT = {
     "HOME": HOME,
     "USER": "user",
