@@ -3,7 +3,8 @@
 Models write null for what they leave out, and numbers and lists as text. What the tool's definition allows
 one reading of is read so: null of an optional parameter as if it were not there, `3.0` and `"3"` as 3 where a
 whole number is wanted, `"[1, 2]"` as a list where one is. Nothing else is: no number is taken for text, no
-item for a list. The message stays as it came: only what is run is read so, and datasets judge what was written.
+item for a list. The message stays as it came: only what is run is read so, and datasets judge what was
+written.
 """
 
 from typing import Any
