@@ -9,7 +9,7 @@ from sera.harness import NEUTRAL_PROFILE, load_profile, profile_for
 
 
 def test_the_released_profile_keeps_its_words() -> None:
-    """Runs begun with it go on only as long as its hash stays."""
+    """Whoever changes them changes what students are trained on, and says so in the change log."""
     assert load_profile("sera-1").hash == "e266d4a9f34faa74"
 
 
