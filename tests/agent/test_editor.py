@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from sera.agent.editor import Editor
-from sera.harness import load_profile
+from sera.harness import Profile, load_profile
 from sera.sandboxes import Sandbox
 
 PROFILE = load_profile()
@@ -168,3 +169,244 @@ def test_wrong_places_are_named(in_sandbox: Any) -> None:
     assert answers[3] == PROFILE.say("not_directory", path="/testbed/README.md/below")
     assert answers[4] == PROFILE.say("binary", path="/testbed/blob")
     assert answers[5].startswith("/usr/lib/new could not be read or written: Read-only file system")
+
+
+def bash(command: str) -> dict[str, Any]:
+    """For `work_on`: a command in the shell instead of an edit."""
+    return {"bash": command}
+
+
+def insert(path: str, line: int, new: str) -> dict[str, Any]:
+    return {"command": "insert", "path": path, "insert_line": line, "new_str": new}
+
+
+def undo(path: str) -> dict[str, Any]:
+    return {"command": "undo_edit", "path": path}
+
+
+def work_on(
+    in_sandbox: Any, path: str, content: bytes | None, *steps: dict[str, Any], profile: Profile = PROFILE
+) -> tuple[list[str], bytes | None]:
+    """The answers to edits, between commands, and what one file holds afterwards; None: it is not there."""
+
+    async def work(sandbox: Sandbox) -> tuple[list[str], bytes | None]:
+        if content is not None:
+            await sandbox.write(path, content)
+        editor, answers = Editor(sandbox, profile, clip=16_000), []
+        for step in steps:
+            if "bash" in step:
+                assert (await sandbox.run(step["bash"], 10)).exit_code == 0
+            else:
+                answers.append(await editor(step))
+        try:
+            return answers, await sandbox.read(path)
+        except FileNotFoundError:
+            return answers, None
+
+    return in_sandbox(work)
+
+
+MIXED = b"[a]\r\nkey = 1\r\n\nother = 2\nlast = 3\r\nend"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        ("other = 2\nlast = 3\n", "other = 5\nlast = 3\n", MIXED.replace(b"2", b"5")),
+        ("key = 1\n\nother", "key = 7\n\nother", MIXED.replace(b"1", b"7")),
+        ("key = 1\r\n\nother", "key = 7\r\n\r\nother", MIXED.replace(b"1", b"7")),
+        ("key = 1", "key = 1\nmore = 4", MIXED.replace(b"1\r\n", b"1\r\nmore = 4\r\n")),
+        ("other = 2", "other = 2\nmore = 4", MIXED.replace(b"2\n", b"2\nmore = 4\n")),
+        ("\n\nother = 2\n", "\nother = 2\n", MIXED.replace(b"\r\n\nother", b"\r\nother")),
+        ("[a]\nkey = 1\n\nother = 2\nlast = 3\nend", "gone", b"gone"),
+        ("3\nend", "3\nend\n", MIXED + b"\r\n"),
+    ],
+)
+def test_every_line_of_a_mixed_file_keeps_its_end(in_sandbox: Any, old: str, new: str, left: bytes) -> None:
+    path = "/testbed/mixed.ini"
+    [answer], content = work_on(in_sandbox, path, MIXED, replace(path, old, new))
+    assert "has been edited" in answer
+    assert content == left
+
+
+def test_what_differs_in_line_ends_alone_is_the_same(in_sandbox: Any) -> None:
+    path = "/testbed/mixed.ini"
+    answers, content = work_on(in_sandbox, path, MIXED, replace(path, "key = 1\n", "key = 1\r\n"))
+    assert (answers, content) == ([PROFILE.say("same")], MIXED)
+
+
+def test_inserted_lines_end_as_the_line_before_them(in_sandbox: Any) -> None:
+    path = "/testbed/mixed.ini"
+    _, content = work_on(
+        in_sandbox, path, MIXED, insert(path, 4, "a\nb"), insert(path, 1, "c\r\nd"), insert(path, 0, "e")
+    )
+    assert content == b"e\r\n[a]\r\nc\r\nd\r\nkey = 1\r\n\nother = 2\na\nb\nlast = 3\r\nend"
+
+
+def test_a_byte_order_mark_stays_in_front_of_what_is_inserted(in_sandbox: Any) -> None:
+    path, mark = "/testbed/marked.py", b"\xef\xbb\xbf"
+    (first, second, third), content = work_on(
+        in_sandbox,
+        path,
+        mark + b"import os\n",
+        insert(path, 0, '"""Top."""'),
+        replace(path, '\ufeff"""Top', '\ufeff"""The top'),
+        view(path),
+        bash("python3 marked.py"),
+    )
+    assert content == mark + b'"""The top."""\nimport os\n'
+    assert '     1\t"""Top."""\n     2\timport os' in first
+    assert "has been edited" in second
+    assert "\ufeff" not in third
+
+
+def test_a_latin_file_is_edited_in_its_encoding(in_sandbox: Any) -> None:
+    path, head = "/testbed/latin.py", b"# -*- coding: latin-1 -*-\n"
+    (seen, edited, refused, undone), content = work_on(
+        in_sandbox,
+        path,
+        head + b"name = '\xe9'\n",
+        view(path),
+        replace(path, "name = 'é'", "name = 'éü'"),
+        bash("python3 -c 'import latin; assert latin.name == chr(233) + chr(252)'"),
+        insert(path, 2, "x = '漢'"),
+        undo(path),
+    )
+    assert "name = 'é'" in seen
+    assert "name = 'éü'" in edited
+    assert refused == PROFILE.say("unreadable", path=path, problem="latin-1 has no '漢'")
+    assert "taken back" in undone
+    assert content == head + b"name = '\xe9'\n"
+
+
+def test_control_characters_are_shown_and_can_be_edited_as_shown(in_sandbox: Any) -> None:
+    path = "/testbed/odd.py"
+    raw = "RED = '\x1b[31m'\n\x0c\nend = '\0\r\x85\x7f'\n"
+    (seen, edited, missed), content = work_on(
+        in_sandbox,
+        path,
+        raw.encode(),
+        view(path),
+        replace(path, "'␛[31m'\n␌\nend = '␀␍⟨U+0085⟩␡'", "'␛[32m'\n␌\nend = '␀'"),
+        replace(path, "'␛[33m'", "x"),
+    )
+    assert "RED = '␛[31m'\n     2\t␌\n     3\tend = '␀␍⟨U+0085⟩␡'" in seen
+    assert "RED = '␛[32m'" in edited
+    assert missed == PROFILE.say("no_match", path=path)
+    assert content == b"RED = '\x1b[32m'\n\x0c\nend = '\0'\n"
+
+
+def test_signs_that_stand_in_a_file_are_themselves(in_sandbox: Any) -> None:
+    path = "/testbed/signs.py"
+    _, content = work_on(in_sandbox, path, "S = '␛', '\x1b'\n".encode(), replace(path, "S = '␛'", "S = '␀␛'"))
+    assert content == "S = '␀␛', '\x1b'\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("old", "template", "values"),
+    [
+        ("def f():\n    a = 1\n", "no_match_trailing", {"line": 2}),
+        ("    a = 1  \n    b = 2", "no_match_trailing", {"line": 3}),
+        ("    return b\n\n", "no_match_trailing", {"line": 5}),
+        ("  a = 1\n  b = 2\n", "no_match_hint", {"line": 3}),
+        ("def f():\n    a = 1\n    c = 2\n", "no_match_text", {"line": 2, "other": 4}),
+        ("x = 0\ndef g():\n    a = 1\n", "no_match_text", {"line": 1, "other": 2}),
+        ("def h():\n    a = 1\n", "no_match", {}),
+        ("\n\n\n\n", "no_match", {}),
+    ],
+)
+def test_the_hint_names_what_differs(
+    in_sandbox: Any, old: str, template: str, values: dict[str, int]
+) -> None:
+    path = "/testbed/near.py"
+    content = b"x = 0\ndef f():   \n    a = 1\t\n    b = 2\n    return b"
+    answers, after = work_on(in_sandbox, path, content, replace(path, old, "x"))
+    assert answers == [PROFILE.say(template, path=path, **values)]
+    assert after == content
+
+
+def test_undo_leaves_what_a_command_has_changed(in_sandbox: Any) -> None:
+    """And takes the edit back once that change is gone: it stays the last one."""
+    path = "/testbed/one.py"
+    (_, refused, again, undone), content = work_on(
+        in_sandbox,
+        path,
+        b"a = 1\nb = 1\n",
+        replace(path, "a = 1", "a = 2"),
+        bash("cp one.py kept; sed -i s/b.*/b=9/ one.py"),
+        undo(path),
+        undo(path),
+        bash("cp kept one.py"),
+        undo(path),
+    )
+    assert refused == again == PROFILE.say("undo_changed", path=path)
+    assert "taken back" in undone
+    assert content == b"a = 1\nb = 1\n"
+
+
+def test_undo_of_a_creation_removes_the_file(in_sandbox: Any) -> None:
+    path = "/testbed/new dir/it's $(new).py"
+    make = {"command": "create", "path": path, "file_text": "a = 1\n"}
+    (_, _, undone, gone, nothing, again), content = work_on(
+        in_sandbox, path, None, make, replace(path, "1", "2"), undo(path), undo(path), undo(path), make
+    )
+    assert "taken back" in undone
+    assert gone == PROFILE.say("undone_file", path=path)
+    assert nothing == PROFILE.say("not_found", path=path)
+    assert again == PROFILE.say("created", path=path)
+    assert content == b"a = 1\n"
+
+
+def test_undo_of_a_creation_through_a_link_leaves_the_link(in_sandbox: Any) -> None:
+    path = "/testbed/link.py"
+    make = {"command": "create", "path": path, "file_text": "a = 1\n"}
+    answers, content = work_on(
+        in_sandbox, path, None, bash("ln -s target.py link.py"), make, undo(path),
+        bash("test -L link.py && ! test -e target.py"),
+    )  # fmt: skip
+    assert answers[1] == PROFILE.say("undone_file", path=path)
+    assert content is None
+
+
+def test_undo_of_an_edit_of_an_empty_file_says_so(in_sandbox: Any) -> None:
+    path = "/testbed/empty.py"
+    (_, undone), content = work_on(in_sandbox, path, b"", insert(path, 0, "x = 1"), undo(path))
+    assert undone == PROFILE.say("undone", path=path, listing="")
+    assert content == b""
+
+
+def test_undo_of_a_file_that_is_gone_keeps_the_step(in_sandbox: Any) -> None:
+    path = "/testbed/one.py"
+    (_, gone, undone), content = work_on(
+        in_sandbox,
+        path,
+        b"a = 1\n",
+        replace(path, "1", "2"),
+        bash("mv one.py away"),
+        undo(path),
+        bash("mv away one.py"),
+        undo(path),
+    )
+    assert gone == PROFILE.say("not_found", path=path)
+    assert "taken back" in undone
+    assert content == b"a = 1\n"
+
+
+def test_a_profile_saved_before_has_true_words_for_everything(in_sandbox: Any) -> None:
+    later = ("no_match_trailing", "no_match_text", "undone_file", "undo_changed")
+    words = {name: said for name, said in PROFILE.observations.items() if name not in later}
+    old = msgspec.structs.replace(PROFILE, observations=words)
+    path = "/testbed/old.py"
+    make = {"command": "create", "path": path, "file_text": "a = 1 \nb = 2\n"}
+    answers, _ = work_on(
+        in_sandbox, path, None, make,
+        replace(path, "a = 1\nb", "x"),
+        replace(path, "b = 2\nc", "x"),
+        bash("echo >> old.py"),
+        undo(path),
+        bash("sed -i '$d' old.py"),
+        undo(path),
+        profile=old,
+    )  # fmt: skip
+    said = ("created", "no_match", "no_match", "nothing_to_undo", "not_found")
+    assert answers == [old.say(name, path=path) for name in said]

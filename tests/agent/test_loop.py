@@ -1,6 +1,7 @@
 """The loop, in a real sandbox with a scripted teacher: every end, every malformed reply."""
 
 import asyncio
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from sera.agent import Agent, AgentConfig, Outcome, run_rollout
 from sera.errors import ContextOverflow, TeacherError
 from sera.harness import load_profile
 from sera.records import End, Message, ToolCall, Usage
+from sera.redaction import RedactionConfig, make_redactor
 from sera.sandboxes import Sandbox
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.scripted import ScriptedTeacher, call, say
@@ -87,11 +89,47 @@ def test_what_commands_answer(in_sandbox: Any) -> None:
     assert failed == PROFILE.say("empty_failed", exit_code=1)
     assert kept == "hello from /testbed/tiny"
     assert late == "before\n" + PROFILE.say("timed_out", seconds="0.5")
-    assert ended.endswith(PROFILE.say("shell_restarted", workdir="/testbed"))
+    assert ended == PROFILE.say("empty_failed", exit_code=3) + "\n" + PROFILE.say(
+        "shell_restarted", workdir="/testbed/tiny"
+    )
     assert long.startswith("1\n2\n3\n")
     assert long.endswith("99999\n100000")
     assert "characters left out here" in long
     assert len(long) < 1100
+
+
+def test_no_control_character_reaches_the_model(in_sandbox: Any) -> None:
+    """Neither from a command nor from a file, its name or the diff; and none hides a secret."""
+    script = [
+        call(
+            "bash",
+            command=r"printf '\033[1mbold\033[0m 5%%\r9%%\a\n'; printf 'a\000b\r\033[31mc\033[m\r\n' | tee -a README.md",
+        ),
+        call(
+            "bash",
+            command=r"touch $'odd\033[2J'; printf 'gh\033[1mp_%s\n' 0123456789abcdefghijABCDEFGHIJ012345",
+        ),
+        call("str_replace_editor", command="view", path="/testbed/README.md"),
+        call("str_replace_editor", command="view", path="/testbed"),
+        *SUBMIT,
+    ]
+
+    async def work(sandbox: Sandbox) -> Outcome:
+        redactor = make_redactor(RedactionConfig())
+        agent = Agent(
+            teacher=ScriptedTeacher(script), profile=PROFILE, config=AgentConfig(), redactor=redactor
+        )
+        return await run_rollout(agent, sandbox, "Please.", seed=1)
+
+    outcome = in_sandbox(work)
+    printed, secret, viewed, listed, review, _ = observations(outcome)
+    assert printed == "9%␇d 5%\nc␀b"
+    assert "ghp_" not in secret
+    assert viewed.endswith("     2\ta␀b␍␛[31mc␛[m")
+    assert "odd␛[2J" in listed
+    assert "+a␀b" in review or "Binary" in review or "binary" in review
+    controls = [sign for said in observations(outcome) for sign in said if unicodedata.category(sign) == "Cc"]
+    assert set(controls) <= {"\n", "\t"}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +149,7 @@ def test_what_commands_answer(in_sandbox: Any) -> None:
          PROFILE.say("bad_arguments", name="str_replace_editor",
                      problem="command must be one of view, create, str_replace, insert, undo_edit")),
         (calling(ToolCall(id="1", name="str_replace_editor",
-                          arguments='{"command": "view", "path": "/a", "view_range": [1, "2"]}')),
+                          arguments='{"command": "view", "path": "/a", "view_range": [1, "two"]}')),
          PROFILE.say("bad_arguments", name="str_replace_editor",
                      problem="view_range must be a list, each item a whole number")),
     ],

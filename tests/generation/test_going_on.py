@@ -10,6 +10,7 @@ import pytest
 
 from sera.errors import ConfigError, RunError
 from sera.generation.job import GenerateConfig, Job, plan_job
+from sera.harness import Profile
 from sera.runs import open_run, read_run
 from sera.runs.folder import read_manifest, write_manifest
 from sera.settings import load_config
@@ -106,3 +107,34 @@ def test_a_run_of_a_path_that_is_not_utf8(begin: Begin, tmp_path: Path) -> None:
     assert source["source"] == source["repository"] == f"{tmp_path}/caf\\xe9"
     (root / "text.py").write_text("changed = True\n")
     assert begin(str(root)).snapshot == first
+
+
+def begun_with_other_words(job: Job, out: Path) -> Profile:
+    """As by a sera whose profile of that name lacked a sentence and had another."""
+    words = {name: said for name, said in job.profile.observations.items() if name != "undo_changed"}
+    old = msgspec.structs.replace(job.profile, observations=words | {"empty": "Nothing was printed."})
+    manifest = msgspec.structs.replace(job.manifest, identity=job.manifest.identity | {"profile": old.hash})
+    with open_run(out, manifest, old, job.tasks):
+        return old
+
+
+def test_a_run_goes_on_with_the_words_it_was_begun_with(begin: Begin, tmp_path: Path) -> None:
+    root = str(project(tmp_path / "one"))
+    old = begun_with_other_words(begin(root, tmp_path / "new"), tmp_path / "run")
+    for name in ("auto", "sera-1"):
+        assert begin(root, profile=name).profile == old
+    assert read_run(tmp_path / "run").profile.hash == old.hash
+    (tmp_path / "run/harness.json").write_text("{}")
+    with pytest.raises(ConfigError, match="profile was"):
+        begin(root)
+
+
+def test_the_changed_words_of_a_folder_are_another_profile(begin: Begin, tmp_path: Path) -> None:
+    root, words = str(project(tmp_path / "one")), tmp_path / "words"
+    words.mkdir()
+    (words / "base").write_text("sera-1\n")
+    (words / "system.md").write_text("Be brief.\n")
+    begin(root, profile=str(words))
+    (words / "system.md").write_text("Be thorough.\n")
+    with pytest.raises(ConfigError, match="profile was"):
+        begin(root, profile=str(words))

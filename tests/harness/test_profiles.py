@@ -9,8 +9,8 @@ from sera.harness import NEUTRAL_PROFILE, load_profile, profile_for
 
 
 def test_the_released_profile_keeps_its_words() -> None:
-    """Runs begun with it go on only as long as its hash stays."""
-    assert load_profile("sera-1").hash == "7efde51b1bd606d6"
+    """Whoever changes them changes what students are trained on, and says so in the change log."""
+    assert load_profile("sera-1").hash == "e266d4a9f34faa74"
 
 
 def test_the_neutral_profile_names_no_language_and_differs_in_nothing_else() -> None:

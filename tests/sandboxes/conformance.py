@@ -120,9 +120,57 @@ class Conformance(Stage):
             await box.run("cd docs; x=1", 5)
             result = await box.run(f"echo said; {command}", 5)
             assert (result.exit_code, result.output, result.shell_restarted) == (code, "said\n", True)
+            assert result.directory == f"{box.workdir}/docs"
             after = await box.run('echo "$PWD $x."', 5)
             assert after.output == f"{box.workdir}/docs .\n"
-            assert not after.shell_restarted
+            assert (after.shell_restarted, after.directory) == (False, "")
+
+        play(body)
+
+    @pytest.mark.parametrize(
+        ("before", "last"),
+        [
+            ("cd src", "cd docs; exit 1"),
+            ("cd /tmp", "exec true"),
+            ("mkdir gone; cd gone", "rmdir ../gone; exit"),
+            ("mkdir gone; cd gone; rmdir ../gone", "exit 2"),
+            ("mkdir 'a b\u00fc'; cd a*", "set -e; false"),
+            ("cd -P /proc/self", "kill $$; kill -9 $$"),
+        ],
+    )
+    def test_the_directory_of_a_new_shell_is_told(self, play: Play, before: str, last: str) -> None:
+        async def body(box: Sandbox) -> None:
+            await box.run(before, 5)
+            told = (await box.run(last, 5)).directory
+            assert told
+            assert (await box.run("pwd", 5)).output == f"{told}\n"
+
+        play(body)
+
+    @pytest.mark.parametrize(
+        ("command", "end"),
+        [
+            ("$EDITOR notes", 1),
+            ("$VISUAL notes", 1),
+            ("git commit --allow-empty --amend", 1),
+            ("git log -p", 0),
+            ("vi notes", 1),
+            ("vim -c 'echo 1 | ls | ls | ls' notes", 1),
+            ("printf 'ihello\x1b:wq\n' | vi notes; grep -x hello notes", 0),
+            ("less notes", 0),
+            ("python3 -i", 0),
+            ("read -r line", 1),
+        ],
+    )
+    def test_what_wants_keys_ends_at_once(self, play: Play, command: str, end: int) -> None:
+        async def body(box: Sandbox) -> None:
+            program = command.split()[0]
+            if (await box.run(f"type {program}", 5)).exit_code and not program.startswith("$"):
+                pytest.skip(f"{program} is not installed there")
+            await box.run("touch notes", 5)
+            result = await box.run(command, 20)
+            assert (result.timed_out, result.shell_restarted) == (False, False)
+            assert result.exit_code == end
 
         play(body)
 

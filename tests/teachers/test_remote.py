@@ -126,6 +126,81 @@ def test_what_a_server_refuses_can_be_left_out() -> None:
     }
 
 
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "function": {"name": "look", "description": "", "parameters": {"type": "object"}}}
+]
+WITH_TOOLS = ChatRequest(messages=HELLO.messages, tools=TOOLS)
+BLOCKS = json.dumps(
+    {"content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 5, "output_tokens": 1}}
+)
+ANSWERS: dict[str, Answer] = {"chat": GOOD, "anthropic": (200, {}, BLOCKS)}
+WISHES: dict[str, tuple[str, Any]] = {
+    "chat": ("parallel_tool_calls", False),
+    "anthropic": ("tool_choice", {"type": "auto", "disable_parallel_tool_use": True}),
+}
+
+
+@pytest.mark.parametrize("dialect", ["chat", "anthropic"])
+def test_one_call_in_a_reply_is_asked_for_where_there_are_tools(dialect: str) -> None:
+    field, wish = WISHES[dialect]
+    with serving(ANSWERS[dialect]) as server:
+        ask(server, request=WITH_TOOLS, dialect=dialect)
+        ask(server, dialect=dialect)
+        ask(server, request=WITH_TOOLS, dialect=dialect, omit=("parallel_tool_calls",))
+    assert [body.get(field) for _, _, body in server.posts] == [wish, None, None]
+
+
+@pytest.mark.parametrize("dialect", ["chat", "anthropic"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (400, {}, '{"error": {"message": "Unrecognized request argument supplied: parallel_tool_calls"}}'),
+        (422, {}, '{"detail": [{"type": "extra_forbidden", "loc": ["body", "tool_choice"]}]}'),
+        (400, {}, "Bad Request"),
+        (405, {}, ""),
+        (200, {}, '{"error": {"code": 400, "message": "unknown field"}}'),
+    ],
+)
+def test_a_server_that_does_not_know_it_is_asked_without_and_remembered(
+    dialect: str, refusal: Answer
+) -> None:
+    books = Books()
+    with serving(refusal, ANSWERS[dialect]) as server:
+        replies = ask(server, request=WITH_TOOLS, books=books, times=3, dialect=dialect, retries=0)
+    assert [reply.message.content for reply in replies] == ["hi"] * 3
+    field, _ = WISHES[dialect]
+    assert [field in body for _, _, body in server.posts] == [True, False, False, False]
+    ended = "uncertain" if refusal[0] == 200 else "released"
+    assert books.lines == ["hold", ended, *["hold", "settled"] * 3]
+
+
+def test_each_endpoint_is_remembered_by_itself() -> None:
+    refusal = (400, {}, "parallel_tool_calls: extra inputs are not permitted")
+    with serving(refusal, GOOD, (500, {}, "oops"), GOOD) as old, serving(GOOD) as new:
+        ask(old, new, request=WITH_TOOLS, times=3)
+    asked_old, asked_new = (["parallel_tool_calls" in body for _, _, body in one.posts] for one in (old, new))
+    assert asked_old == [True, False, False, False]
+    assert asked_new == [True]
+
+
+def test_other_refusals_do_not_lose_the_wish_for_one_call() -> None:
+    """Asked twice only where nobody can know why; a server that has answered is believed."""
+    policy = (400, {}, '{"error": {"message": "content policy"}}')
+    with serving(GOOD, policy, GOOD) as server, pytest.raises(TeacherRefused, match="content policy"):
+        ask(server, request=WITH_TOOLS, times=2)
+    assert ["parallel_tool_calls" in body for _, _, body in server.posts] == [True, True]
+
+    async def main(base_url: str) -> None:
+        async with RemoteTeacher(RemoteConfig(model="m", base_url=base_url), None, Hasty()) as teacher:
+            with pytest.raises(TeacherRefused, match="content policy"):
+                await teacher.complete(WITH_TOOLS)
+            await teacher.complete(WITH_TOOLS)
+
+    with serving(policy, policy, GOOD) as server:
+        asyncio.run(asyncio.wait_for(main(server.base_url), 30))
+    assert ["parallel_tool_calls" in body for _, _, body in server.posts] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("trouble", "end"),
     [

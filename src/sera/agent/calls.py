@@ -1,4 +1,11 @@
-"""From a model's reply to one checked tool call, or to the observation that says what was wrong."""
+"""From a model's reply to one checked tool call, or to the observation that says what was wrong.
+
+Models write null for what they leave out, and numbers and lists as text. What the tool's definition allows
+one reading of is read so: null of an optional parameter as if it were not there, `3.0` and `"3"` as 3 where a
+whole number is wanted, `"[1, 2]"` as a list where one is. Nothing else is: no number is taken for text, no
+item for a list. The message stays as it came: only what is run is read so, and datasets judge what was
+written.
+"""
 
 from typing import Any
 
@@ -13,7 +20,7 @@ _KINDS = {"string": (str, "text"), "integer": (int, "a whole number"), "array": 
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A tool call that fits its definition."""
+    """A tool call that fits its definition, its arguments of the types that stand there."""
 
     name: str
     arguments: dict[str, Any]
@@ -46,7 +53,9 @@ def _check(call: ToolCall, cut_off: bool, profile: Profile) -> Call | Malformed:
         return Malformed(told, unparsed=True)
     if call.name not in definitions:
         return Malformed(profile.say("unknown_tool", name=call.name, tools=", ".join(definitions)))
-    if problem := _misfit(arguments, definitions[call.name]):
+    schema = definitions[call.name]
+    arguments = _near(arguments, schema)
+    if problem := _misfit(arguments, schema):
         return Malformed(profile.say("bad_arguments", name=call.name, problem=problem))
     return Call(call.name, arguments)
 
@@ -57,6 +66,31 @@ def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
         return decode(text, dict[str, Any]), ""
     except msgspec.DecodeError as problem:
         return None, str(problem)
+
+
+def _near(arguments: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, read by a tool's parameters; what these do not allow stays as it is."""
+    known = schema["properties"]
+    optional = known.keys() - schema["required"]
+    return {
+        name: _near_value(value, known[name]) if name in known else value
+        for name, value in arguments.items()
+        if not (value is None and name in optional)
+    }
+
+
+def _near_value(value: object, schema: dict[str, Any]) -> object:
+    kind = schema["type"]
+    if kind != "string" and isinstance(value, str):
+        try:
+            value = decode(value)
+        except msgspec.DecodeError:
+            return value
+    if kind == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind == "array" and isinstance(value, list):
+        return [_near_value(item, schema["items"]) for item in value]
+    return value
 
 
 def _misfit(arguments: dict[str, Any], schema: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from sera.agent.calls import Malformed, read_call
+from sera.agent.calls import Call, Malformed, read_call
 from sera.agent.config import AgentConfig
 from sera.agent.memory import Forgetful, Memory, replied
 from sera.agent.tools import Toolbox
@@ -120,7 +120,7 @@ class _Rollout:
         malformed = 0
         for number in range(self._agent.config.step_limit):
             reply = await self._reply(number, clock)
-            call = read_call(reply, self._agent.profile)
+            call = self._read(number, reply)
             if isinstance(call, Malformed):
                 malformed += 1
                 await self._refuse(number, reply, call)
@@ -136,6 +136,13 @@ class _Rollout:
                 await self._check_tree()
                 return End.SUBMITTED
         return End.STEP_LIMIT
+
+    def _read(self, number: int, reply: Reply) -> Call | Malformed:
+        """The call of a reply. One that was refused the first time is refused again, though it may be read by
+        now: nothing was run for it."""
+        known = self._memory.answer(number)
+        call = read_call(reply, self._agent.profile)
+        return Malformed("") if known and not known.tree and isinstance(call, Call) else call
 
     async def _reply(self, number: int, clock: asyncio.Timeout) -> Reply:
         """The teacher's reply, remembered or asked for; the tree is checked where memory ends."""
@@ -172,9 +179,11 @@ class _Rollout:
 
     async def _refuse(self, number: int, reply: Reply, problem: Malformed) -> None:
         message, *answers = _reject(reply, problem, self._agent.profile)
-        if not self._memory.answer(number):
-            await self._memory.remember(Answered(number=number, messages=tuple(answers), tree=""))
-        self.messages += [message, *answers]
+        known = self._memory.answer(number)
+        if not known:
+            known = Answered(number=number, messages=tuple(answers), tree="")
+            await self._memory.remember(known)
+        self.messages += [message, *known.messages]
 
     async def _check_tree(self) -> None:
         """Once, after the last remembered step."""

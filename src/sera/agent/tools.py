@@ -4,10 +4,12 @@ import msgspec
 
 from sera.agent.calls import Call
 from sera.agent.config import AgentConfig
+from sera.agent.controls import printed, shown
 from sera.agent.editor import Editor
 from sera.harness import Profile
 from sera.redaction import Redactor, placeholders
 from sera.sandboxes.contract import CommandResult, Sandbox
+from sera.visible import one_line
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -21,7 +23,7 @@ class Observation(msgspec.Struct, frozen=True):
 class Toolbox:
     """`bash`, `str_replace_editor` and `submit` for one rollout. Names and parameters come from the
     profile's `tools.json`; a tool named there must have a method here. Secrets leave a text before it is
-    clipped, so that none is cut in two and missed."""
+    clipped, so that none is cut in two and missed, and after its escape sequences, which could part one."""
 
     def __init__(self, sandbox: Sandbox, profile: Profile, config: AgentConfig, redactor: Redactor) -> None:
         self._sandbox = sandbox
@@ -51,14 +53,16 @@ class Toolbox:
         if self._reviewed:
             return Observation(self._profile.say("submitted"), final=True)
         self._reviewed = True
-        diff = (await self._sandbox.patch()).rstrip("\n") or self._profile.say("no_changes")
+        diff = shown((await self._sandbox.patch()).replace("\r\n", "\n")).rstrip("\n") or self._profile.say(
+            "no_changes"
+        )
         return Observation(self._profile.prompt("review", diff=self._clip(diff)))
 
     def _describe(self, result: CommandResult) -> list[str]:
         """The parts of an observation, in order; what a command printed comes first."""
         say = self._profile.say
-        printed = result.output.rstrip("\n")
-        parts = [self._clip(printed, result.dropped_bytes)] if printed.strip() else []
+        output = printed(result.output).rstrip("\n")
+        parts = [self._clip(output, result.dropped_bytes)] if output.strip() else []
         if result.timed_out:
             parts.append(say("timed_out", seconds=f"{self._config.tool_timeout:g}"))
         elif result.limit:
@@ -68,7 +72,8 @@ class Toolbox:
         elif not parts:
             parts.append(say("empty"))
         if result.shell_restarted:
-            parts.append(say("shell_restarted", workdir=self._sandbox.workdir))
+            directory = self._redactor.clean(one_line(result.directory)) or self._sandbox.workdir
+            parts.append(say("shell_restarted", workdir=directory))
         return parts
 
     def _clip(self, text: str, already: int = 0) -> str:

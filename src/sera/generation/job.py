@@ -4,7 +4,7 @@ repository ─► snapshot ─► functions ─► tasks ─┐
 profile, demonstrations, settings ────────────┴─► Job ─► (engines) ─► run directory
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from sera.environments import Environment
 from sera.environments.choosing import choose_environment
 from sera.errors import ConfigError, RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
-from sera.harness import AUTO, Profile, load_profile, profile_for
+from sera.harness import AUTO, DEFAULT_PROFILE, NEUTRAL_PROFILE, Profile, load_profile, profile_for
 from sera.records import Layer, Record, Task, content_id
 from sera.redaction import RedactionConfig, Redactor, make_redactor
 from sera.redaction.stored import secrets_of, stored
@@ -35,7 +35,7 @@ from sera.repositories.names import import_names
 from sera.repositories.remotes import redacted
 from sera.repositories.sources import described
 from sera.runs import Manifest, SpendingLimits
-from sera.runs.folder import read_manifest
+from sera.runs.folder import decode_file, read_manifest
 from sera.runs.run import MANIFEST
 from sera.sandboxes import NamespacesConfig, SandboxConfig
 from sera.settings import Config, Count, Listed, Seconds, convert, to_tree
@@ -109,8 +109,9 @@ class Job(Record, frozen=True):
 def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     """Work out what to do for `repository` in the run directory `out`, if any, writing nothing there.
 
-    A run that was begun before goes on with the snapshot it began with, whatever has happened to the
-    repository since. Raises `SourceError`, `ConfigError`, `RunError` and `UsageError`.
+    A run that was begun before goes on with the snapshot and the words it began with, whatever has happened
+    to the repository, or to a profile of sera's, since. Raises `SourceError`, `ConfigError`, `RunError` and
+    `UsageError`.
     """
     secrets = (*keys_of(config.teacher), *secrets_of(config.sandbox.environment))
     redactor = make_redactor(config.redaction, secrets)
@@ -122,7 +123,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     used = begun.identity.get("environment", "") if begun else None
     environment = choose_environment(config.environment, snapshot, config.sandbox, used)
     index = index_functions(snapshot.tree, config.index)
-    profile = load_profile(profile_for(index.languages) if config.profile == AUTO else config.profile)
+    profile = _profile_of(config.profile, index.languages, out, begun)
     tasks = plan_tasks(
         index,
         snapshot.tree_hash,
@@ -187,6 +188,20 @@ def _begun_with(out: Path | None, revision: str) -> Manifest | None:
             "--out"
         )
     return manifest
+
+
+def _profile_of(name: str, languages: Mapping[str, int], out: Path | None, begun: Manifest | None) -> Profile:
+    """The profile; one that ships with sera in the words that the run was begun with, if they are still
+    there. Those of a folder are changed by whoever owns it, and are then another profile."""
+    profile = load_profile(profile_for(languages) if name == AUTO else name)
+    before = begun.identity.get("profile") if begun else profile.hash
+    if out is None or before == profile.hash or name not in (AUTO, DEFAULT_PROFILE, NEUTRAL_PROFILE):
+        return profile
+    try:
+        saved: Profile = decode_file(out / "harness.json", Profile, "")
+    except RunError:
+        return profile  # which the run then refuses, and says so
+    return saved if (saved.name, saved.hash) == (profile.name, before) else profile
 
 
 def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manifest | None) -> Snapshot:

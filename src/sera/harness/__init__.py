@@ -1,5 +1,5 @@
 """The harness: every word the agent and its teacher are told, as versioned data. See `profile`."""
 
-from sera.harness.profile import AUTO, NEUTRAL_PROFILE, Profile, load_profile, profile_for
+from sera.harness.profile import AUTO, DEFAULT_PROFILE, NEUTRAL_PROFILE, Profile, load_profile, profile_for
 
-__all__ = ["AUTO", "NEUTRAL_PROFILE", "Profile", "load_profile", "profile_for"]
+__all__ = ["AUTO", "DEFAULT_PROFILE", "NEUTRAL_PROFILE", "Profile", "load_profile", "profile_for"]

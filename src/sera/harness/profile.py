@@ -31,6 +31,13 @@ from sera.records import Record, content_id
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PROMPTS = ("system", "task", "change", "review", "self_check", "pull_request")
+_BEFORE = {
+    "no_match_trailing": "no_match",
+    "no_match_text": "no_match",
+    "undone_file": "not_found",
+    "undo_changed": "nothing_to_undo",
+}
+"""Answers that came later, and what a profile without them says, with the path alone."""
 DEFAULT_PROFILE = "sera-1"
 NEUTRAL_PROFILE = "sera-1-any"
 """The same words but for `python`, which stands nowhere in it."""
@@ -60,7 +67,11 @@ class Profile(Record, frozen=True, dict=True):
         return _render(self._words(self.prompts, template), f"{self.name}/{template}.md", values)
 
     def say(self, template: str, **values: object) -> str:
-        """Render one of the tools' answers."""
+        """Render one of the tools' answers. A profile saved before there was such an answer gives one
+        of its own that is true as well."""
+        if template not in self.observations and template in _BEFORE:
+            template = _BEFORE[template]
+            values = {"path": values["path"]}
         words = self._words(self.observations, template)
         return _render(words, f"{self.name}/observations.toml: {template}", values)
 

@@ -118,5 +118,6 @@ def _result(reply: Reply, output: bytes) -> CommandResult:
         dropped_bytes=reply.dropped,
         timed_out=reply.timed_out,
         limit=reply.limit,
-        shell_restarted=reply.restarted,
+        shell_restarted=bool(reply.restarted),
+        directory=reply.restarted,
     )

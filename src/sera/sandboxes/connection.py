@@ -26,7 +26,8 @@ class Reply(msgspec.Struct, frozen=True):
     dropped: int = 0
     timed_out: bool = False
     limit: str = ""
-    restarted: bool = False
+    restarted: str = ""
+    """The directory of the new shell, where one had to be opened."""
 
 
 class Connection(asyncio.Protocol):

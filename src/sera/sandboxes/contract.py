@@ -40,7 +40,10 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """Empty, or the limit that ended the command: `memory`."""
     shell_restarted: bool = False
     """The shell itself ended (`exit`, `exec`, or it could not be recovered) and a new one took its
-    place in the working directory: variables and functions are lost, files are not."""
+    place: variables and functions are lost, files are not."""
+    directory: str = ""
+    """Where that new shell is: where the one before was when the last command but this had ended, or the
+    working tree if there is no such directory any more. Empty without a new shell."""
 
 
 class Limits(Config, frozen=True):
@@ -81,7 +84,8 @@ class Sandbox(Protocol):
 
     async def run(self, command: str, timeout: float) -> CommandResult:
         """Run `command` in the persistent shell (bash): directory, variables and functions last
-        from one call to the next. stdin is empty. `timeout` in seconds."""
+        from one call to the next. stdin is empty, there is no terminal, and editors end at once.
+        `timeout` in seconds."""
         ...
 
     async def execute(

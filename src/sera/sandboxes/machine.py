@@ -19,6 +19,9 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 PATCH_SECONDS = 60.0
 """How long one step of git may take for a patch."""
+_NO_KEYS = "silent! autocmd VimEnter * call timer_start(200, {-> execute('cquit')})"
+"""For vim, which without a terminal draws its screen and waits for keys that cannot come. What it is given to
+do, by `-c` or as keys on its input, it has done by then."""
 COMMON_ENVIRONMENT = {
     "HOME": HOME,
     "USER": "user",
@@ -28,6 +31,9 @@ COMMON_ENVIRONMENT = {
     "TERM": "dumb",
     "TZ": "UTC",
     "PAGER": "cat",
+    "EDITOR": "false",
+    "VISUAL": "false",
+    "VIMINIT": _NO_KEYS,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",

@@ -80,9 +80,9 @@ class Init:
             return {"error": f"{request['op']}: {error}"}, b""
 
     def _run(self, request: dict[str, Any], body: bytes) -> files.Reply:
-        outcome, restarted = self._shell.run(body, request["seconds"])
+        outcome, directory = self._shell.run(body, request["seconds"])
         header, output = _report(outcome)
-        return {**header, "restarted": restarted}, output
+        return {**header, "restarted": directory}, output
 
     def _execute(self, request: dict[str, Any], _: bytes) -> files.Reply:
         program = programs.Program(

@@ -93,6 +93,12 @@ class Shell:
         os.close(self._status)
         self._start()
 
+    def _settle(self, output: Output) -> None:
+        """Wait until a new bash is up: only then does it say where it is."""
+        self._sequence += 1
+        self._feed(self._report())
+        self._until_reported(output, time.monotonic() + _RECOVERY_SECONDS)
+
     def _feed(self, text: str) -> None:
         try:
             os.write(self._input, text.encode())
@@ -104,8 +110,8 @@ class Shell:
 
     # ── one command ───────────────────────────────────────────────────────────────────────────────
 
-    def run(self, command: bytes, seconds: float) -> tuple[Outcome, bool]:
-        """What the command did, and whether the shell had to be replaced."""
+    def run(self, command: bytes, seconds: float) -> tuple[Outcome, str]:
+        """What the command did, and if the shell had to be replaced the directory of the new one."""
         before = processes.alive() | {self.pid: 1}  # a bash not yet up is not to be seen
         self._watch.begin()
         self._write_command(command)
@@ -122,12 +128,13 @@ class Shell:
         if status is not None and not timed_out:
             exit_code = None if os.WIFSIGNALED(status) and self._watch.over_memory else exit_code_of(status)
         output.drain(self._output)
+        limit = "memory" if self._watch.over_memory else ""
         if replaced:
             self._replace()
-        else:
-            self._remember_directory()
-        limit = "memory" if self._watch.over_memory else ""
-        return Outcome(*output.result(), exit_code, timed_out, limit), replaced
+            self._settle(output)
+        self._remember_directory()
+        directory = os.fsencode(self._directory).decode(errors="replace") if replaced else ""
+        return Outcome(*output.result(), exit_code, timed_out, limit), directory
 
     def _write_command(self, command: bytes) -> None:
         flags = os.O_WRONLY | os.O_TRUNC

@@ -67,8 +67,9 @@ class RemoteConfig(Config, frozen=True, tag_field="kind", tag="chat"):
     """Longest answer in tokens, reasoning included. Part of the worst-case price that is reserved."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Name under which the server takes that limit; OpenAI's reasoning models want the second."""
-    omit: tuple[Literal["seed", "temperature"], ...] = ()
-    """Fields of a request that are left out because the server refuses them."""
+    omit: tuple[Literal["seed", "temperature", "parallel_tool_calls"], ...] = ()
+    """Fields of a request that are left out because the server refuses them. The last asks for one tool call
+    in a reply, in the words of either protocol; a server that refuses it is asked without anyhow."""
     stream: bool = False
     """Whether answers are streamed, so that a stalled one shows by its silence. Off, because each token of
     a streamed answer wakes us, some thirty times the CPU in all, and not every server then counts tokens."""

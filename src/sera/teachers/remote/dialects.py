@@ -2,7 +2,7 @@
 one is chosen."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -15,6 +15,9 @@ from sera.teachers.remote.config import DialectName, RemoteConfig
 from sera.teachers.remote.keys import Key
 
 Json = dict[str, Any]
+ONE_CALL: Literal["parallel_tool_calls"] = "parallel_tool_calls"
+"""Field of a chat request that, with false, asks for one tool call in a reply; stands in `omit` for every
+protocol's."""
 _VERSION = "2023-06-01"
 
 
@@ -64,6 +67,8 @@ def _chat_body(request: ChatRequest, config: RemoteConfig) -> Json:
     sampling: Json = {"temperature": config.temperature, config.max_tokens_field: config.max_tokens}
     if config.stream:
         sampling |= {"stream": True, "stream_options": {"include_usage": True}}
+    if request.tools:
+        sampling[ONE_CALL] = False
     body = chat_wire.encode_request(request, config.model, **sampling)
     return {name: value for name, value in body.items() if name not in config.omit}
 
@@ -76,6 +81,8 @@ def _anthropic_body(request: ChatRequest, config: RemoteConfig) -> Json:
     sampling: Json = {"temperature": config.temperature, "max_tokens": config.max_tokens}
     if config.stream:
         sampling["stream"] = True
+    if request.tools and ONE_CALL not in config.omit:
+        sampling["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
     body = anthropic_wire.encode_request(request, config.model, **sampling)
     return {name: value for name, value in body.items() if name not in config.omit}
 

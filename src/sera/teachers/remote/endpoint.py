@@ -16,7 +16,7 @@ from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.config import Endpoint, RemoteConfig, split_address
 from sera.teachers.remote.connections import Connections
 from sera.teachers.remote.dialects import dialect
-from sera.teachers.remote.failures import LOST, SLOW, UNREACHABLE, UNUSABLE, Failure
+from sera.teachers.remote.failures import LOST, REFUSED, SLOW, UNREACHABLE, UNUSABLE, Failure
 from sera.teachers.remote.gate import Gate
 from sera.teachers.remote.keys import read_key
 from sera.teachers.remote.reading import UNREADABLE, Reader
@@ -27,6 +27,8 @@ _REFUSAL_BYTES = 256 << 10
 """Of a refusal that are read: the reason stands at its head, and some repeat the conversation after it."""
 _TOO_LONG, _HEAD_BYTES = "Receive buffer too long", 100 << 10
 """What the client says of headers, and how many bytes of them it takes."""
+_ONE_CALL = ("parallel_tool", "tool_choice")
+"""How a refusal names the wish for one tool call."""
 _TOLD = ("retry-after", "location")
 """Headers that say something."""
 _LASTING = 60.0
@@ -46,6 +48,9 @@ class Line:
         """Why no request here can succeed, if that is so."""
         self.trouble = ""
         """What went wrong last."""
+        self.asks_one_call = True
+        """Whether to ask here for one tool call in a reply: until it turns out that nobody knows how."""
+        self._knows_one_call = False
         self._listed, self._answered = False, False
         self._refusals, self._refused_since = 0, 0.0
         self._endpoint, self._config, self._clock = endpoint, config, clock
@@ -119,6 +124,21 @@ class Line:
             return probe and now - self._refused_since >= _LASTING
         return self._refusals >= (self._config.trip_after if self._listed else 1)
 
+    def may_not_know(self, outcome: Reply | Failure) -> bool:
+        """Whether a request that asked for one tool call may have been refused for that: the refusal says so,
+        or none that asked for it was ever answered."""
+        if isinstance(outcome, Reply):
+            self._knows_one_call = True
+            return False
+        if outcome.trouble is not REFUSED:
+            return False
+        return not self._knows_one_call or _names_one_call(outcome)
+
+    def learn(self, refused: Failure, without: Reply | Failure) -> None:
+        """What it said when asked for one call, and without: it is not asked again if that was the reason."""
+        if _names_one_call(refused) or isinstance(without, Reply):
+            self.asks_one_call = False
+
     async def ask(self, body: bytes) -> Reply | Failure:
         """Send one request, once."""
         try:
@@ -166,6 +186,10 @@ class Line:
         if streamed.get("error"):
             return self._reader.body(streamed | {"usage": None})  # what it has told so far is not all
         return self._reader.failed(LOST, "the stream broke off")
+
+
+def _names_one_call(refused: Failure) -> bool:
+    return any(words in refused.text for words in _ONE_CALL)
 
 
 def _describe(problem: Exception) -> str:

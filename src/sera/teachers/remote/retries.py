@@ -10,6 +10,7 @@ after. The deadline of a rollout is the agent's: it cancels, and what was in fli
 
 import asyncio
 import itertools
+from collections.abc import Callable
 
 import msgspec
 
@@ -32,6 +33,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     bodies: dict[str, bytes]
     """By the path of the protocol."""
+    plain: Callable[[str], bytes] | None
+    """The body for that path without the wish for one tool call in a reply; None if there is no such wish."""
     worst: Usage
     """What sending it once may cost at worst."""
 
@@ -76,16 +79,30 @@ class Retries:
             await asyncio.gather(*racers, return_exceptions=True)
 
     async def _attempt(self, asked: Asked, tried: set[Line]) -> Reply | Failure:
-        """Send it once: a place at an endpoint, a hold, the exchange, the end of the hold."""
+        """Send it once to one endpoint; again at once without what that may not know."""
         async with self._router.place(tried) as place:
-            hold = await self._meter.reserve(asked.worst)
-            outcome = None
-            try:
-                outcome = _believed(await place.line.ask(asked.bodies[place.line.dialect.path]), asked.worst)
-            finally:
-                self._end(hold, outcome)
+            line, path = place.line, place.line.dialect.path
+            if not asked.plain:
+                outcome = await self._send(line, asked.bodies[path], asked.worst)
+            elif not line.asks_one_call:
+                outcome = await self._send(line, asked.plain(path), asked.worst)
+            else:
+                outcome = await self._send(line, asked.bodies[path], asked.worst)
+                if line.may_not_know(outcome) and isinstance(outcome, Failure):
+                    refused, outcome = outcome, await self._send(line, asked.plain(path), asked.worst)
+                    line.learn(refused, outcome)
             place.note(outcome)
             return outcome
+
+    async def _send(self, line: Line, body: bytes, worst: Usage) -> Reply | Failure:
+        """One request: a hold, the exchange, the end of the hold."""
+        hold = await self._meter.reserve(worst)
+        outcome = None
+        try:
+            outcome = _believed(await line.ask(body), worst)
+        finally:
+            self._end(hold, outcome)
+        return outcome
 
     def _end(self, hold: int, outcome: Reply | Failure | None) -> None:
         """Tell the meter what became of a hold; None: it was broken off."""

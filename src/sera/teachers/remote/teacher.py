@@ -17,6 +17,7 @@ from sera.teachers.contract import ChatRequest, Meter, Reply, Unmetered
 from sera.teachers.ids import with_unique_ids
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.config import RemoteConfig
+from sera.teachers.remote.dialects import ONE_CALL
 from sera.teachers.remote.endpoint import Line
 from sera.teachers.remote.retries import Asked, Retries
 from sera.teachers.remote.routing import Router
@@ -74,12 +75,18 @@ class RemoteTeacher:
         return msgspec.structs.replace(reply, message=with_unique_ids(reply.message, request.messages))
 
     def _encode(self, request: ChatRequest) -> Asked:
+        def plain(path: str) -> bytes:
+            config = msgspec.structs.replace(self._config, omit=(*self._config.omit, ONE_CALL))
+            return msgspec.json.encode(self._dialects[path].body(request, config))
+
         bodies = {
             path: msgspec.json.encode(dialect.body(request, self._config))
             for path, dialect in self._dialects.items()
         }
+        wishes = request.tools and ONE_CALL not in self._config.omit
         prompt = worst_prompt(max(map(len, bodies.values())), len(request.messages))
-        return Asked(bodies, Usage(calls=1, prompt=prompt, completion=self._config.max_tokens))
+        worst = Usage(calls=1, prompt=prompt, completion=self._config.max_tokens)
+        return Asked(bodies, plain if wishes else None, worst)
 
 
 def worst_prompt(size: int, messages: int) -> int:
