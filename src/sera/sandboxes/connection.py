@@ -27,6 +27,8 @@ class Reply(msgspec.Struct, frozen=True):
     timed_out: bool = False
     limit: str = ""
     restarted: bool = False
+    left_out: int = 0
+    products: tuple[str, ...] = ()
 
 
 class Connection(asyncio.Protocol):

@@ -38,8 +38,9 @@ def read(path: str, spec: Spec) -> bytes:
     return b"".join(parts)
 
 
-def write(path: str, content: bytes) -> None:
-    """Replace the content of a file, or make it; room is claimed before the old content goes."""
+def write(path: str, content: bytes, tree: str) -> str:
+    """Replace the content of a file, or make it; room is claimed before the old content goes. Where it lies
+    below the directory `tree`, links resolved; empty if it lies elsewhere."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _SPECIAL, 0o644)
     _check_regular(descriptor, path)
@@ -49,6 +50,8 @@ def write(path: str, content: bytes) -> None:
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.ftruncate(descriptor, len(content))
+    place, top = os.path.realpath(path), os.path.realpath(tree) + "/"
+    return place.removeprefix(top) if place.startswith(top) else ""
 
 
 def _check_regular(descriptor: int, path: str) -> None:
@@ -80,10 +83,10 @@ def listing(path: str, depth: int) -> list[tuple[str, bool]]:
                 found.append((name, is_directory))
                 if is_directory and levels > 1:
                     waiting.append((name, levels - 1))
-    return sorted((_text(name), is_directory) for name, is_directory in found)[:_ENTRIES]
+    return sorted((as_text(name), is_directory) for name, is_directory in found)[:_ENTRIES]
 
 
-def _text(name: str) -> str:
+def as_text(name: str) -> str:
     """A name, or an error's text, as UTF-8 can carry it."""
     return os.fsencode(name).decode(errors="replace")
 
@@ -126,7 +129,7 @@ def _answer(operation: Callable[[], Reply], spec: Spec, directory: str, writer: 
 
 def failure(error: OSError) -> dict[str, Any]:
     """An `OSError` as a header."""
-    return {"errno": error.errno or errno.EIO, "message": _text(error.strerror or str(error))}
+    return {"errno": error.errno or errno.EIO, "message": as_text(error.strerror or str(error))}
 
 
 def _collect(reader: int, watch: Watch, until: float) -> bytes:
