@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from sera.cli import main
+from sera.cli import cli
 from sera.engines.local import Shift
 from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherUnusable
 from sera.generation.demonstrations import load_demonstrations
@@ -113,8 +114,9 @@ class TwoEdits(Meddled):
         if (prompt := request.messages[1].content) not in self.prompts:
             self.prompts.append(prompt)
         file = ("README.md", "tiny/text.py")[self.prompts.index(prompt)]
-        script = [f"printf '# about {file}\\n' >> {file}; {self.suite}"]
-        message = call("bash", command=script[turn]) if turn < len(script) else call("submit")
+        edit = {"command": "insert", "path": f"/testbed/{file}", "insert_line": 0, "new_str": f"# {file}"}
+        script = [call("str_replace_editor", **edit), call("bash", command=self.suite)]
+        message = script[turn] if turn < len(script) else call("submit")
         return Reply(message=message, finish_reason="tool_calls")
 
 
@@ -123,9 +125,7 @@ mkdir -p htmlcov .hypothesis/unicode tiny.egg-info; seq 50 | tee htmlcov/index.h
 seq 20 > tiny.egg-info/SOURCES.txt"""
 
 
-def test_what_a_suite_leaves_behind_is_no_agreement(
-    work: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_suite_leaves_behind_is_no_agreement(work: Callable[..., Run]) -> None:
     run = work(TwoEdits(SUITE), functions=1)
     [pair] = run.pairs
     assert pair.agreement
@@ -135,11 +135,12 @@ def test_what_a_suite_leaves_behind_is_no_agreement(
         (".coverage", ".hypothesis/", "coverage.xml", "htmlcov/", "tiny.egg-info/")
     }
     assert summarize(run).left_out == 10
-    main(["show", str(tmp_path / "run"), "0"], standalone_mode=False)
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "5 files (.coverage, .hypothesis/, coverage.xml, htmlcov/, tiny.egg-info/)" in shown
-    main(["status", str(tmp_path / "run")], standalone_mode=False)
-    assert "10 files that tools made left out of the patches" in capsys.readouterr().out
+    shown, status = (
+        " ".join(CliRunner().invoke(cli, [*words]).output.split())
+        for words in (("show", str(run.path), "0"), ("status", str(run.path)))
+    )
+    assert shown.count("5 files (.coverage, .hypothesis/, coverage.xml, htmlcov/, tiny.egg-info/)") == 2
+    assert "10 files that tools made left out of the patches" in status
 
 
 def test_a_run_goes_on_only_with_the_products_it_began_with(work: Callable[..., Run]) -> None:
