@@ -27,7 +27,7 @@ def left_out() -> Tell:
 
     def tell(new: Iterable[str], tracked: Iterable[str] = (), own: Iterable[str] = ()) -> list[str]:
         new = list(new)
-        judge = Judge(Products(rules(own)), set(), Surroundings(new, lambda: tracked))
+        judge = Judge(Products(rules(own)), set(), Surroundings(new, tracked))
         return [path for path in new if judge.product(path)]
 
     return tell

@@ -83,10 +83,10 @@ def listing(path: str, depth: int) -> list[tuple[str, bool]]:
                 found.append((name, is_directory))
                 if is_directory and levels > 1:
                     waiting.append((name, levels - 1))
-    return sorted((as_text(name), is_directory) for name, is_directory in found)[:_ENTRIES]
+    return sorted((_text(name), is_directory) for name, is_directory in found)[:_ENTRIES]
 
 
-def as_text(name: str) -> str:
+def _text(name: str) -> str:
     """A name, or an error's text, as UTF-8 can carry it."""
     return os.fsencode(name).decode(errors="replace")
 
@@ -129,7 +129,7 @@ def _answer(operation: Callable[[], Reply], spec: Spec, directory: str, writer: 
 
 def failure(error: OSError) -> dict[str, Any]:
     """An `OSError` as a header."""
-    return {"errno": error.errno or errno.EIO, "message": as_text(error.strerror or str(error))}
+    return {"errno": error.errno or errno.EIO, "message": _text(error.strerror or str(error))}
 
 
 def _collect(reader: int, watch: Watch, until: float) -> bytes:

@@ -12,12 +12,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 from . import calls, files, kernel, patch, processes, products, programs, root, state, wire
 from .shell import Shell
-from .spec import COMMAND_LIMIT, NAMED_PRODUCTS, PROCESSES, Spec
+from .spec import COMMAND_LIMIT, PROCESSES, Spec
 from .views import Changes, Mounted, View
 from .watch import HostGone, Watch
 
@@ -120,10 +119,7 @@ class Init:
         taking = patch.Taking(
             self._spec, walls.view, self._watch, self._shell.pid, self._products, self._written
         )
-        taken = patch.take(taking, walls.changes)
-        named = islice(dict.fromkeys(taken.left_out.values()), NAMED_PRODUCTS)
-        header = {"left_out": len(taken.left_out), "products": [*map(files.as_text, named)]}
-        return header, taken.patch
+        return patch.take(taking, walls.changes)
 
     def _state(self, request: dict[str, Any], _: bytes) -> files.Reply:
         """In the form of the digest `like`, if that is one of before."""
@@ -136,9 +132,11 @@ class Init:
             )
             return header, body if "errno" in header else self._known.learn(body)
         try:
-            return {}, state.digest(changes, judge, state.QUICK).encode()
+            return {}, state.digest(changes, state.QUICK, judge=judge).encode()
         except state.TooMuch:
-            return files.serve(lambda: ({}, state.digest(changes, judge).encode()), self._spec, self._watch)
+            return files.serve(
+                lambda: ({}, state.digest(changes, judge=judge).encode()), self._spec, self._watch
+            )
 
 
 def _report(outcome: programs.Outcome) -> files.Reply:

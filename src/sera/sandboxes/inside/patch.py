@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from . import files, processes, tree
-from .products import Judge, Products, Surroundings
+from .products import Products, judge_listing
 from .programs import Outcome, Program, run
 from .spec import BASE, EXCLUDES, PATCH_BYTES, Spec
 from .views import Changes, View
@@ -83,16 +83,9 @@ class Taking(NamedTuple):
         return f"{self.view.place}/git"
 
 
-class Taken(NamedTuple):
-    """A patch, empty if nothing changed, and what is not in it."""
-
-    patch: bytes
-    left_out: dict[str, str]
-    """Of each file, the product that it is or is part of."""
-
-
-def take(taking: Taking, changes: Changes) -> Taken:
-    """The patch of this moment."""
+def take(taking: Taking, changes: Changes) -> files.Reply:
+    """The patch, empty if nothing changed; before it, how many files were left out as products of tools, and
+    the first few of these."""
 
     def as_command(function: Callable[[], Any]) -> Any:
         def answer() -> files.Reply:
@@ -118,40 +111,50 @@ def take(taking: Taking, changes: Changes) -> Taken:
         processes.send(-1, signal.SIGCONT)
 
 
-def _patch(taking: Taking) -> Taken:
+def _patch(taking: Taking) -> files.Reply:
     commit = taking.spec.commit
     if not _make_git_directory(taking):
         _git(taking, ["read-tree", commit])
     left_out = _stage(taking)
     patch = _git(taking, [*_DIFF, "--patch", commit]).output
     if _is_text(patch):
-        return Taken(patch, left_out)
+        return left_out, patch
     statuses = _git(taking, [*_DIFF, "--name-status", "-z", commit]).output
     _add_attributes(taking, *_binary_attributes(patch, statuses))
-    return Taken(_git(taking, [*_DIFF, "--patch", commit]).output, left_out)
+    return left_out, _git(taking, [*_DIFF, "--patch", commit]).output
 
 
-def _stage(taking: Taking) -> dict[str, str]:
+def _stage(taking: Taking) -> dict[str, Any]:
     """Everything in the tree into the index but products of tools, which are not even read."""
-    new = _listed(taking, "--others", "--exclude-standard")
-    around = Surroundings(new, lambda: _listed(taking, "--cached"))
-    judge = Judge(taking.products, taking.written, around)
-    left_out = {path: product for path in new if (product := judge.product(path))}
-    if not left_out:
+    new = _list(taking, "--others", "--exclude-standard")
+    left_out, kept = _judged(taking, new, None)
+    if "unknown" in left_out:
+        left_out, kept = _judged(taking, new, _list(taking, "--cached"))
+    if not left_out["left_out"]:
         _add(taking, ["add", "--all", "--ignore-errors", "."])
         return left_out
     _add(taking, ["add", "--update", "--ignore-errors", "."])
     with open(f"{taking.folder}/{_NEW}", "wb") as file:
-        file.writelines(os.fsencode(path) + b"\0" for path in new if path not in left_out)
+        file.write(kept)
     _add(taking, ["update-index", "--add", "-z", "--stdin"])
     return left_out
 
 
-def _listed(taking: Taking, *which: str) -> list[str]:
-    """Files that git knows or finds, by their paths in the tree. What it has to say of a directory that it
-    cannot open, it says again when it is told to add what is there."""
-    listed = _git(taking, ["ls-files", "-z", *which], silent=True).output
-    return [os.fsdecode(path.rstrip(b"/")) for path in listed.split(b"\0") if path]
+def _list(taking: Taking, *which: str) -> bytes:
+    """Paths of files that git knows or finds in the tree, a NUL after each. What it has to say of a directory
+    that it cannot open, it says again when it is told to add what is there."""
+    return _git(taking, ["ls-files", "-z", *which], silent=True).output
+
+
+def _judged(taking: Taking, new: bytes, tracked: bytes | None) -> files.Reply:
+    """Of the new files those that are to be added, as git lists them, and what is left out. Where that cannot
+    be told without knowing what is `tracked`, it is said. Done by a child: the names are a flood perhaps."""
+    header, kept = files.serve(
+        lambda: judge_listing(taking.products, taking.written, new, tracked), taking.spec, taking.watch, "/"
+    )
+    if "errno" in header:
+        raise PatchFailed(f"the products of tools cannot be told from the rest: {header['message']}")
+    return header, kept
 
 
 def _add(taking: Taking, add: Sequence[str]) -> None:

@@ -7,10 +7,13 @@ names.
 """
 
 import fnmatch
+import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .spec import NAMED_PRODUCTS
 
 _PLAIN, _KEPT = "", None
 _Verdict = str | None
@@ -25,17 +28,23 @@ class Rule(NamedTuple):
     holds: Sequence[str] = ()
 
 
+class Unknown(Exception):
+    """What is tracked must be known."""
+
+
 class Surroundings:
     """What there is in a tree, as git tells it: paths of files from the top."""
 
-    def __init__(self, untracked: Iterable[str], tracked: Callable[[], Iterable[str]]) -> None:
-        """`tracked` is called once, if it must be known."""
+    def __init__(self, untracked: Iterable[str], tracked: Iterable[str] | None) -> None:
+        """With `tracked` None, what needs it raises `Unknown`: mostly nothing does, and there may be many."""
         self._new = _by_folder(untracked)
-        self._tracked = tracked
+        self._tracked = None if tracked is None else _by_folder(tracked)
 
-    @cached_property
+    @property
     def _old(self) -> dict[str, set[str]]:
-        return _by_folder(self._tracked())
+        if self._tracked is None:
+            raise Unknown
+        return self._tracked
 
     def is_new(self, folder: str) -> bool:
         """Whether it holds nothing tracked."""
@@ -208,3 +217,25 @@ class Judge:
         if above or not self._products.folders.has(folder, name, around):
             return above
         return f"{folder}/" if around is None or around.is_new(folder) else _PLAIN
+
+
+def judge_listing(
+    products: Products, written: Collection[str], new: bytes, tracked: bytes | None
+) -> tuple[dict[str, Any], bytes]:
+    """Of listings with a NUL after each path: the new files that are no products, listed likewise, after the
+    number of the others and the first few products. Or, if that needs `tracked`, that this is `unknown`."""
+    paths = _paths(new)
+    judge = Judge(products, written, Surroundings(paths, None if tracked is None else _paths(tracked)))
+    try:
+        left_out = {path: product for path in paths if (product := judge.product(path))}
+    except Unknown:
+        return {"unknown": True}, b""
+    kept = b"".join(os.fsencode(path) + b"\0" for path in paths if path not in left_out)
+    named = islice(dict.fromkeys(left_out.values()), NAMED_PRODUCTS)
+    shown = [os.fsencode(product).decode(errors="replace") for product in named]
+    return {"left_out": len(left_out), "products": shown}, kept
+
+
+def _paths(listing: bytes) -> list[str]:
+    """Of a repository inside the tree git gives the directory, with a slash at the end."""
+    return [os.fsdecode(path.rstrip(b"/")) for path in listing.split(b"\0") if path]

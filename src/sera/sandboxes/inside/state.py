@@ -69,7 +69,7 @@ class Known:
 
     def look(self, changes: Changes, judge: Judge | None = None) -> bytes:
         """The digest, and what was learnt on the way: for `learn`, in the process that forked this one."""
-        return json.dumps([digest(changes, judge, known=self), self._learnt]).encode()
+        return json.dumps([digest(changes, known=self, judge=judge), self._learnt]).encode()
 
     def learn(self, answer: bytes) -> bytes:
         """The digest out of what `look` gave, whose other half is kept for the next look."""
@@ -105,7 +105,7 @@ class _Entry(NamedTuple):
 
 
 def digest(
-    changes: Changes, judge: Judge | None = None, most: float = math.inf, known: Known | None = None
+    changes: Changes, most: float = math.inf, known: Known | None = None, judge: Judge | None = None
 ) -> str:
     """`FORM` and sixteen hex digits, or without a judge of products those digits alone, as they were before;
     `TooMuch` if looking costs more than `most`."""
