@@ -249,6 +249,11 @@ class Rollout(Record, frozen=True):
     asked: str = ""
     """`content_id` of the request: a rollout for another one stands for nothing. Empty in older records, as
     in those below."""
+    left_out: int = 0
+    """Files that are not in the patch, being products of tools. 0 in records that are older than this field,
+    whose patches have them all."""
+    products: tuple[str, ...] = ()
+    """The first few of those; a directory `x/` stands for all in it."""
     schema: int = SCHEMA
 
 

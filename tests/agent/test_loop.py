@@ -36,6 +36,22 @@ def observations(outcome: Outcome) -> list[str]:
     return [answer.removeprefix(prefix) for answer in answers]
 
 
+def test_products_of_tools_are_left_out_and_counted(in_sandbox: Any) -> None:
+    script = [
+        call(
+            "bash",
+            command="echo more >> README.md; echo 'a = 1' > made.py; echo $$ | tee .coverage coverage.xml",
+        ),
+        call("str_replace_editor", command="create", path="/testbed/by_hand.bak", file_text="kept\n"),
+        *SUBMIT,
+    ]
+    outcome = roll_out(in_sandbox, ScriptedTeacher(script))
+    changed = [line.split(" b/")[1] for line in outcome.patch.splitlines() if line.startswith("diff --git")]
+    assert changed == ["README.md", "by_hand.bak", "made.py"]
+    assert (outcome.left_out, outcome.products) == (2, (".coverage", "coverage.xml"))
+    assert ".coverage" not in observations(outcome)[-2], "nor is it shown for review"
+
+
 class Saying(ScriptedTeacher):
     """A script whose first answer is a given reply, as it stands."""
 

@@ -18,7 +18,7 @@ from sera.repositories import Snapshot
 from sera.runs import Trail
 from sera.runs.journal import Journal, writable
 from sera.runs.rollouts import RolloutJournal, trail_of, usage_under_way
-from sera.sandboxes import NamespacesConfig, make_backend
+from sera.sandboxes import NamespacesConfig, Sandbox, make_backend
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.scripted import ScriptedTeacher, call, say
 
@@ -153,6 +153,68 @@ def test_tree_that_cannot_be_rebuilt_is_noticed(in_sandbox: Any, tmp_path: Path,
             roll_out(in_sandbox, Mortal(script, 99), trail)
         trail.forget()
         assert roll_out(in_sandbox, Mortal(script, 99), trail).end is End.SUBMITTED
+
+
+def test_what_a_test_suite_leaves_each_time_does_not_cost_the_rollout(
+    in_sandbox: Any, tmp_path: Path
+) -> None:
+    """A report with a time or a random number in it is another one each time that it is rebuilt."""
+    random = "cat /proc/sys/kernel/random/uuid"
+    script = [
+        call(
+            "bash", command=f"{random} > coverage.xml; mkdir .hypothesis; {random} > .hypothesis/$({random})"
+        ),
+        call("bash", command="echo more >> README.md"),
+        *SUBMIT,
+    ]
+    first, second = Mortal(script, 2), Mortal(script, 99)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail, pytest.raises(Dies):
+        roll_out(in_sandbox, first, trail)
+    with Trail(tmp_path / "steps" / "r.jsonl") as trail:
+        assert roll_out(in_sandbox, second, trail).left_out == 2
+    assert first.answered + second.answered == len(script)
+
+
+class Recalled:
+    """A memory that holds what another sera remembered: digests of trees in the form of before."""
+
+    def __init__(self, halves: list[Replied | Answered], digests: list[str]) -> None:
+        self.replies = {half.number: half for half in halves if isinstance(half, Replied)}
+        answers = [half for half in halves if isinstance(half, Answered)]
+        self.answers = {
+            half.number: msgspec.structs.replace(half, tree=digest)
+            for half, digest in zip(answers, digests, strict=False)
+        }
+
+    def reply(self, number: int) -> Replied | None:
+        return self.replies.get(number)
+
+    def answer(self, number: int) -> Answered | None:
+        return self.answers.get(number)
+
+    async def remember(self, half: Replied | Answered) -> None:
+        (self.replies if isinstance(half, Replied) else self.answers)[half.number] = half  # type: ignore[index]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_rollout_of_before_products_were_known_goes_on(in_sandbox: Any, fits: bool) -> None:
+    made = "echo report | tee coverage.xml > text.txt; chmod 644 coverage.xml text.txt"
+    script = [call("bash", command=made), *SUBMIT]
+
+    async def digest_of_before(box: Sandbox) -> str:
+        await box.run(made + ("" if fits else "; echo more >> coverage.xml"), 5)
+        return await box.state(like="0" * 16)
+
+    whole = Recalled([], [])
+    roll_out(in_sandbox, ScriptedTeacher(script), whole)
+    halves: list[Replied | Answered] = [whole.replies[0], whole.answers[0]]
+    memory, teacher = Recalled(halves, [in_sandbox(digest_of_before)]), Mortal(script, 99)
+    if fits:
+        assert roll_out(in_sandbox, teacher, memory).end is End.SUBMITTED
+        assert teacher.answered == 2
+    else:
+        with pytest.raises(ReplayDiverged):
+            roll_out(in_sandbox, teacher, memory)
 
 
 def test_a_finished_rollout_is_not_handed_in_with_another_tree(in_sandbox: Any, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from sera.cli import cli
 from sera.engines.local import Shift
-from sera.errors import ContextOverflow, TeacherError, TeacherUnusable
+from sera.errors import ConfigError, ContextOverflow, TeacherError, TeacherUnusable
 from sera.generation.demonstrations import load_demonstrations
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.records import End, Message, Pair, Severity, Stage, State, ToolCall
@@ -22,6 +24,7 @@ from sera.runs.underway import under_way
 from sera.sandboxes import make_backend
 from sera.settings import load_config
 from sera.teachers import ChatRequest, RehearsalConfig, RehearsalTeacher, Reply
+from sera.teachers.scripted import call
 
 
 class Meddled(RehearsalTeacher):
@@ -93,6 +96,57 @@ def test_complete_pair_and_its_records(work: Callable[..., Run]) -> None:
         assert t1.seed != t2.seed
         assert run.verdicts.get(pair.t1)
     assert teacher.asked["check"] == teacher.asked["text"] == 2
+
+
+class TwoEdits(Meddled):
+    """Edits one file in the first rollout and another in the second, and runs the same suite in both."""
+
+    def __init__(self, suite: str) -> None:
+        super().__init__(reject_rate=0)
+        self.suite = suite
+        self.prompts: list[str] = []
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        steps, answer = self.asked["step"], await super().complete(request)
+        if self.asked["step"] == steps:
+            return answer
+        turn = sum(message.role == "assistant" for message in request.messages)
+        if (prompt := request.messages[1].content) not in self.prompts:
+            self.prompts.append(prompt)
+        file = ("README.md", "tiny/text.py")[self.prompts.index(prompt)]
+        edit = {"command": "insert", "path": f"/testbed/{file}", "insert_line": 0, "new_str": f"# {file}"}
+        script = [call("str_replace_editor", **edit), call("bash", command=self.suite)]
+        message = script[turn] if turn < len(script) else call("submit")
+        return Reply(message=message, finish_reason="tool_calls")
+
+
+SUITE = """for n in $(seq 40); do echo "<line number='$n' hits='1'/>"; done > coverage.xml
+mkdir -p htmlcov .hypothesis/unicode tiny.egg-info; seq 50 | tee htmlcov/index.html .hypothesis/unicode/data > .coverage
+seq 20 > tiny.egg-info/SOURCES.txt"""
+
+
+def test_what_a_suite_leaves_behind_is_no_agreement(work: Callable[..., Run]) -> None:
+    run = work(TwoEdits(SUITE), functions=1)
+    [pair] = run.pairs
+    assert pair.agreement
+    assert (pair.state, pair.agreement.recall, pair.agreement.lines_a) == (State.COMPLETE, 0, 1)
+    assert [rollout.left_out for rollout in run.rollouts] == [5, 5]
+    assert {rollout.products for rollout in run.rollouts} == {
+        (".coverage", ".hypothesis/", "coverage.xml", "htmlcov/", "tiny.egg-info/")
+    }
+    assert summarize(run).left_out == 10
+    shown, status = (
+        " ".join(CliRunner().invoke(cli, [*words]).output.split())
+        for words in (("show", str(run.path), "0"), ("status", str(run.path)))
+    )
+    assert shown.count("5 files (.coverage, .hypothesis/, coverage.xml, htmlcov/, tiny.egg-info/)") == 2
+    assert "10 files that tools made left out of the patches" in status
+
+
+def test_a_run_goes_on_only_with_the_products_it_began_with(work: Callable[..., Run]) -> None:
+    work(Meddled(reject_rate=0), functions=1)
+    with pytest.raises(ConfigError, match=r"products was None and is now \['\*\.log'\]"):
+        work(Meddled(), functions=1, **{"sandbox.products": ["*.log"]})
 
 
 def test_finished_run_asks_nothing_more(work: Callable[..., Run]) -> None:

@@ -18,6 +18,7 @@ from stage import SCENE_SECONDS, SMALL, Make, Play, Stage, alive_with, commit_al
 
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Backend, Layer, Limits, Sandbox
+from sera.sandboxes.inside.spec import NAMED_PRODUCTS
 
 __all__ = ["SMALL", "Conformance", "Make", "gone_soon", "make_layer"]
 
@@ -33,6 +34,18 @@ STATE_COMMANDS = (
     "printf x >> large.bin",
 )
 """Each leaves a tree unlike all before it; the last ones are more than process 1 looks at itself."""
+
+
+PRODUCTS = """set -e
+mkdir -p .hypothesis/examples .mypy_cache/3.11 x.egg-info env/bin docs/_build/html docs/_build/doctrees htmlcov \\
+    web/node_modules/left web/coverage .tox cache
+touch .coverage .coverage.host.12.34 coverage.xml junit.xml htmlcov/index.html htmlcov/style.css .DS_Store
+touch .hypothesis/one .hypothesis/examples/two .mypy_cache/3.11/a.data.json x.egg-info/PKG-INFO .tox/log
+touch env/pyvenv.cfg env/bin/run.py docs/_build/html/index.html docs/_build/doctrees/index.doctree
+touch web/node_modules/left/pad.js web/coverage/lcov.info cache/CACHEDIR.TAG cache/any.py
+touch README.md.orig package/.module.py.swp package/module.py~ package/module.bak package/fast.o package/fast.so
+"""
+"""Leaves 26 files; what else the layer's `.gitignore` names is not among them."""
 
 
 class Conformance(Stage):
@@ -531,6 +544,107 @@ class Conformance(Stage):
                 assert patch in await box.patch()
 
         asyncio.run(scene())
+
+    # ── products of tools ─────────────────────────────────────────────────────────────────────────
+
+    def test_products_of_tools_are_in_no_patch(self, play: Play) -> None:
+        """They are counted, and named by the directory where they are many."""
+
+        async def body(box: Sandbox) -> None:
+            await box.run("echo more >> README.md; echo 'x = 1' > package/new.py; echo '{}' > made.json", 5)
+            edited = await box.take_patch()
+            assert (edited.left_out, edited.products) == (0, ())
+            made = await box.run(PRODUCTS, 10)
+            assert (made.exit_code, made.output) == (0, "")
+            taken = await box.take_patch()
+            assert taken.patch == edited.patch
+            assert taken.left_out == 26
+            assert len(taken.products) == NAMED_PRODUCTS
+            await box.run("rm -rf .hypothesis env .coverage .git", 5)
+            left = await box.take_patch()
+            assert (left.patch, left.left_out) == (edited.patch, 21)
+
+        play(body)
+
+    def test_a_product_too_large_for_a_patch_costs_nothing(self, play: Play) -> None:
+        async def body(box: Sandbox) -> None:
+            await box.run("echo more >> README.md; head -c 24M /dev/urandom > core.77", 20)
+            taken = await box.take_patch()
+            assert taken.patch.endswith("+more\n")
+            assert (taken.left_out, taken.products) == (1, ("core.77",))
+
+        play(body)
+
+    def test_what_is_tracked_or_came_by_the_editor_is_no_product(self, make: Make, tmp_path: Path) -> None:
+        tree = make_layer(tmp_path / "tree").tree
+        (tree / ".gitignore").unlink()
+        kept = ("coverage.xml", "notes.bak", "node_modules/ours/index.js", "lib/fast.so", "target/Makefile")
+        for name in kept:
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text("tracked\n")
+        layer = Layer(tree=tree, commit=commit_all(tree))
+
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend, backend.sandbox() as box:
+                await box.run(f"for f in {' '.join(kept)}; do echo more >> $f; done; rm notes.bak", 5)
+                await box.run(
+                    "echo x > node_modules/ours/new.js; touch target/CACHEDIR.TAG target/rules.mk", 5
+                )
+                # a package of the project's own, with a name that tools have too
+                await box.run(
+                    "mkdir build dist core; for d in build dist core; do echo 1 > $d/own.py; done", 5
+                )
+                await box.run("mkdir html .tox; touch html/index.html .tox/log; ln -s ../.tox html/way", 5)
+                await box.write("html/way/conf.bak", b"by hand\n")
+                await box.write(f"{box.workdir}/tests/data/.coverage", b"by hand\n")
+                taken = await box.take_patch()
+                new = ("build/own.py", "dist/own.py", "core/own.py", "html/index.html", "html/way")
+                new += ("node_modules/ours/new.js", "target/CACHEDIR.TAG", "target/rules.mk", ".tox/conf.bak")
+                named = {
+                    line.split(" b/")[1] for line in taken.patch.splitlines() if line.startswith("diff --git")
+                }
+                assert named == {*kept, *new, "tests/data/.coverage"}
+                assert (taken.left_out, taken.products) == (1, (".tox/",))
+
+        asyncio.run(asyncio.wait_for(scene(), SCENE_SECONDS))
+
+    def test_products_are_not_in_the_state_either(self, make: Make, layer: Layer) -> None:
+        """So that a rollout can be rebuilt whose test suite leaves something else each time; but what the editor
+        wrote counts."""
+
+        async def states(backend: Backend, content: str) -> list[str]:
+            async with backend.sandbox() as box:
+                await box.run(f"echo more >> README.md; echo {content} | tee .coverage coverage.xml a.o", 5)
+                await box.run(f"mkdir .hypothesis; echo {content} > .hypothesis/{content}", 5)
+                found = [await box.state(), await box.state(like="0" * 16)]
+                await box.write(".hypothesis/kept", b"same\n")
+                found.append(await box.state())
+                await box.write("a.o", content.encode())
+                return [*found, await box.state()]
+
+        async def scene() -> None:
+            async with make(layer, SMALL) as backend:
+                one, two = await states(backend, "one"), await states(backend, "two")
+                assert [a == b for a, b in zip(one, two, strict=True)] == [True, False, True, False]
+                assert len({*one, *two}) == 6
+
+        asyncio.run(asyncio.wait_for(scene(), SCENE_SECONDS))
+
+    def test_a_digest_of_before_is_compared_with_one_like_it(self, play: Play) -> None:
+        """Runs that were begun then have such digests in their trails."""
+
+        async def body(box: Sandbox) -> None:
+            await box.run("printf 'a\\n' > new.txt; chmod 644 new.txt; touch -d @7 new.txt", 5)
+            before = await box.state(like="0123456789abcdef")
+            assert len(before) == 16
+            await box.run("mkdir __pycache__ .pytest_cache; touch __pycache__/x .pytest_cache/y z.pyc", 5)
+            assert await box.state(like=before) == before
+            await box.run("touch .coverage", 5)
+            assert await box.state(like=before) != before
+            now = await box.state()
+            assert await box.state(like=now) == now != before
+
+        play(body)
 
     def test_state_tells_trees_apart(self, make: Make, layer: Layer) -> None:
         """Content, mode, kind and absence count, the same in every sandbox; times, `.git` and compiled

@@ -54,6 +54,29 @@ def test_a_file_is_read_once(tree: Path, look: Look) -> None:
     assert moved[1] == {"two"}
 
 
+def test_digests_of_before_are_as_they_were(tmp_path: Path) -> None:
+    """This one was taken by the sera that left compiled Python and pytest's cache out, and nothing else."""
+    tree, here = tmp_path / "tree", Path.cwd()
+    for name in ("folder", "__pycache__", ".pytest_cache"):
+        (tree / name).mkdir(parents=True)
+        (tree / name).chmod(0o755)
+    for name in (
+        "one",
+        "folder/two",
+        "coverage.xml",
+        ".coverage",
+        "__pycache__/a",
+        ".pytest_cache/b",
+        "c.pyc",
+    ):
+        (tree / name).write_text(name)
+        (tree / name).chmod(0o644)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    assert digest(Changes(folder, "tree", whole=True)) == "fd093e8504035c4a"
+    os.close(folder)
+    os.chdir(here)
+
+
 def test_no_link_on_the_way_is_followed(tree: Path) -> None:
     """Process 1 looks with more rights than those have who may put a link in the place of a directory."""
     (tree.parent / "way").symlink_to("tree")

@@ -24,7 +24,7 @@ from sera.errors import ContextOverflow, ReplayDiverged, RolloutError
 from sera.harness import Profile
 from sera.records import Answered, End, Message, ToolCall, Usage
 from sera.redaction import OFF, Redactor, clean_message
-from sera.sandboxes.contract import Sandbox
+from sera.sandboxes.contract import Sandbox, Taken
 from sera.teachers.contract import ChatRequest, Reply, Teacher
 
 
@@ -34,6 +34,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     end: End
     messages: tuple[Message, ...]
     patch: str = ""
+    left_out: int = 0
+    products: tuple[str, ...] = ()
+    """As in the record of a rollout."""
     usage: Usage = Usage()
     error: str = ""
     failure: RolloutError | None = None
@@ -73,11 +76,12 @@ async def run_rollout(
     refused; every other failure is the end `FAILED`.
     """
     rollout = _Rollout(agent, sandbox, request, seed, memory or Forgetful())
-    patch, error, failure = "", "", None
+    taken, error, failure = Taken(), "", None
     try:
         async with asyncio.timeout(agent.config.wall_clock) as clock:
             end = await rollout.converse(clock)
-            patch = await sandbox.patch() if end is End.SUBMITTED else ""
+            if end is End.SUBMITTED:
+                taken = await sandbox.take_patch()
     except TimeoutError:
         end = End.WALL_CLOCK
     except ContextOverflow:
@@ -86,11 +90,13 @@ async def run_rollout(
         raise
     except RolloutError as problem:
         end, error, failure = End.FAILED, f"{type(problem).__name__}: {problem}", problem
-    patch, error = map(agent.redactor.clean, (patch, error))
+    patch, error, *products = map(agent.redactor.clean, (taken.patch, error, *taken.products))
     return Outcome(
         end=end,
         messages=tuple(rollout.messages),
         patch=patch,
+        left_out=taken.left_out,
+        products=tuple(products),
         usage=rollout.usage,
         error=error,
         failure=failure,
@@ -187,7 +193,7 @@ class _Rollout:
 
     async def _check_tree(self) -> None:
         """Once, after the last remembered step."""
-        if self._tree and await self._sandbox.state() != self._tree:
+        if self._tree and await self._sandbox.state(like=self._tree) != self._tree:
             raise ReplayDiverged("the tree could not be rebuilt from the recorded commands")
         self._tree = ""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import PATH, console, table
+from sera.cli.common import PATH, console, counted, table
 from sera.visible import one_line
 
 if TYPE_CHECKING:
@@ -107,6 +107,10 @@ def _show_rollout(out: "Console", rollout: "Rollout", lines: int | None) -> None
         out.print(message_text(message, lines))
     out.rule(f"patch of {rollout.stage}", align="left")
     out.print(diff_text(rollout.patch) if rollout.patch else "(nothing changed)")
+    if rollout.left_out:
+        named = ", ".join(map(one_line, rollout.products))
+        more = " and more" if rollout.left_out > len(rollout.products) else ""
+        out.print(f"left out, as tools made them: {counted(rollout.left_out, 'file')} ({named}{more})")
 
 
 def _compare(out: "Console", t1: "Rollout", t2: "Rollout", pair: "Pair") -> None:

@@ -70,6 +70,8 @@ def _print(run: Path, summary: "Summary") -> None:
         f"{summary.rollouts} rollouts, {usage.calls:,} model calls: {usage.prompt:,} prompt tokens "
         f"({usage.cached:,} cached), {usage.completion:,} completion tokens"
     )
+    if summary.left_out:
+        out.print(f"{counted(summary.left_out, 'file')} that tools made left out of the patches")
     if summary.spent.total.tokens or summary.spent.flaws:
         out.print(bill(summary.spent))
     for flaw in summary.flaws[:_SHOWN]:

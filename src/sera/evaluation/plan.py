@@ -101,6 +101,7 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
         "agent": to_tree(config.agent),
         "workdir": config.sandbox.workdir,
         "redaction": config.redaction.identity,
+        **({"products": sorted(config.sandbox.products)} if config.sandbox.products else {}),
     }
     return Plan(
         config=config,

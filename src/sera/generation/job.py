@@ -245,10 +245,12 @@ def _identity(
     languages: Iterable[str],
 ) -> dict[str, object]:
     """What decides what the data are like. The number of functions is not part of it: plans only grow.
-    An environment and languages other than Python are only named where there are any."""
+    An environment, languages other than Python and products of tools are only named where there are any."""
     own: dict[str, object] = {"environment": environment.digest} if environment else {}
     if (found := sorted(languages)) != ["python"]:
         own["languages"] = found
+    if config.sandbox.products:
+        own["products"] = sorted(config.sandbox.products)
     return own | {
         "snapshot": snapshot.tree_hash,
         "seed": config.seed,

@@ -28,6 +28,7 @@ class _Heading(_Used, frozen=True, kw_only=True):
     id: str
     end: End
     restarts: int = 0
+    left_out: int = 0
 
 
 class _Answer(_Used, frozen=True, kw_only=True):
@@ -44,6 +45,7 @@ class RolloutJournal(Journal[Rollout]):
     def __init__(self, folder: Path) -> None:
         self._past: dict[str, Usage] = {}
         self._last: dict[str, Usage] = {}
+        self._left_out: dict[str, int] = {}
         super().__init__(folder / "rollouts.jsonl", Rollout, _Heading, self._note)
 
     @property
@@ -52,11 +54,17 @@ class RolloutJournal(Journal[Rollout]):
         it; only if that was begun anew are both counted."""
         return self._last | {identity: past + self._last[identity] for identity, past in self._past.items()}
 
+    @property
+    def left_out(self) -> int:
+        """Files that are in no patch, being products of tools."""
+        return sum(self._left_out.values())
+
     def _note(self, heading: _Heading) -> str | None:
         identity = heading.id
         if heading.restarts and identity in self._last:
             self._past[identity] = self._past.get(identity, Usage()) + self._last[identity]
         self._last[identity] = heading.usage
+        self._left_out[identity] = heading.left_out
         return identity if heading.end is not End.FAILED else None
 
 

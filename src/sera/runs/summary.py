@@ -36,6 +36,8 @@ class Summary(Record, frozen=True):
     """By the ledger: dollars and tokens, settled, uncertain, in flight; all zero if nothing was metered."""
     rollouts: int
     """One that broke and was gone on with counts once."""
+    left_out: int
+    """Files that are in no patch, being products of tools."""
     seconds_left: float | None
     """Estimated from the pace of the last pairs; None if nothing is owed or the pace is unknown."""
     running: bool
@@ -75,6 +77,7 @@ def summarize(run: Run, tariff: Tariff | None = None) -> Summary:
         usage=usage_of(run, rollouts),
         spent=read_ledger(run.path / LEDGER, run.proven, tariff),
         rollouts=len(rollouts),
+        left_out=run.rollouts.left_out,
         seconds_left=_seconds_left(pairs, owed),
         running=running,
         ordered=standing(run.path) if running else "",

@@ -16,8 +16,8 @@ import msgspec
 from sera import untrusted
 from sera.errors import SandboxError, boundary
 from sera.sandboxes.connection import Connection, Reply
-from sera.sandboxes.contract import CommandResult, Entry, Limits
-from sera.sandboxes.inside.spec import COMMAND_LIMIT, PATCH_BYTES
+from sera.sandboxes.contract import CommandResult, Entry, Limits, Taken
+from sera.sandboxes.inside.spec import COMMAND_LIMIT, NAMED_PRODUCTS, PATCH_BYTES
 from sera.sandboxes.machine import PATCH_SECONDS
 
 _GRACE_SECONDS = 60.0
@@ -83,12 +83,19 @@ class ConnectedSandbox:
             return [Entry(name, is_directory) for name, is_directory in entries]
 
     async def patch(self) -> str:
-        with self._room():
-            _, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
-        return body.decode(errors="replace")
+        return (await self.take_patch()).patch
 
-    async def state(self) -> str:
-        reply, body = await self._ask({"op": "state"})
+    async def take_patch(self) -> Taken:
+        with self._room():
+            reply, body = await self._ask({"op": "patch"}, seconds=3 * PATCH_SECONDS)
+        return Taken(
+            patch=body.decode(errors="replace"),
+            left_out=max(0, reply.left_out),
+            products=tuple(name[:_PATH_LIMIT] for name in reply.products[:NAMED_PRODUCTS]),
+        )
+
+    async def state(self, like: str = "") -> str:
+        reply, body = await self._ask({"op": "state", "like": like})
         if reply.errno is not None:
             raise SandboxError(f"the tree could not be looked at: {reply.message}")
         return body.decode(errors="replace")

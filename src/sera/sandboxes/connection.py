@@ -28,6 +28,8 @@ class Reply(msgspec.Struct, frozen=True):
     limit: str = ""
     restarted: str = ""
     """The directory of the new shell, where one had to be opened."""
+    left_out: int = 0
+    products: tuple[str, ...] = ()
 
 
 class Connection(asyncio.Protocol):

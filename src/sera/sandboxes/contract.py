@@ -74,6 +74,16 @@ class Entry(msgspec.Struct, frozen=True):
     is_dir: bool
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A patch, and what is not in it because a tool left it behind."""
+
+    patch: str = ""
+    left_out: int = 0
+    """Files."""
+    products: tuple[str, ...] = ()
+    """The first few of them; a directory `x/` stands for all in it."""
+
+
 class Sandbox(Protocol):
     """A place where a rollout runs what it likes."""
 
@@ -111,12 +121,18 @@ class Sandbox(Protocol):
     async def patch(self) -> str:
         """Unified diff of the whole tree against the layer's commit: `git diff` of everything
         staged, untracked files included, ignored ones not, whatever was done to the tree's own `.git`.
-        Whole or `SandboxError`: never a part of it."""
+        Products of tools, by the backend's setting `products`, are no part of it unless they are tracked or
+        came by `write`. Whole or `SandboxError`: never a part of it."""
         ...
 
-    async def state(self) -> str:
+    async def take_patch(self) -> Taken:
+        """The patch, with what was left out of it."""
+        ...
+
+    async def state(self, like: str = "") -> str:
         """A digest of what was changed in the tree: equal after equal changes, in any sandbox of the
-        layer. `.git` and compiled Python do not count. Quick enough for every step."""
+        layer. `.git` and what has the name of a tool's product do not count. Quick enough for every step.
+        To be compared with one that may be older than the rule about products, it is made `like` that."""
         ...
 
 
@@ -137,4 +153,4 @@ class Backend(Protocol):
         ...
 
 
-__all__ = ["Backend", "CommandResult", "Entry", "Layer", "Limits", "Sandbox"]
+__all__ = ["Backend", "CommandResult", "Entry", "Layer", "Limits", "Sandbox", "Taken"]

@@ -10,6 +10,7 @@ import msgspec
 from sera.errors import SandboxError
 from sera.sandboxes.contract import Layer, Limits
 from sera.sandboxes.inside.spec import HOME, LINKS, Spec
+from sera.sandboxes.products import check_patterns, rules
 from sera.settings import Config
 
 _COMMAND_USER = 61_000
@@ -70,6 +71,13 @@ class NamespacesConfig(Config, frozen=True, tag_field="backend", tag="namespaces
     `cgroups,seccomp`. They are tried before anything else is done."""
     share_layer: bool = True
     """False: every sandbox copies the tree, as it must where the kernel refuses an overlay."""
+    products: tuple[str, ...] = ()
+    """Further products of tools to leave out of patches, beside those of `products.toml`: names as in
+    `.gitignore` without `**`, e.g. `*.log`, `reports/`, `/out.txt`. With a leading `!`: what is to stay, e.g.
+    `!coverage.xml`; `["!*"]` keeps all. What is tracked, or was written by the editor, always stays."""
+
+    def __post_init__(self) -> None:
+        check_patterns(self.products)
 
 
 def make_spec(layer: Layer, config: NamespacesConfig) -> Spec:
@@ -96,6 +104,7 @@ def make_spec(layer: Layer, config: NamespacesConfig) -> Spec:
         read_bytes=limits.read_bytes,
         patch_seconds=PATCH_SECONDS,
         hidden=tuple(map(str, config.hidden)),
+        products=rules(config.products),
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from sera.errors import ConfigError
 from sera.sandboxes.contract import Limits
 from sera.sandboxes.machine import outside_system, prefixes_of
+from sera.sandboxes.products import check_patterns
 from sera.settings import Config
 
 Pull = Literal["missing", "always", "never"]
@@ -59,6 +60,13 @@ class ContainersConfig(Config, frozen=True):
     machine's files; `copy`, into each container. auto: mount if the engine is reached by a path."""
     options: tuple[str, ...] = ()
     """Further options of the engine's `run`, e.g. `--gpus=all`. They can undo what keeps commands inside."""
+    products: tuple[str, ...] = ()
+    """Further products of tools to leave out of patches, beside those of `products.toml`: names as in
+    `.gitignore` without `**`, e.g. `*.log`, `reports/`, `/out.txt`. With a leading `!`: what is to stay, e.g.
+    `!coverage.xml`; `["!*"]` keeps all. What is tracked, or was written by the editor, always stays."""
+
+    def __post_init__(self) -> None:
+        check_patterns(self.products)
 
     @property
     def image_name(self) -> str:

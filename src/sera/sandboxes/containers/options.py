@@ -11,6 +11,7 @@ from sera.sandboxes.contract import Layer, Limits
 from sera.sandboxes.inside.contained import LAYER, ROOTS_HOME
 from sera.sandboxes.inside.spec import HOME, Spec
 from sera.sandboxes.machine import COMMON_ENVIRONMENT, PATCH_SECONDS
+from sera.sandboxes.products import rules
 
 _UNCOUNTED = 1 << 30
 """A limit on processes that limits nothing: the kernel counts by user of the machine, the engine counts by
@@ -59,6 +60,7 @@ def order_for(
         read_bytes=limits.read_bytes,
         patch_seconds=PATCH_SECONDS,
         inside_user=config.command_user,
+        products=rules(config.products),
     )
     return {"spec": spec._asdict(), "copy": not config.owns_tree, "git": toolbox.git}
 

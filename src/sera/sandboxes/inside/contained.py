@@ -28,7 +28,6 @@ ROOTS_HOME = "/root"
 """What images keep closed to all but their root, though directories of the host may be mounted below it: the
 engine then covers it with a file system in memory, which takes its mode over."""
 _MESSAGES = os.path.dirname(COMMAND)
-_EXCLUDED = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 _FIRST_OWN = 40  # descriptors of process 1's own, out of the way of those it gives to commands
 _FIRST_NUMBER = 40
 _KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -90,7 +89,7 @@ def _make_messages(hidden: str) -> None:
     os.mkdir(CLOSED, 0o700)
     os.symlink("/proc", PROCESSES)
     os.symlink(f"{LAYER}/.git", BASE)
-    for path, text in ((COMMAND, ""), (EXCLUDES, f"{_EXCLUDED}{hidden}*\n")):
+    for path, text in ((COMMAND, ""), (EXCLUDES, f"{hidden}*\n")):
         with open(path, "w") as file:
             file.write(text)
         os.chmod(path, 0o644)

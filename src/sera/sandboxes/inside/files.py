@@ -38,8 +38,9 @@ def read(path: str, spec: Spec) -> bytes:
     return b"".join(parts)
 
 
-def write(path: str, content: bytes) -> None:
-    """Replace the content of a file, or make it; room is claimed before the old content goes."""
+def write(path: str, content: bytes, tree: str) -> str:
+    """Replace the content of a file, or make it; room is claimed before the old content goes. Where it lies
+    below the directory `tree`, links resolved; empty if it lies elsewhere."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _SPECIAL, 0o644)
     _check_regular(descriptor, path)
@@ -49,6 +50,8 @@ def write(path: str, content: bytes) -> None:
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.ftruncate(descriptor, len(content))
+    place, top = os.path.realpath(path), os.path.realpath(tree) + "/"
+    return place.removeprefix(top) if place.startswith(top) else ""
 
 
 def _check_regular(descriptor: int, path: str) -> None:

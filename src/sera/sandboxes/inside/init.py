@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from . import calls, files, kernel, patch, processes, programs, root, state, wire
+from . import calls, files, kernel, patch, processes, products, programs, root, state, wire
 from .shell import Shell
 from .spec import COMMAND_LIMIT, PROCESSES, Spec
 from .views import Changes, Mounted, View
@@ -52,6 +52,8 @@ class Init:
         self._watch = Watch(connection.fileno(), spec.memory_bytes, walls.kills)
         self._shell = Shell(spec, self._watch, walls.messages)
         self._known = state.Known()
+        self._products = products.Products(spec.products)
+        self._written: set[str] = set()
 
     def serve(self) -> None:
         """Answer until the host hangs up."""
@@ -99,10 +101,12 @@ class Init:
 
     def _write(self, request: dict[str, Any], body: bytes) -> files.Reply:
         def operation() -> files.Reply:
-            files.write(request["path"], body)
-            return {}, b""
+            return {"written": files.write(request["path"], body, self._spec.workdir)}, b""
 
-        return files.serve(operation, self._spec, self._watch)
+        header, _ = files.serve(operation, self._spec, self._watch)
+        if written := header.pop("written", ""):
+            self._written.add(written)
+        return header, b""
 
     def _list(self, request: dict[str, Any], _: bytes) -> files.Reply:
         def operation() -> files.Reply:
@@ -111,18 +115,28 @@ class Init:
         return files.serve(operation, self._spec, self._watch)
 
     def _patch(self, _: dict[str, Any], __: bytes) -> files.Reply:
-        taking = patch.Taking(self._spec, self._walls.view, self._watch, self._shell.pid)
-        return {}, patch.take(taking, self._walls.changes)
+        walls = self._walls
+        taking = patch.Taking(
+            self._spec, walls.view, self._watch, self._shell.pid, self._products, self._written
+        )
+        return patch.take(taking, walls.changes)
 
-    def _state(self, _: dict[str, Any], __: bytes) -> files.Reply:
-        changes = self._walls.changes
+    def _state(self, request: dict[str, Any], _: bytes) -> files.Reply:
+        """In the form of the digest `like`, if that is one of before."""
+        changes, like = self._walls.changes, request["like"]
+        before = like and not like.startswith(state.FORM)
+        judge = None if before else products.Judge(self._products, self._written)
         if changes.whole:
-            header, body = files.serve(lambda: ({}, self._known.look(changes)), self._spec, self._watch)
+            header, body = files.serve(
+                lambda: ({}, self._known.look(changes, judge)), self._spec, self._watch
+            )
             return header, body if "errno" in header else self._known.learn(body)
         try:
-            return {}, state.digest(changes, state.QUICK).encode()
+            return {}, state.digest(changes, state.QUICK, judge=judge).encode()
         except state.TooMuch:
-            return files.serve(lambda: ({}, state.digest(changes).encode()), self._spec, self._watch)
+            return files.serve(
+                lambda: ({}, state.digest(changes, judge=judge).encode()), self._spec, self._watch
+            )
 
 
 def _report(outcome: programs.Outcome) -> files.Reply:

@@ -20,17 +20,20 @@ import re
 import shutil
 import signal
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from . import files, processes, tree
+from .products import Products, judge_listing
 from .programs import Outcome, Program, run
 from .spec import BASE, EXCLUDES, PATCH_BYTES, Spec
 from .views import Changes, View
 from .watch import Watch
 
 _SOME_FAILED, _FATAL = 1, 128
+_NEW = "new"
+"""In git's directory, the paths of new files that are to be added."""
 _SPECIAL = b"can only add regular files, symbolic links or git-directories"
 _CONFIGURATION = {
     "core.attributesFile": "/dev/null",
@@ -70,6 +73,9 @@ class Taking(NamedTuple):
     view: View
     watch: Watch
     shell: int
+    products: Products
+    written: Collection[str]
+    """Paths that the editor wrote."""
 
     @property
     def folder(self) -> str:
@@ -77,8 +83,9 @@ class Taking(NamedTuple):
         return f"{self.view.place}/git"
 
 
-def take(taking: Taking, changes: Changes) -> bytes:
-    """The patch; empty if nothing changed."""
+def take(taking: Taking, changes: Changes) -> files.Reply:
+    """The patch, empty if nothing changed; before it, how many files were left out as products of tools, and
+    the first few of these."""
 
     def as_command(function: Callable[[], Any]) -> Any:
         def answer() -> files.Reply:
@@ -104,29 +111,62 @@ def take(taking: Taking, changes: Changes) -> bytes:
         processes.send(-1, signal.SIGCONT)
 
 
-def _patch(taking: Taking) -> bytes:
+def _patch(taking: Taking) -> files.Reply:
     commit = taking.spec.commit
     if not _make_git_directory(taking):
         _git(taking, ["read-tree", commit])
-    _stage(taking)
+    left_out = _stage(taking)
     patch = _git(taking, [*_DIFF, "--patch", commit]).output
     if _is_text(patch):
-        return patch
+        return left_out, patch
     statuses = _git(taking, [*_DIFF, "--name-status", "-z", commit]).output
     _add_attributes(taking, *_binary_attributes(patch, statuses))
-    return _git(taking, [*_DIFF, "--patch", commit]).output
+    return left_out, _git(taking, [*_DIFF, "--patch", commit]).output
 
 
-def _stage(taking: Taking) -> None:
-    """Everything in the tree into the index. That a pipe or a device cannot be, is no failure; anything else
-    that could not be would be missing from the patch."""
-    add, tolerated = ["add", "--all", "--ignore-errors", "."], (0, _SOME_FAILED, _FATAL)
+def _stage(taking: Taking) -> dict[str, Any]:
+    """Everything in the tree into the index but products of tools, which are not even read."""
+    new = _list(taking, "--others", "--exclude-standard")
+    left_out, kept = _judged(taking, new, None)
+    if "unknown" in left_out:
+        left_out, kept = _judged(taking, new, _list(taking, "--cached"))
+    if not left_out["left_out"]:
+        _add(taking, ["add", "--all", "--ignore-errors", "."])
+        return left_out
+    _add(taking, ["add", "--update", "--ignore-errors", "."])
+    with open(f"{taking.folder}/{_NEW}", "wb") as file:
+        file.write(kept)
+    _add(taking, ["update-index", "--add", "-z", "--stdin"])
+    return left_out
+
+
+def _list(taking: Taking, *which: str) -> bytes:
+    """Paths of files that git knows or finds in the tree, a NUL after each. What it has to say of a directory
+    that it cannot open, it says again when it is told to add what is there."""
+    return _git(taking, ["ls-files", "-z", *which], silent=True).output
+
+
+def _judged(taking: Taking, new: bytes, tracked: bytes | None) -> files.Reply:
+    """Of the new files those that are to be added, as git lists them, and what is left out. Where that cannot
+    be told without knowing what is `tracked`, it is said. Done by a child: the names are a flood perhaps."""
+    header, kept = files.serve(
+        lambda: judge_listing(taking.products, taking.written, new, tracked), taking.spec, taking.watch, "/"
+    )
+    if "errno" in header:
+        raise PatchFailed(f"the products of tools cannot be told from the rest: {header['message']}")
+    return header, kept
+
+
+def _add(taking: Taking, add: Sequence[str]) -> None:
+    """That a pipe or a device cannot be in the index is no failure; anything else that could not be would be
+    missing from the patch."""
+    tolerated = (0, _SOME_FAILED, _FATAL)
     outcome = _git(taking, add, tolerated)
     if outcome.exit_code == _FATAL:  # for an encoding in .gitattributes that the files are not in, perhaps
         _add_attributes(taking, "* -working-tree-encoding")
         outcome = _git(taking, add, tolerated[:-1])
     if outcome.exit_code and not all(line.endswith(_SPECIAL) for line in outcome.output.splitlines()):
-        raise PatchFailed(_reason("add", outcome))
+        raise PatchFailed(_reason(add[0], outcome))
 
 
 def _is_text(patch: bytes) -> bool:
@@ -211,8 +251,19 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _git(taking: Taking, arguments: Sequence[str], tolerated: Sequence[int] = (0,)) -> Outcome:
+def _git(
+    taking: Taking, arguments: Sequence[str], tolerated: Sequence[int] = (0,), silent: bool = False
+) -> Outcome:
+    """Run git, with the list of new files as its input if there is one; `silent`: without its complaints."""
     spec, view = taking.spec, taking.view
+
+    def prepare() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.dup2(os.open(f"{taking.folder}/{_NEW}", os.O_RDONLY), 0)
+        if silent:
+            os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+        view.enter()
+
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
@@ -237,7 +288,7 @@ def _git(taking: Taking, arguments: Sequence[str], tolerated: Sequence[int] = (0
         output_bytes=PATCH_BYTES,
         keep=view.rights,
         group=view.group,
-        prepare=view.enter,
+        prepare=prepare,
     )
     # git's own files may be twice as large as what a command may write, like the place they lie in
     limits = spec._replace(disk_bytes=2 * spec.disk_bytes)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import kernel
-from .spec import BASE, CLOSED, COMMAND, EXCLUDES, HOME, LINKS, PROCESSES, SCRATCH, USER, Spec
+from .spec import BASE, CLOSED, COMMAND, HOME, LINKS, PROCESSES, SCRATCH, USER, Spec
 
 _NEW = "/tmp"  # any directory that every host has: the new root is put together on top of it
 _STORE = "/mnt"
@@ -79,7 +79,6 @@ _HIDDEN_FILES = (
 _HIDDEN_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "scsi")
 _TERMINALS = 64
 """Pseudo-terminals of one sandbox; all of the machine share 4,096."""
-_EXCLUDED = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 
 _READ_ONLY = kernel.RDONLY | kernel.NOSUID | kernel.NODEV
 _WRITABLE = kernel.NOSUID | kernel.NODEV
@@ -190,10 +189,7 @@ def _make_messages() -> int:
     os.mkdir(closed, 0, dir_fd=messages)
     for name in (SCRATCH, PROCESSES):
         os.mkdir(f"{closed}/{os.path.basename(name)}", dir_fd=messages)
-    for name, content in ((COMMAND, b""), (EXCLUDES, _EXCLUDED.encode())):
-        descriptor = os.open(os.path.basename(name), os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=messages)
-        os.write(descriptor, content)
-        os.close(descriptor)
+    os.close(os.open(os.path.basename(COMMAND), os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=messages))
     return messages
 
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from . import calls, init, kernel, root, wire
 from .spec import COPIED, USER, Spec
 
-_SETTINGS_BYTES = 1 << 16
+_SETTINGS_BYTES = 1 << 17
 _GROUP_BYTES = 1 << 14
 _STANDING = 300
 """How readily the kernel ends process 1 when memory runs out: before the host, after any command."""

@@ -4,6 +4,7 @@ Paths named here are constants of the sandbox, the same on every machine, so tha
 prints depends on the layer alone.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 USER = 1000
@@ -12,11 +13,13 @@ HOME = "/home/user"
 COMMAND = "/run/sandbox/command"
 """The text of the running command, which the shell reads; read-only for commands."""
 EXCLUDES = "/run/sandbox/excludes"
-"""What a patch never contains, beside the repository's own `.gitignore`."""
+"""What git is not to see while a patch is taken, if there is such a file."""
 COMMAND_LIMIT = 8 << 20
 """Longest command, in bytes."""
 PATCH_BYTES = 64 << 20
 """Longest patch."""
+NAMED_PRODUCTS = 10
+"""Most products that are named with a patch they were left out of."""
 LINKS = "/run/bin"
 """Where `python` is, for installations that only have `python3`."""
 BASE = "/run/sandbox/base.git"
@@ -61,3 +64,5 @@ class Spec(NamedTuple):
     """User and group number of every command, as seen inside."""
     hidden: tuple[str, ...] = ()
     """Directories of the host that are seen empty."""
+    products: Sequence[Sequence[object]] = ()
+    """The fields of each `products.Rule`: what is left out of a patch."""

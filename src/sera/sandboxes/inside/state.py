@@ -1,9 +1,12 @@
 """A digest of what was changed in the tree, quick enough to be taken after every step.
 
 It is taken of the overlay's upper directory, so its time depends on what was changed and not on the size of
-the tree. Names, kinds, modes and contents count; times do not, nor what a patch never contains: `.git`,
-compiled Python, pytest's cache. Of a file larger than `_WHOLE` the length and both ends stand for its
-content.
+the tree. Names, kinds, modes and contents count; times do not, nor `.git`, nor what has the name of a
+product of tools (`products.py`), which the same test suite leaves otherwise each time. Of a file larger than
+`_WHOLE` the length and both ends stand for its content.
+
+Digests that were recorded before products were known are of another form, and are compared with one of theirs
+(`FORM`): of those, only compiled Python and pytest's cache are left out.
 
 Little is read by process 1 itself, and of an overlay's store alone: each directory is opened without
 following a link on the way to it, and what is in it from there, so that commands which change the tree
@@ -23,13 +26,16 @@ import math
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from . import kernel
+from .products import Judge
 from .views import Changes
 
-_IGNORED = frozenset({".git", "__pycache__", ".pytest_cache"})
+FORM = "p"
+"""What a digest without products begins with; those of before have nothing but hex digits."""
+_IGNORED_BEFORE = frozenset({"__pycache__", ".pytest_cache"})
 _WHOLE = 4 << 20
 _PART = 64 << 10
 QUICK = 4 << 20
@@ -61,9 +67,9 @@ class Known:
         self._learnt: dict[str, tuple[_Identity, str]] = {}
         self._room = _PATHS_BYTES
 
-    def look(self, changes: Changes) -> bytes:
+    def look(self, changes: Changes, judge: Judge | None = None) -> bytes:
         """The digest, and what was learnt on the way: for `learn`, in the process that forked this one."""
-        return json.dumps([digest(changes, known=self), self._learnt]).encode()
+        return json.dumps([digest(changes, known=self, judge=judge), self._learnt]).encode()
 
     def learn(self, answer: bytes) -> bytes:
         """The digest out of what `look` gave, whose other half is kept for the next look."""
@@ -98,10 +104,13 @@ class _Entry(NamedTuple):
     status: os.stat_result
 
 
-def digest(changes: Changes, most: float = math.inf, known: Known | None = None) -> str:
-    """Sixteen hex digits; `TooMuch` if looking costs more than `most`."""
+def digest(
+    changes: Changes, most: float = math.inf, known: Known | None = None, judge: Judge | None = None
+) -> str:
+    """`FORM` and sixteen hex digits, or without a judge of products those digits alone, as they were before;
+    `TooMuch` if looking costs more than `most`."""
     summary, start = hashlib.sha256(), time.time_ns()
-    for entry in _entries(changes, most):
+    for entry in _entries(changes, judge, most):
         most -= _ENTRY + min(entry.status.st_size, _WHOLE)
         if most < 0:
             raise TooMuch
@@ -110,13 +119,21 @@ def digest(changes: Changes, most: float = math.inf, known: Known | None = None)
             summary.update(known.content(entry, start))
         else:
             summary.update(_content(entry))
-    return summary.hexdigest()[:16]
+    return (FORM if judge else "") + summary.hexdigest()[:16]
 
 
-def _entries(changes: Changes, most: float) -> Iterator[_Entry]:
-    """Everything below the top, in an order that depends on the names alone; `TooMuch` for a directory that
-    alone costs more than `most`."""
-    waiting = [changes.top]
+def _entries(changes: Changes, judge: Judge | None, most: float) -> Iterator[_Entry]:
+    """Everything below the top that counts, in an order that depends on the names alone; `TooMuch` for a
+    directory that alone costs more than `most`."""
+    waiting, above = [changes.top], len(changes.top) + 1
+
+    def counts(path: str, entry: os.DirEntry[str]) -> bool:
+        if entry.name == ".git":
+            return False
+        if judge is None:
+            return entry.name not in _IGNORED_BEFORE and not entry.name.endswith(".pyc")
+        return not judge.hides(path[above:], entry.is_dir(follow_symlinks=False))
+
     while waiting:
         folder = waiting.pop()
         try:
@@ -124,7 +141,7 @@ def _entries(changes: Changes, most: float) -> Iterator[_Entry]:
         except OSError:
             continue  # what vanishes meanwhile, or may not be read, is as good as empty
         try:
-            for entry in _listed(descriptor, folder, most):
+            for entry in _listed(descriptor, folder, counts, most):
                 yield entry
                 if stat.S_ISDIR(entry.status.st_mode):
                     waiting.append(entry.path)
@@ -132,7 +149,9 @@ def _entries(changes: Changes, most: float) -> Iterator[_Entry]:
             os.close(descriptor)
 
 
-def _listed(descriptor: int, folder: str, most: float) -> list[_Entry]:
+def _listed(
+    descriptor: int, folder: str, counts: Callable[[str, os.DirEntry[str]], bool], most: float
+) -> list[_Entry]:
     found = []
     try:
         with os.scandir(descriptor) as entries:
@@ -140,10 +159,10 @@ def _listed(descriptor: int, folder: str, most: float) -> list[_Entry]:
                 most -= _ENTRY
                 if most < 0:
                     raise TooMuch
-                name = entry.name
-                if name not in _IGNORED and not name.endswith(".pyc"):
+                path = f"{folder}/{entry.name}"
+                if counts(path, entry):
                     status = entry.stat(follow_symlinks=False)
-                    found.append(_Entry(descriptor, name, f"{folder}/{name}", status))
+                    found.append(_Entry(descriptor, entry.name, path, status))
     except OSError:
         pass  # as above
     return sorted(found, key=lambda entry: entry.path)
