@@ -8,6 +8,8 @@ import pytest
 
 from sera.records import Answered, Message, Replied, Usage
 from sera.runs import Trail
+from sera.runs.lines import seal
+from sera.runs.trail import flaws_of
 
 
 def replied(number: int) -> Replied:
@@ -81,6 +83,20 @@ def test_a_damaged_line(path: Path, line: int, damage: object) -> None:
         assert [n for n in range(3) if trail.answer(n)] == [n for n, whole in kept if whole]
         remember(trail, len(kept))
     assert known(path) == [*kept, (len(kept), True)]
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_a_whole_line_of_another_kind_of_file(path: Path, line: int) -> None:
+    """As of a file that was put in the place of another: it counts as damage, and is told."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line] = seal(Usage(prompt=3), line + 1)
+    path.write_bytes(b"".join(lines))
+    assert [(flaw.line, flaw.what) for flaw in flaws_of(path)] == [
+        (line + 1, "whole, and of another kind of file")
+    ]
+    lost, answer = divmod(line, 2)
+    whole = [(n, n != lost) for n in range(3)] if answer else [(n, True) for n in range(lost)]
+    assert known(path) == known(path) == whole
 
 
 def test_a_trail_from_before_there_were_seals(path: Path) -> None:

@@ -27,7 +27,7 @@ from sera.datasets.folder import put_in_place, refuse_foreign
 from sera.errors import DatasetError
 from sera.locks import locked
 from sera.records import Record
-from sera.runs.lines import Scan, decode, seal
+from sera.runs.lines import Scan, records, seal
 
 _INTERVAL = 2.0
 """Seconds of work that an interruption may cost."""
@@ -102,8 +102,8 @@ class Workspace:
         scan = Scan(journal, lambda _: False)
         kept: list[_Line] = []
         self._size, read = 0, 0
-        for text in scan:
-            line, read = decode(decoder, text.text), read + 1
+        for line in records(scan, decoder):
+            read += 1
             if zlib.crc32(self._read(line.decision)) == line.decision.check:
                 kept.append(line)
                 self._known[bytes.fromhex(line.key)] = line.decision

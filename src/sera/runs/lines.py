@@ -15,13 +15,14 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
 
 from sera.errors import RunError, boundary
 from sera.records import Record
 
+R = TypeVar("R")
 _SEAL = re.compile(rb',"seq":([0-9]{1,18}),"sum":"([0-9a-f]{8})"\}')
 _REMAINS = re.compile(rb'"(seq|sum)":')
 """What stands in a line that had a seal, also where that is damaged; in a text the quotes are escaped."""
@@ -95,6 +96,15 @@ def decode(decoder: "msgspec.json.Decoder[Any]", text: bytes) -> Any:
         raise msgspec.DecodeError(f"it is no text: {problem}") from None
 
 
+def records(scan: "Scan", decoder: "msgspec.json.Decoder[R]") -> Iterator[R]:
+    """The records of a file; a whole line of another kind of file counts as damage of this one."""
+    for line in scan:
+        try:
+            yield decode(decoder, line.text)
+        except msgspec.DecodeError:
+            scan.tell_foreign()
+
+
 class Scan:
     """One pass over a file: iterating gives every whole line once, in the order of the file; the rest is
     known afterwards. `is_plain` says whether a line without a seal is a record."""
@@ -119,7 +129,7 @@ class Scan:
         """Lines without a seal that count; all others stand after them."""
         self._path = path
         self._is_plain = is_plain
-        self._last = self._broken = 0
+        self._last = self._broken = self._place = 0
         self._missing: set[int] = set()
 
     def __iter__(self) -> Iterator[Whole]:
@@ -128,10 +138,11 @@ class Scan:
         with boundary(RunError, f"cannot read {self._path}"), self._path.open("rb", _BUFFER) as file:
             first = _first_seal(file)
             takes_plain = first is None or first[1]
-            start = int(first is not None and first[1])
+            begun = int(first is not None and first[1])
             offset = 0
             for place, raw in enumerate(file, 1):
-                if not self._broken and _is_next(raw, self._last + 1, start):  # as nearly every line is
+                self._place = place
+                if not self._broken and _is_next(raw, self._last + 1, begun):  # as nearly every line is
                     takes_plain = False
                     self._last += 1
                     self.size += len(raw)
@@ -193,6 +204,10 @@ class Scan:
             self._missing.discard(number)
             return True
         return False
+
+    def tell_foreign(self) -> None:
+        """Note that the line which came last is of another kind of file."""
+        self._tell(self._place, "whole, and of another kind of file")
 
     def _tell(self, place: int, what: str) -> None:
         self.damaged += 1

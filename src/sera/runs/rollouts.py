@@ -12,7 +12,7 @@ import msgspec
 
 from sera.records import End, Record, Rollout, Usage
 from sera.runs.journal import Journal
-from sera.runs.lines import decode
+from sera.runs.lines import records
 from sera.runs.trail import Trail, scan_trail
 
 Question = Literal["self_check", "pull_request"]
@@ -116,6 +116,6 @@ def _usage_of_trails(folder: Path) -> dict[str, Usage]:
     """What the whole lines of each trail have used, by the name of its file without the suffix."""
     found = {}
     for file in trails_in(folder):
-        used = (decode(_USED, line.text).usage for line in scan_trail(file))
+        used = (half.usage for half in records(scan_trail(file), _USED))
         found[file.stem] = sum(used, Usage())
     return found

@@ -22,7 +22,7 @@ import msgspec
 from sera.errors import RunError, boundary
 from sera.records import Answered, Replied
 from sera.runs.folder import replace
-from sera.runs.lines import Flaw, Scan, decode, seal
+from sera.runs.lines import Flaw, Scan, decode, records, seal
 
 _DECODER = msgspec.json.Decoder(Replied | Answered)
 
@@ -90,10 +90,11 @@ class Trail:
     def _take_up(self) -> int:
         """Read what is there; the number of its last line."""
         scan = scan_trail(self._path)
-        for line in scan:
-            half = decode(_DECODER, line.text)
-            known = self._replies if isinstance(half, Replied) else self._answers
-            known[half.number] = half
+        for half in records(scan, _DECODER):
+            if isinstance(half, Replied):
+                self._replies[half.number] = half
+            else:
+                self._answers[half.number] = half
         kept = list(self._usable())
         if scan.damaged or scan.torn or scan.unended or len(kept) < len(self._replies) + len(self._answers):
             replace(self._path, b"".join(seal(half, number) for number, half in enumerate(kept, 1)))
@@ -121,7 +122,7 @@ def scan_trail(path: Path) -> Scan:
 def flaws_of(path: Path) -> list[Flaw]:
     """What is wrong with which line of a trail."""
     scan = scan_trail(path)
-    deque(scan, maxlen=0)
+    deque(records(scan, _DECODER), maxlen=0)
     return [msgspec.structs.replace(flaw, file=f"{path.parent.name}/{flaw.file}") for flaw in scan.flaws]
 
 

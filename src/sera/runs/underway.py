@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from sera.records import Record, Stage, Task
-from sera.runs.lines import decode
+from sera.runs.lines import records
 from sera.runs.rollouts import QUESTIONS, Question, steps_file
 from sera.runs.run import Run
 from sera.runs.trail import scan_trail
@@ -71,7 +71,7 @@ def _look(file: Path) -> tuple[int, float, float] | None:
         last = file.stat().st_mtime
     except FileNotFoundError:
         return None
-    halves = [decode(_HALF, line.text) for line in scan_trail(file)]
+    halves = list(records(scan_trail(file), _HALF))
     times = [half.at for half in halves if half.type == "replied"]
     return len(times), next(filter(None, times), last), last
 
