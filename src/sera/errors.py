@@ -15,6 +15,7 @@
     ├── Halted                 somebody asked the run to stop; everything is saved
     └── RolloutError           one rollout failed: recorded as data, the run goes on
         ├── SandboxError       the sandbox could not be made, or is gone
+        │   └── SandboxLost    it was made, and is gone: what ran in it may have done that
         ├── ReplayDiverged     an interrupted rollout could not be rebuilt: it is begun anew
         └── TeacherError       the teacher could not be reached or did not answer as agreed
             ├── TeacherRefused     it answered, and said no for good (4xx): repeating is useless
@@ -87,6 +88,10 @@ class RolloutError(SeraError):
 
 class SandboxError(RolloutError):
     """The sandbox could not be made, or is gone."""
+
+
+class SandboxLost(SandboxError):
+    """It was made, and is gone or answers otherwise than agreed: what ran in it may have done that."""
 
 
 class ReplayDiverged(RolloutError):

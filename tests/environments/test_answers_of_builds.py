@@ -1,5 +1,11 @@
 """Whatever a build, a module or a test leaves in the place of an answer: the environment says so, nothing ends."""
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,6 +89,51 @@ def test_a_check_that_is_answered_otherwise_has_troubles(tmp_path: Path, case: s
     assert not environment.works or case.startswith(("pip", "packages"))
     assert environment.checked.troubles
     assert "tinycalc==0.0.0" in environment.checked.packages
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]
+
+
+@contextmanager
+def killing(word: bytes) -> Iterator[list[int]]:
+    """Kill process 1 of every sandbox in which a program with that word runs, as the kernel does where memory is out."""
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            for first in [one for spawner in children(os.getpid()) for one in children(spawner)]:
+                try:
+                    lines = [Path(f"/proc/{one}/cmdline").read_bytes() for one in children(first)]
+                except OSError:
+                    continue
+                if first not in killed and any(word in line for line in lines):
+                    os.kill(first, signal.SIGKILL)
+                    killed.append(first)
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        watcher.join()
+
+
+@pytest.mark.parametrize("word", [b"build.py", b"imports.py"])
+def test_what_ends_its_sandbox_has_failed_and_ends_nothing_else(tmp_path: Path, word: bytes) -> None:
+    slow = f"import sys, time\nif '{word.decode()}' in sys.argv[0]: time.sleep(20)\n"
+    files = {name: slow + PROJECT[name] for name in ("backend/inhouse.py", "src/tinycalc/__init__.py")}
+    with killing(word) as killed:
+        environment = prepared(tmp_path, files)
+    assert killed
+    assert environment.built == (word != b"build.py")
+    assert environment.checked.imports == {"tinycalc": word == b"build.py"}
+    said = [*environment.warnings, *(one.said for one in environment.checked.troubles)]
+    assert any("the sandbox is gone" in one for one in said)
 
 
 def test_files_that_come_before_a_build(tmp_path: Path) -> None:

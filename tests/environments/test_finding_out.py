@@ -239,3 +239,33 @@ def test_constraints_of_poetry() -> None:
         "1.*": "==1.*",
     }
     assert {constraint: translated(constraint) for constraint in wanted} == wanted
+
+
+@pytest.mark.parametrize("files", [
+    {"requirements.txt": "-r requirements.txt\n-r dev/requirements.txt\n" * 30 + "six\n", "dev/requirements.txt": "-r ../requirements.txt\n" * 60},
+    {"pyproject.toml": '[dependency-groups]\na = ["six"' + ', {include-group = "b"}' * 60 + ']\nb = ["attrs"' + ', {include-group = "a"}' * 60 + "]\n"},
+    {"tox.ini": "[testenv]\ndeps =\n" + "".join(f"  f{n}: -r r/all.txt\n" for n in range(3000)), "r/all.txt": "six\n" * 3000},
+], ids=["files", "groups", "tox"])  # fmt: skip
+def test_lines_that_include_each_other_are_read_once(tmp_path: Path, files: dict[str, str]) -> None:
+    project = read_project(write_tree(tmp_path, files))
+    found = {line for source in project.sources for line in source.requirements}
+    assert "six" in found
+    assert sum(len(source.requirements) for source in project.sources) < 10
+
+
+def test_lines_without_end_are_cut_and_named(tmp_path: Path) -> None:
+    project = read_project(
+        write_tree(tmp_path, {"requirements.txt": "".join(f"p{n}\n" for n in range(9000))})
+    )
+    assert len(project.sources[0].requirements) == 5000
+    assert project.refused == ("requirements.txt: 4000 further lines",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_marks_of_an_encoding_are_no_text(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes("six\r\nattrs>=20\r\n".encode(encoding))
+    (tmp_path / "pyproject.toml").write_bytes('[project]\nname = "marked"\r\n'.encode(encoding))
+    project = read_project(tmp_path)
+    assert project.name == "marked"
+    assert project.sources[0].requirements == ("six", "attrs>=20")
+    assert project.refused == ()

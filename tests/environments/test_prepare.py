@@ -6,14 +6,26 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from environment_support import PROJECT, fill_index, only, write_tree
+from environment_support import PROJECT, fill_index, only, write_tree, write_wheel
 
-from sera.environments import Environment, PrepareConfig, find, load, prepare, store, try_again
+from sera.environments import (
+    Environment,
+    PrepareConfig,
+    find,
+    installing,
+    load,
+    prepare,
+    store,
+    try_again,
+)
 from sera.environments.choosing import choose_environment
 from sera.environments.commands import Log
-from sera.environments.config import as_texts
-from sera.environments.installers import Pip, Wanted
+from sera.environments.config import EnvironmentConfig, as_texts
+from sera.environments.installers import Pip, Wanted, find_installer
+from sera.environments.installing import _Choice
 from sera.environments.interpreters import choose_interpreter, find_interpreters
+from sera.environments.plan import make_plan
+from sera.environments.standin import unbuilt, write_standin
 from sera.errors import ConfigError, PrepareError, RunError
 from sera.repositories import Snapshot, open_snapshot
 from sera.sandboxes import CommandResult, NamespacesConfig, Sandbox, make_backend
@@ -264,3 +276,36 @@ def test_a_version_given_later_counts(tmp_path: Path, index: object) -> None:
     given = prepare(snapshot, load_config(PrepareConfig, pairs=as_texts((*pairs, "environment.version=3.1"))))
     found = [one for made in (first, tagged, given) for one in made.checked.packages if "dated" in one]
     assert found == ["dated==0.0.0", "dated==2.5", "dated==3.1"]
+
+
+def test_many_requirements_of_which_few_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found without asking for each; and where very many cannot, the asking ends."""
+    fill_index(tmp_path / "wheels")
+    have, log = [f"have{n}" for n in range(64)], Log(tmp_path / "log")
+    for name in have:
+        write_wheel(tmp_path / "wheels", name, "1.0", {})
+    for name, value in only(tmp_path / "wheels").items():
+        monkeypatch.setenv(name, value)
+    installer = find_installer()
+    installer.create(tmp_path / "prefix", find_interpreters()[0], log)
+
+    def chosen(lines: list[str]) -> tuple[tuple[str, ...], list[str], int]:
+        log.path.write_text("")
+        tree = write_tree(tmp_path / "p", {**PROJECT, "requirements-test.txt": "\n".join(lines)})
+        snapshot = open_snapshot(str(tree), tmp_path / "cache")
+        plan = make_plan(snapshot, EnvironmentConfig(extras=(), build=False), "/work")
+        standin, _ = write_standin(unbuilt(plan, snapshot.tree), tmp_path, "/work")
+        wanted, dropped = _Choice(installer, tmp_path / "prefix", plan, standin, log).make()
+        return wanted.requirements, dropped, log.path.read_text().count("--dry-run")
+
+    found, dropped, tries = chosen([*have[:40], "lost-one", *have[40:], "lost-two"])
+    assert found == tuple(have)
+    assert [one.partition(" ")[0] for one in dropped] == ["lost-one", "lost-two"]
+    assert tries < 30
+    monkeypatch.setattr(installing, "_MOST_TRIED", 10)
+    found, dropped, tries = chosen([f"lost{n}" for n in range(2000)])
+    assert found == ()
+    assert tries <= 11
+    assert "not tried" in dropped[-1]

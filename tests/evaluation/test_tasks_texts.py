@@ -163,3 +163,21 @@ def test_the_functions_that_a_patch_changes(tmp_path: Path) -> None:
     patch = diff("a.py", (tmp_path / "a.py").read_text(), after)
     assert changed_functions(tmp_path, patch) == ("a.py:two", "a.py:three")
     assert changed_functions(tmp_path, diff("a.py", "import x\n", "import y\n")) == ("a.py",)
+
+
+@pytest.mark.parametrize("body", ["x" + ".b" * 600 + "()", "x" + "(1)" * 900], ids=["attributes", "calls"])
+def test_an_expression_too_deep_to_be_told_has_no_text(body: str) -> None:
+    text = f"def test_it():\n    x = 1\n    {body}\n    assert x == 2\n"
+    failure = Outcome(id="t.py::test_it", outcome="failed", kind="AssertionError", said="1 != 2", line=4)
+    assert write_issue(text, failure, "shop", 0) == ""
+    assert write_issue(text.replace(body, "x"), failure, "shop", 0)
+
+
+def test_a_test_below_a_long_row_of_conditions_is_found(tmp_path: Path) -> None:
+    row = "if x == 0:\n    pass\n" + "".join(f"elif x == {n}:\n    pass\n" for n in range(1, 1500))
+    last = "def test_first(): pass\ndef test_second(): pass\n"
+    (tmp_path / "test_row.py").write_text(f"x = 1\n{row}{last}")
+    assert (
+        hide(tmp_path, ["test_row.py::test_second"])["test_row.py"][1]
+        == f"x = 1\n{row}def test_first(): pass\n"
+    )

@@ -15,7 +15,7 @@ from sera import untrusted
 from sera.environments.commands import Log
 from sera.environments.mapping import is_safe
 from sera.environments.plan import Plan
-from sera.errors import PrepareError
+from sera.errors import PrepareError, SandboxLost
 from sera.records import Layer
 from sera.sandboxes import CommandResult, Limits, Sandbox, SandboxConfig, make_backend
 
@@ -58,7 +58,7 @@ async def build(
     async with make_backend(roomy, layer) as backend, backend.sandbox() as box:
         try:
             return await _build(box, plan, installed, log)
-        except (OSError, msgspec.DecodeError) as problem:
+        except (OSError, msgspec.DecodeError, SandboxLost) as problem:
             raise BuildFailed(f"what the build left cannot be read: {problem}") from problem
 
 

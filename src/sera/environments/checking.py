@@ -18,6 +18,7 @@ from sera.environments.commands import Log
 from sera.environments.config import CheckConfig
 from sera.environments.own_runners import OWN_RUNNERS, count_tests, read_failures, read_summary, sample
 from sera.environments.records import Checked, Environment, Trouble
+from sera.errors import SandboxLost
 from sera.records import Record
 from sera.sandboxes import CommandResult, Sandbox, SandboxConfig, make_backend
 
@@ -188,7 +189,11 @@ async def check(
     no sandbox."""
     async with make_backend(environment.sandbox(sandbox), environment.layer) as backend:
         async with backend.sandbox() as box:
-            return await _Check(box, environment, config, log).run(modules)
+            try:
+                return await _Check(box, environment, config, log).run(modules)
+            except SandboxLost as problem:
+                imports = dict.fromkeys(modules, False)
+                return Checked(imports=imports, troubles=(_trouble("sandbox", str(problem)),))
 
 
 def _trouble(what: str, said: str) -> Trouble:

@@ -5,7 +5,7 @@ requirements after the other is added as long as the whole can be had, and what 
 its cause.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,8 @@ BUILDER = 3
 """Grows whenever the same inputs would give another environment."""
 _MARKER = "installed.json"
 _MOST_NAMED, _MOST_SHOWN = 20, 300
+_MOST_TRIED = 300
+"""Times that an installer is asked what can be had."""
 
 
 class Installed(Record, frozen=True):
@@ -104,6 +106,7 @@ class _Choice:
         self._plan = plan
         self._standin = standin
         self._log = log
+        self._tries = 0
 
     def make(self) -> tuple[Wanted, list[str]]:
         """What to install, and a sentence for each thing dropped. `PrepareError` if not even the project
@@ -132,21 +135,31 @@ class _Choice:
             )
         extras: list[str] = []
         lines: list[str] = []
-        for extra in self._plan.extras:
-            if failure := self._tried(self._wanted([*extras, extra], lines)):
-                dropped.append(f"extra {extra}: {find_cause(failure)}")
-            else:
-                extras.append(extra)
+        for extra, why in self._largest(self._plan.extras, extras, lambda found: self._wanted(found, lines)):
+            dropped.append(f"extra {extra}: {why}")
         for source in self._plan.sources:
-            if not self._tried(self._wanted(extras, [*lines, *source.requirements])):
-                lines += source.requirements
-                continue
-            for line in source.requirements:
-                if failure := self._tried(self._wanted(extras, [*lines, line])):
-                    dropped.append(f"{line} ({source.name}): {find_cause(failure)}")
-                else:
-                    lines.append(line)
+            for line, why in self._largest(
+                source.requirements, lines, lambda found: self._wanted(extras, found)
+            ):
+                dropped.append(f"{line} ({source.name}): {why}")
         return self._wanted(extras, lines), dropped
+
+    def _largest(
+        self, more: tuple[str, ...], found: list[str], wanted: Callable[[list[str]], Wanted]
+    ) -> Iterator[tuple[str, object]]:
+        """Add to `found` what of `more` can be had with it, in its order, by halves: few can be had in few
+        tries. What cannot, with the cause; once very much was tried, the rest goes untried."""
+        waiting = [more] if more else []
+        while waiting:
+            part = waiting.pop()
+            if self._tries >= _MOST_TRIED:
+                yield part[0], f"not tried, and {len(part) - 1} more, as too much before it cannot be had"
+            elif not (failure := self._tried(wanted([*found, *part]))):
+                found += part
+            elif len(part) == 1:
+                yield part[0], find_cause(failure)
+            else:
+                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
 
     def _wanted(self, extras: tuple[str, ...] | list[str], lines: list[str]) -> Wanted:
         plan = self._plan
@@ -164,6 +177,7 @@ class _Choice:
 
     def _tried(self, wanted: Wanted) -> str:
         """Empty if it can be had, else what the installer said."""
+        self._tries += 1
         try:
             self._installer.resolve(self._prefix, wanted, self._log)
         except CommandFailed as failure:

@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from sera.environments.versions import translated
-from sera.environments.written import strings
+from sera.environments.written import strings, text
 
 _INCLUDE = re.compile(r"(?:-r[\s=]*|--requirement[\s=]+)(\S+)")
 _CONSTRAINT = re.compile(r"(?:-c[\s=]*|--constraint[\s=]+)\S+")
@@ -27,7 +27,8 @@ _STARRED = re.compile(r"([<>]=?\s*\d[\d.]*)\.\*")
 """`>=1.*`, which older projects have, and the standard has not."""
 _LONGEST = 1000
 """Characters of a requirement: a parser that calls itself is not handed what has no end."""
-_DEPTH = 5
+_MOST_FILES, _MOST_LINES = 20, 5000
+"""Files that a requirements file takes in, itself included, and lines of them all; groups as files."""
 _CONDA_ITSELF = frozenset(
     {"python", "pip", "conda", "mamba", "nodejs", "compilers", "c-compiler", "gcc", "make"}
 )
@@ -67,24 +68,31 @@ def plainly(line: str) -> str:
     return text if not found.url and is_name(found.name) and _WRITTEN.fullmatch(text) else ""
 
 
-def read_file(tree: Path, path: str, refused: list[str], depth: int = _DEPTH) -> list[str]:
-    """The plain requirements of a file and of those it includes; what is refused is added to `refused`."""
-    file = tree / path
-    inside = file.resolve().is_relative_to(tree.resolve())
-    if depth == 0 or not inside or not file.is_file():
+def read_file(tree: Path, path: str, refused: list[str], seen: dict[Path, int] | None = None) -> list[str]:
+    """The plain requirements of a file and of those it includes, each file read once; what is refused is
+    added to `refused`. `seen` are the files that were read before, and the lines of each."""
+    seen = {} if seen is None else seen
+    if len(seen) >= _MOST_FILES:
+        return []
+    file, root = (tree / path).resolve(), tree.resolve()
+    if file in seen or not file.is_relative_to(root) or not file.is_file():
         return []
     found: list[str] = []
-    text = file.read_text("utf-8", "replace").replace("\\\n", " ")
-    for raw in text.splitlines():
+    lines = text(file).replace("\\\n", " ").splitlines()
+    most = _MOST_LINES - sum(seen.values())
+    seen[file] = min(most, len(lines))
+    for raw in lines[:most]:
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
         line = re.sub(r"\s--hash=\S+", "", line).strip()
         if included := _INCLUDE.fullmatch(line):
             beside = (Path(path).parent / included[1]).as_posix()
-            found += read_file(tree, beside, refused, depth - 1)
+            found += read_file(tree, beside, refused, seen)
         elif is_plain(line):
             found.append(line)
         elif line and not _CONSTRAINT.fullmatch(line):
             refused.append(f"{path}: {line}")
+    if len(lines) > most:
+        refused.append(f"{path}: {len(lines) - most} further lines")
     return found
 
 
@@ -114,13 +122,17 @@ def poetry(table: object) -> Iterator[str]:
         yield f"{name}[{extras}]{translated(version)}" if extras else f"{name}{translated(version)}"
 
 
-def group(groups: Mapping[str, Any], name: str, depth: int = _DEPTH) -> list[object]:
-    """The lines of a PEP 735 dependency group, the groups it includes among them."""
+def group(groups: Mapping[str, Any], name: str, seen: set[str] | None = None) -> list[object]:
+    """The lines of a PEP 735 dependency group, the groups it includes among them, each once."""
+    seen = set() if seen is None else seen
+    if name in seen or len(seen) >= _MOST_FILES:
+        return []
+    seen.add(name)
     lines: list[object] = []
     entries = groups.get(name)
-    for entry in entries if depth and isinstance(entries, list) else ():
-        if isinstance(entry, Mapping) and isinstance(entry.get("include-group"), str):
-            lines += group(groups, entry["include-group"], depth - 1)
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, Mapping) and isinstance(other := entry.get("include-group"), str):
+            lines += group(groups, other, seen)
         else:
             lines.append(entry)
     return lines

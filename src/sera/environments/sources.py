@@ -14,6 +14,7 @@ _REQUIREMENTS = re.compile(
     r"(.*[-_.])?req(uirements?|s)?([-_.].*)?\.(txt|in)|(tests?|dev)[-_]?(requires?)?\.txt", re.I
 )
 _FOLDERS_OF_REQUIREMENTS = ("requirements", "reqs", "requires", "tests/requirements")
+_MOST_FILES = 100
 _FOLDERS = ("", *_FOLDERS_OF_REQUIREMENTS, "tests", "test", "dev", "ci", ".ci")
 
 
@@ -66,7 +67,7 @@ def requirement_files(tree: Path) -> list[str]:
             expected = folder in _FOLDERS_OF_REQUIREMENTS and entry.suffix == ".txt"
             if entry.is_file() and (expected or _REQUIREMENTS.fullmatch(entry.name)):
                 found.append(entry.relative_to(tree).as_posix())
-    return found
+    return found[:_MOST_FILES]
 
 
 def _hatch(environment: Any) -> list[str]:
@@ -78,10 +79,11 @@ def _hatch(environment: Any) -> list[str]:
 def _tox(tree: Path, refused: list[str]) -> list[str]:
     """The `deps` of tox's own test environment; those of other environments are for other work."""
     found: list[str] = []
+    seen = dict[Path, int]()
     for line in lines(ini(tree / "tox.ini").get("testenv", {}).get("deps", "")):
         entry = re.sub(r"^[\w.{},!-]+:\s+", "", line)  # only under some factor
         if include := re.fullmatch(r"-r\s*(?:\{toxinidir\}/)?(\S+)", entry):
-            found += read_file(tree, include[1], refused)
+            found += read_file(tree, include[1], refused, seen)
         else:
             found.append(entry)
     return list(dict.fromkeys(found))

@@ -5,6 +5,7 @@ do too.
 """
 
 import ast
+import codecs
 import configparser
 import tomllib
 from collections.abc import Mapping
@@ -41,11 +42,14 @@ class Written:
 
 
 def text(file: Path) -> str:
-    """A file's text; empty if it cannot be read."""
+    """A file's text, UTF-16 too where its mark says so; empty if it cannot be read."""
     try:
-        return file.read_text("utf-8", "replace")
+        content = file.read_bytes()
     except OSError:
         return ""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    found = content.decode("utf-16" if wide else "utf-8-sig", "replace")
+    return found.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def toml(file: Path) -> dict[str, Any]:

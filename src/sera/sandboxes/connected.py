@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sera import untrusted
-from sera.errors import SandboxError, boundary
+from sera.errors import SandboxError, SandboxLost, boundary
 from sera.sandboxes.connection import Connection, Reply
 from sera.sandboxes.contract import CommandResult, Entry, Limits, Taken
 from sera.sandboxes.inside.spec import COMMAND_LIMIT, NAMED_PRODUCTS, PATCH_BYTES
@@ -114,7 +114,7 @@ class ConnectedSandbox:
         async with self._turn():
             reply, content = await self._connection.ask(request, body, seconds + _GRACE_SECONDS)
         if reply.error:
-            raise SandboxError(reply.error)
+            raise SandboxLost(reply.error)
         return reply, content
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sera import untrusted
-from sera.errors import SandboxError
+from sera.errors import SandboxLost
 from sera.sandboxes.inside import wire
 
 
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, why: str) -> None:
         if self._answer and not self._answer.done():
-            self._answer.set_exception(SandboxError(why))
+            self._answer.set_exception(SandboxLost(why))
         self.abort()
 
     def abort(self) -> None:
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, request: dict[str, Any] | None, body: bytes, seconds: float) -> tuple[Reply, bytes]:
         """Send a request (None: only listen) and wait for its answer."""
         if self._transport is None or self._transport.is_closing():
-            raise SandboxError("the sandbox is closed")
+            raise SandboxLost("the sandbox is closed")
         if self._answer is not None:
             raise RuntimeError("one request at a time")
         self._answer = asyncio.get_running_loop().create_future()
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
                 return await self._answer
         except TimeoutError:
             self.abort()
-            raise SandboxError(f"the sandbox did not answer within {seconds:.0f} s") from None
+            raise SandboxLost(f"the sandbox did not answer within {seconds:.0f} s") from None
         except asyncio.CancelledError:
             self.abort()
             raise

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from sera.errors import SandboxError, boundary
+from sera.errors import SandboxError, SandboxLost, boundary
 from sera.sandboxes.cgroups import Groups, find_place
 from sera.sandboxes.connected import ConnectedSandbox, longest_answer
 from sera.sandboxes.connection import Connection
@@ -164,8 +164,10 @@ class Namespaces:
                 reply, _ = await connection.ask(None, b"", _CREATE_SECONDS)
                 if reply.error:
                     raise SandboxError(f"cannot make a sandbox: {reply.error}. {cure()}")
-            except BaseException:
+            except BaseException as problem:
                 await _close(connection)
+                if isinstance(problem, SandboxLost):  # nothing of a repository has run yet
+                    raise SandboxError(f"cannot make a sandbox: {problem}") from problem
                 raise
         return connection
 

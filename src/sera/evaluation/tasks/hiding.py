@@ -59,18 +59,17 @@ def _functions(text: str) -> list[tuple[str, Definition, list[ast.stmt]]]:
         return []
     found: list[tuple[str, Definition, list[ast.stmt]]] = []
 
-    def look(body: list[ast.stmt], prefix: str, owned: bool) -> None:
+    waiting: list[tuple[list[ast.stmt], str, bool]] = [(tree.body, "", False)]
+    while waiting:  # an `elif` stands within the one before it, so no depth of calls is enough
+        body, prefix, owned = waiting.pop()
         for node in body:
             if isinstance(node, Definition):
                 found.append((prefix + node.name, node, body if owned else []))
             elif isinstance(node, ast.ClassDef):
-                look(node.body, f"{prefix}{node.name}::", True)
+                waiting.append((node.body, f"{prefix}{node.name}::", True))
             elif isinstance(node, ast.If):
-                look(node.body, prefix, True)
-                look(node.orelse, prefix, True)
-
-    look(tree.body, "", False)
-    return found
+                waiting += [(node.body, prefix, True), (node.orelse, prefix, True)]
+    return sorted(found, key=lambda one: one[1].lineno)
 
 
 def read_within(tree: Path, path: str) -> str:

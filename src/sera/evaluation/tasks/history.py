@@ -17,7 +17,7 @@ import msgspec
 from sera.agent.patched_tests import is_test_file
 from sera.environments import Environment, prepare
 from sera.environments.commits import version_of
-from sera.errors import PrepareError, SourceError
+from sera.errors import PrepareError, SandboxLost, SourceError
 from sera.evaluation.tasks.changed import changed_functions
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.diffs import parts_of
@@ -108,7 +108,10 @@ async def judge_commit(
         changed=changed,
     )
     async with task_backend(environment, environment.layer, config.sandbox) as backend:
-        found = await _established(backend, environment, local, instance, config)
+        try:
+            found = await _established(backend, environment, local, instance, config)
+        except SandboxLost as problem:
+            found = f"ends its sandbox: {problem}"
     return (
         Judged(commit=commit.hash, reason=found)
         if isinstance(found, str)

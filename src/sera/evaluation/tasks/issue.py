@@ -36,6 +36,13 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 def write_issue(text: str, failure: Outcome, project: str, seed: int) -> str:
     """A text about a failure; empty if nothing can be told of it. `text` is the file of the test."""
+    try:
+        return _written(text, failure, project, seed)
+    except RecursionError:  # `ast.unparse` calls itself for each level of an expression
+        return ""
+
+
+def _written(text: str, failure: Outcome, project: str, seed: int) -> str:
     node = find_test(text, failure.id)
     if node is None:
         return ""
@@ -133,8 +140,9 @@ def _needed(before: list[ast.stmt], shown: str) -> list[ast.stmt]:
 def _helpers(text: str, shown: str, test: Definition) -> list[str]:
     """Short functions and values of the test file that an example uses, and those that these use."""
     local = _stored(test)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     defined = {
-        name: ast.get_source_segment(text, node) or ""
+        name: "".join(lines[node.lineno - 1 : node.end_lineno]).strip()
         for node in ast.parse(text).body
         for name in _defined(node)
         if name not in local and (node.end_lineno or 0) - node.lineno < _MOST_HELPER

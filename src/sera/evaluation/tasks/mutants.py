@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from sera.environments import Environment
+from sera.errors import SandboxLost
 from sera.evaluation.tasks.baseline import Baseline
 from sera.evaluation.tasks.bugs import Bug, apply_bug, find_bugs
 from sera.evaluation.tasks.config import TasksConfig
@@ -80,7 +81,10 @@ class Mutants:
         """Try the bugs of a slot until one is a task; `backend` is over the tree as it is."""
         rejected: list[tuple[str, str]] = []
         for bug in self._bugs(slot):
-            found = await self._try(backend, slot, bug)
+            try:
+                found = await self._try(backend, slot, bug)
+            except SandboxLost as problem:
+                found = f"ends its sandbox: {problem}"
             if isinstance(found, Instance):
                 return Filled(slot=slot.id, rejected=tuple(rejected), instance=found)
             rejected.append((bug.operator, found))
