@@ -72,6 +72,14 @@ def test_owed_is_what_has_no_definite_end(path: Path) -> None:
     assert [owed.index for owed in read_run(path).owed()] == [2, 3]
 
 
+def test_a_run_that_lost_its_manifest_is_not_taken_for_none(path: Path, tmp_path: Path) -> None:
+    (path / "run.json").unlink()
+    with pytest.raises(RunError, match="Restore it from a copy"):
+        read_run(path)
+    with pytest.raises(RunError, match="sera generate REPO"):
+        read_run(tmp_path)
+
+
 def test_later_end_of_a_task_counts(path: Path) -> None:
     with open_run(path, manifest(), PROFILE, [task(n) for n in range(4)]) as run:
         run.pairs.append(pair(2, State.T1_EMPTY))

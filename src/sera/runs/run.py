@@ -213,9 +213,9 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
 def read_run(path: Path) -> Run:
     """Open a run for reading; `RunError` if there is none or another version of sera wrote it."""
     if not (path / MANIFEST).is_file():
-        raise RunError(
-            f"{path} is no run: there is no run.json in it. `sera generate REPO --out {path}` makes one"
-        )
+        lost = (path / "tasks.jsonl").exists()
+        cure = "Restore it from a copy" if lost else f"`sera generate REPO --out {path}` makes one"
+        raise RunError(f"{path} is no run: there is no run.json in it. {cure}")
     manifest = read_manifest(path / MANIFEST)
     profile: Profile = decode_file(path / "harness.json", Profile, _WRITTEN_ANEW)
     if profile.hash != manifest.identity.get("profile", profile.hash):
