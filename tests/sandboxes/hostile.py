@@ -307,8 +307,9 @@ class Hostile(Stage):
             assert SECRET not in (await box.run(f"cat {self.closed}/f0", 5)).output
             code = RACER + wake + EXCHANGE
             assert (await box.run(f"{python(code)} {self.closed}", 5)).exit_code == 0
-            taken = 0
-            for _ in range(40):
+            taken = tries = 0
+            while tries < 40 or (taken <= 2 and tries < 600):  # on a busy machine most may be refused
+                tries += 1
                 with contextlib.suppress(SandboxError):  # a file of it may be refused to git too
                     assert SECRET not in await box.patch()
                     taken += 1
