@@ -212,7 +212,9 @@ def test_wrong_use_is_answered_by_one_sentence(
     sera: Sera, tiny_repo: Path, tmp_path: Path, arguments: list[str], code: int, told: str
 ) -> None:
     filled = [part.format(repo=tiny_repo, tmp=tmp_path) for part in arguments]
+    before = sorted(tiny_repo.rglob("*"))
     assert told in sera(*filled, code=code).stderr
+    assert sorted(tiny_repo.rglob("*")) == before
 
 
 def test_unlike_data_are_refused(sera: Sera, finished: Path, tiny_repo: Path) -> None:

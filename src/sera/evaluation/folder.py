@@ -95,6 +95,7 @@ def open_evaluation(path: Path, manifest: Manifest, profile: Profile | None) -> 
     """
     with boundary(RunError, f"cannot make the folder {path}"):
         path.mkdir(parents=True, exist_ok=True)
+    check_manifest(path / EVALUATION, manifest)  # before a lock is left in a folder of somebody else's
     with locked(path):
         check_manifest(path / EVALUATION, manifest)
         if profile:

@@ -70,9 +70,10 @@ def check_manifest(file: Path, manifest: Manifest) -> None:
     Raises `RunError` if the folder holds something else, and `ConfigError` if it was begun with another
     identity.
     """
+    children = list(file.parent.iterdir()) if file.parent.is_dir() else []
     if file.exists():
         _refuse_unlike(file, read_manifest(file), manifest)
-    elif file.parent.is_dir() and not all(_of_a_beginning(child, file) for child in file.parent.iterdir()):
+    elif not all(_of_a_beginning(child, file) for child in children):
         raise RunError(f"{file.parent} is not empty and has no {file.name}: choose another --out")
 
 

@@ -202,6 +202,7 @@ def open_run(path: Path, manifest: Manifest, profile: Profile, tasks: list[Task]
     """
     with boundary(RunError, f"cannot make the run directory {path}"):
         path.mkdir(parents=True, exist_ok=True)
+    check_manifest(path / MANIFEST, manifest)  # before a lock is left in a folder of somebody else's
     with locked(path):
         _settle(path, manifest, profile, tasks)
         run = Run(path, manifest, profile, tasks)
