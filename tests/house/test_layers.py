@@ -10,7 +10,7 @@ import sera
 ROOT = Path(sera.__file__).parent
 
 LAYERS = [
-    {"records", "errors", "leases", "visible", "untrusted"},
+    {"records", "errors", "leases", "visible", "untrusted", "processors"},
     {"settings", "harness", "locks"},
     {"models", "formats", "redaction"},
     {"repositories", "sandboxes", "teachers", "runs"},

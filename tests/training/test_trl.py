@@ -23,12 +23,19 @@ from sera.training.finish import finish, read_finished
 from sera.training.folder import read_metrics
 from sera.training.gguf_export import export_gguf
 from sera.training.names import repair_names, weight_names
-from sera.training.trl.building import _arguments, attention, only_trained_positions, refuse_missing
+from sera.training.trl.building import (
+    _arguments,
+    attention,
+    only_trained_positions,
+    rate_at,
+    refuse_missing,
+)
 from sera.training.trl.loading import load_model
 from sera.training.weights import _whole
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
+from sera.training.trl.watching import Pace  # noqa: E402  (it needs them)
 
 
 class Killed(BaseException):
@@ -109,6 +116,47 @@ def test_the_same_command_goes_on(whole: tuple[Request, Told], tmp_path: Path, h
     assert told.done == (2 if how == "killed" else 4)
     losses = [step.loss for step in read_metrics(request.out) if step.loss is not None]
     assert losses == pytest.approx(expected.losses, abs=1e-4)
+
+
+def test_the_rate_is_that_of_transformers() -> None:
+    from transformers import get_cosine_schedule_with_warmup
+
+    for warmup, steps in ((0, 7), (3, 20), (4, 5)):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, steps)
+        expected = [schedule.lr_lambdas[0](step) for step in range(steps + 2)]
+        assert [rate_at(step, warmup, steps) for step in range(steps + 1)] == pytest.approx(expected[:-1])
+
+
+def test_a_training_ends_in_the_time_it_is_given(whole: tuple[Request, Told], tmp_path: Path) -> None:
+    """Its steps are measured, and the rate falls to 0 at its own end."""
+    hour = msgspec.structs.replace(whole[0].config.trl, max_hours=1e-9)
+    config = msgspec.structs.replace(whole[0].config, trl=hour, epochs=4.0, warmup_steps=3)
+    request = msgspec.structs.replace(whole[0], out=tmp_path / "out", config=config)
+    told = Breaking(3, "killed")
+    with pytest.raises(Killed):
+        train_student(request, told)
+    assert told.plan
+    assert told.plan.steps > 4
+    told = Told()
+    finished = train_student(request, told)
+    assert (finished.steps, told.time_for, told.steps[-1].step) == (4, 4, 4)
+    rates = [step.learning_rate for step in read_metrics(request.out) if step.loss is not None]
+    assert rates == pytest.approx([5e-3 * rate_at(step, 3, 4) for step in range(4)])
+    assert f"{finished.steps} steps" in " ".join((request.out / "checkpoint/README.md").read_text().split())
+
+
+def test_the_measure_leaves_out_the_step_that_warms_up(whole: tuple[Request, Told]) -> None:
+    """Rows of 500 tokens at 100 a second, where the mean row has 250: an hour is 1,440 steps."""
+    config = msgspec.structs.replace(whole[0].config.trl, max_hours=1.0)
+    assert whole[1].plan
+    plan = msgspec.structs.replace(whole[1].plan, steps=5000, hours=2.0, tokens_per_second=5000 * 250 / 7200)
+    pace = Pace(msgspec.structs.replace(whole[0].config, trl=config, warmup_steps=4), plan)
+    told = [
+        pace.steps_in_time(Step(step=n, epoch=0, tokens=500, seconds=90.0 if n == 1 else 5.0))
+        for n in range(1, 6)
+    ]
+    assert told == [None, None, None, 1440, None]
 
 
 def test_a_damaged_state_is_passed_over(whole: tuple[Request, Told], tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ class Told:
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self.done = -1
+        self.time_for = 0
         self.steps: list[Step] = []
 
     def begin(self, plan: Plan, done: int) -> None:
@@ -112,6 +113,9 @@ class Told:
 
     def step(self, step: Step) -> None:
         self.steps.append(step)
+
+    def shortened(self, steps: int) -> None:
+        self.time_for = steps
 
     @property
     def losses(self) -> list[float]:

@@ -14,6 +14,7 @@ import click
 from sera.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain
 from sera.cli.lazy import LazyGroup
 from sera.errors import SeraError, UsageError
+from sera.processors import wait_without_spinning
 
 COMMANDS = {
     "doctor": "What this machine gives to a run: every protection tried, and what is missing.",
@@ -72,6 +73,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point. An interrupt that comes while the process is on its way out changes nothing any more."""
+    wait_without_spinning()  # before any library is loaded
     try:
         code = _outcome()
     finally:

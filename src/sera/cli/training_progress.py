@@ -59,6 +59,12 @@ class TrainingProgress:
         )
         self._write(line, last=step.step >= self._steps)
 
+    def shortened(self, steps: int) -> None:
+        """How many steps there is time for."""
+        self._end_line()
+        click.echo(f"trl.max_hours has time for {steps} of {self._steps} steps", err=True)
+        self._steps = steps
+
     def _write(self, line: str, last: bool) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{line}", err=True, nl=False)

@@ -24,6 +24,7 @@ from typing import IO, Protocol, TypeVar
 import msgspec
 
 from sera.errors import DatasetError
+from sera.processors import processors
 from sera.records import Record
 
 Batch = Sequence[bytes]
@@ -63,7 +64,7 @@ def share(
 
     Raises the first `SeraError` that the work raises. Closing it ends the processes.
     """
-    count, given = workers or len(os.sched_getaffinity(0)), iter(batches)
+    count, given = workers or processors(), iter(batches)
     first: list[Batch] = []
     while not workers and count > 1 and sum(map(_size, first)) <= _SMALL:
         if not (batch := next(given, None)):

@@ -9,9 +9,10 @@ beside the others, as it would without turns.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from sera.processors import processors
 
 _PER_PROCESSOR = 2
 _BRIEF = 0.1
@@ -23,7 +24,7 @@ class Turns:
 
     def __init__(self, at_once: int = 0) -> None:
         """`at_once` 0: by the processors this process may use."""
-        self._free = asyncio.Semaphore(at_once or _PER_PROCESSOR * len(os.sched_getaffinity(0)))
+        self._free = asyncio.Semaphore(at_once or _PER_PROCESSOR * processors())
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

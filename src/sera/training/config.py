@@ -79,6 +79,10 @@ class TrlConfig(Config, frozen=True):
     liger: bool = False
     """Whether norms, rotary positions and MLPs are computed by Liger's kernels. Needs a GPU and
     liger-kernel."""
+    max_hours: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Hours that the steps may take; 0: no such limit. How long one takes is measured on the first, while the
+    learning rate rises. Steps that there is no time for are then taken off, and the rate falls to 0 at the
+    new end. Two machines train for as long, and not as much."""
 
 
 class TrainConfig(Config, frozen=True):

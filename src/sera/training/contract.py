@@ -125,6 +125,9 @@ class Progress(Protocol):
     def step(self, step: Step) -> None:
         """A step or a measurement is done."""
 
+    def shortened(self, steps: int) -> None:
+        """There is time for so many steps in all."""
+
 
 class Trainer(Protocol):
     """See the module."""

@@ -129,7 +129,7 @@ def _record(job: Job, plan: Plan, out: Path, repaired: int) -> Finished:
         dataset=sha256(job.dataset.path / MANIFEST),
         settings=to_tree(job.config),
         plan=plan,
-        steps=plan.steps,
+        steps=max((step.step for step in steps if step.loss is not None), default=plan.steps),
         loss_first=losses[0] if losses else None,
         loss_last=losses[-1] if losses else None,
         held_out_before=held_out[0] if held_out else None,
@@ -142,6 +142,7 @@ def _write_records(job: Job, record: Finished, folder: Path) -> None:
     shutil.copyfile(job.dataset.path / MANIFEST, folder / "dataset.json")
     (folder / "harness.json").write_bytes(pretty(job.profile))
     (folder / RECORD).write_bytes(pretty(record))
+    done = msgspec.structs.replace(record.plan, steps=record.steps)
     (folder / "README.md").write_text(
-        card(job, record.plan, (record.held_out_before, record.held_out_after)), "utf-8"
+        card(job, done, (record.held_out_before, record.held_out_after)), "utf-8"
     )

@@ -20,12 +20,12 @@ positions of a row were trained. Utilisation is an assumption, named in every pl
 0.05 TFLOP/s a core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
 """
 
-import os
 from collections.abc import Sequence
 from math import ceil
 
 from sera.errors import UsageError
 from sera.models.shapes import Shape
+from sera.processors import processors
 from sera.records import Record
 from sera.teachers.serving.facts import gpus
 from sera.training.config import TrainConfig
@@ -88,7 +88,7 @@ def this_machine() -> Device:
 
 def cpu() -> Device:
     """The processor, with the memory that is free now."""
-    return Device("cpu", free_memory() / _GB, _CPU * (os.cpu_count() or 1), 1)
+    return Device("cpu", free_memory() / _GB, _CPU * processors(), 1)
 
 
 def free_memory() -> float:

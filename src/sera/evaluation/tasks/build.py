@@ -7,7 +7,6 @@ What was found out is kept in `TASKS/work` as it comes, so the same command goes
 a larger number adds to what is there.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -39,6 +38,7 @@ from sera.evaluation.tasks.record import (
 from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.trees import find_environment, write_archive
 from sera.locks import locked
+from sera.processors import processors
 from sera.records import Function, Record, content_id
 from sera.redaction.stored import stored
 from sera.repositories import IndexRules, Snapshot, index_functions, open_snapshot
@@ -259,7 +259,7 @@ async def _mutants(
     mutants = Mutants(environment, baseline, config, template, split.unit, cache)
     with writable(journal):
         async with task_backend(environment, environment.layer, config.sandbox) as backend:
-            filling = in_order(mutants, backend, slots, known, config.workers or os.cpu_count() or 1)
+            filling = in_order(mutants, backend, slots, known, config.workers or processors())
             async for filled, is_new in filling:
                 if is_new:
                     journal.append(filled)

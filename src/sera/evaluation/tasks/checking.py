@@ -1,7 +1,6 @@
 """A set of tasks held against this machine: the gold patch of each must resolve it, and no patch must not."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
 from sera.evaluation.tasks.resolving import Resolution, resolve, task_backend
 from sera.evaluation.tasks.trees import find_environment, start_layer
+from sera.processors import processors
 from sera.records import Record
 
 
@@ -41,7 +41,7 @@ async def check(
     environment that is not there."""
     read_manifest(folder)
     instances = read_instances(folder)
-    free = asyncio.Semaphore(config.workers or os.cpu_count() or 1)
+    free = asyncio.Semaphore(config.workers or processors())
     done = 0
 
     async def one(instance: Instance) -> tuple[Resolution, Resolution]:

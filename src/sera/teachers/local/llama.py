@@ -21,6 +21,7 @@ import msgspec
 from sera.errors import ModelError
 from sera.leases import leased_folder
 from sera.models import Weights
+from sera.processors import processors, wait_without_spinning
 from sera.teachers.contract import Teacher
 from sera.teachers.local.config import LocalConfig
 from sera.teachers.remote import RemoteConfig, RemoteTeacher
@@ -50,8 +51,9 @@ async def llama_teacher(weights: Weights, config: LocalConfig) -> AsyncIterator[
             key=key.read_text("ascii"),
             context=config.context,
             parallel=config.parallel,
-            threads=config.threads or os.cpu_count() or 1,
+            threads=config.threads or processors(),
         )
+        wait_without_spinning()
         log = folder / "log"
         with log.open("wb") as errors:
             process = subprocess.Popen(  # noqa: ASYNC220  (its output is read in a thread)

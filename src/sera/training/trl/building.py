@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from math import cos, pi
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -37,8 +38,19 @@ def make_trainer(
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTTrainer
 
+    class Trainer(SFTTrainer):  # type: ignore[misc]  # of a library without types
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            """A cosine to the end of the training, which may be brought forward while the rate rises."""
+            from torch.optim.lr_scheduler import LambdaLR
+
+            def share(step: int) -> float:
+                return rate_at(step, config.warmup_steps, self.state.max_steps or num_training_steps)
+
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
+            return self.lr_scheduler
+
     with boundary(TrainError, "the trainer refuses its settings", ValueError, ImportError, RuntimeError):
-        trainer = SFTTrainer(
+        trainer = Trainer(
             model=model,
             args=_arguments(config, steps, out),
             train_dataset=_open(rows.train),
@@ -49,6 +61,13 @@ def make_trainer(
         )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def rate_at(step: int, warmup: int, steps: int) -> float:
+    """The learning rate as a share of the highest: up in a line, then down as half a cosine."""
+    if step < warmup:
+        return step / warmup
+    return 0.5 * (1 + cos(pi * min((step - warmup) / max(steps - warmup, 1), 1.0)))
 
 
 def refuse_missing(config: TrainConfig) -> None:

@@ -26,6 +26,11 @@ def last_state(folder: Path) -> Path | None:
     return next((state for state in reversed(found) if state.exists()), None)
 
 
+def steps_of(state: Path) -> int:
+    """Steps of the whole training that it belongs to."""
+    return int(msgspec.json.decode((state / "trainer_state.json").read_bytes())["max_steps"])
+
+
 def _is_whole(state: Path) -> bool:
     try:
         sizes = msgspec.json.decode((state / WHOLE).read_bytes(), type=dict[str, int])

@@ -21,7 +21,7 @@ from sera.training.rows import write_rows
 from sera.training.trl.building import attention, make_trainer, only_trained_positions, refuse_missing
 from sera.training.trl.loading import load_model, peft_config, quiet, tokenizer_for
 from sera.training.trl.proof import refuse_leaks, refuse_other_rows
-from sera.training.trl.states import WHOLE, last_state
+from sera.training.trl.states import WHOLE, last_state, steps_of
 
 _TILE = (4096, 32_768)
 """Positions, and entries of the vocabulary, whose logits TRL has at once."""
@@ -68,7 +68,7 @@ class TrlTrainer:
             import torch
             from trl import SFTTrainer  # noqa: F401  (whether it can be imported at all)
 
-            from sera.training.trl.watching import Watch, stopping
+            from sera.training.trl.watching import Pace, Watch, stopping
         refuse_missing(job.config)
         files = write_rows(job, out / TOKENS)
         state = last_state(out / STATE)
@@ -77,18 +77,22 @@ class TrlTrainer:
         model = load_model(job)
         if job.config.packing:
             refuse_leaks(model)
-        watch = Watch(Metrics(out, step), progress)
+        steps = steps_of(state) if state else plan.steps
+        pace = Pace(job.config, plan) if job.config.trl.max_hours else None
+        watch = Watch(Metrics(out, step), progress, pace)
         adapter = peft_config(job.config, job.student.name, model)
         trainer = make_trainer(
-            job.config, model, adapter, tokenizer, plan.steps, files, out / STATE, callbacks=[watch]
+            job.config, model, adapter, tokenizer, steps, files, out / STATE, callbacks=[watch]
         )
         refuse_other_rows(trainer, job)
         progress.begin(plan, step)
+        if steps < plan.steps:
+            progress.shortened(steps)
         failing = boundary(TrainError, "training failed", RuntimeError, OSError)
         full = boundary(TrainError, f"the GPU's memory is full; {_SMALLER}", torch.OutOfMemoryError)
         with failing, full, stopping(watch), attention(job.config), only_trained_positions(job.config):
             trainer.train(resume_from_checkpoint=str(state) if state else None)
-        watch.refuse_unfinished(plan.steps)
+        watch.refuse_unfinished(trainer.state.max_steps)
         if files.held_out and watch.measured_at != trainer.state.global_step:
             trainer.evaluate()
         with boundary(TrainError, f"the weights cannot be saved in {done}", OSError, RuntimeError, Exception):

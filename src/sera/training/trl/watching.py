@@ -11,17 +11,22 @@ from typing import Any
 from transformers import TrainerCallback
 
 from sera.errors import Halted, TrainError
-from sera.training.contract import Progress, Step
+from sera.training.config import TrainConfig
+from sera.training.contract import Plan, Progress, Step
 from sera.training.folder import Metrics
 from sera.training.trl.states import mark_whole
+
+_MEASURED = 3
+"""Steps that are measured at least."""
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without types
     """Called back by the trainer."""
 
-    def __init__(self, metrics: Metrics, progress: Progress) -> None:
+    def __init__(self, metrics: Metrics, progress: Progress, pace: "Pace | None") -> None:
         self._metrics = metrics
         self._progress = progress
+        self._pace = pace
         self._begun = time.monotonic()
         self._tokens = 0
         self.asked_to_stop = False
@@ -69,6 +74,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
         )
         self._tokens = tokens
         self._tell(told)
+        if self._pace and (steps := self._pace.steps_in_time(told)) and steps < state.max_steps:
+            state.max_steps = steps
+            self._progress.shortened(steps)
 
     def _tell(self, step: Step) -> None:
         self._metrics.add(step)
@@ -84,6 +92,27 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # of a library without type
             raise Halted(
                 f"stopped after step {self._stopped_at} of {steps}: the same command goes on from there"
             )
+
+
+class Pace:
+    """How many steps there is time for, measured on the first of them: see `TrlConfig.max_hours`."""
+
+    def __init__(self, config: TrainConfig, plan: Plan) -> None:
+        self._hours = config.trl.max_hours
+        self._tokens = plan.tokens_per_second * plan.hours * 3600 / plan.steps
+        """Of a step, in the mean over the dataset."""
+        self._last = max(config.warmup_steps, _MEASURED)
+        self._seen: list[Step] = []
+
+    def steps_in_time(self, step: Step) -> int | None:
+        """The number, after the last step that is measured; the first one, which warms up, does not count."""
+        if step.step > 1:
+            self._seen.append(step)
+        if step.step != self._last:
+            return None
+        seconds = sum(one.seconds or 0.0 for one in self._seen)
+        tokens = sum(one.tokens or 0 for one in self._seen)
+        return max(self._last + 1, int(self._hours * 3600 * tokens / (max(seconds, 1e-9) * self._tokens)))
 
 
 @contextmanager
