@@ -23,6 +23,7 @@ from sera.evaluation.folder import open_evaluation, read_evaluation
 from sera.evaluation.plan import Plan, plan_evaluation
 from sera.evaluation.record import Outcome, State
 from sera.evaluation.results import Results, check_baseline, write_results
+from sera.evaluation.tasks.record import read_instances
 from sera.evaluation.trials import Trials
 from sera.harness import load_profile
 from sera.records import End, Finding, Rollout, Severity, Stage
@@ -218,6 +219,31 @@ def test_predictions_of_a_file(ran: Ran, little_tasks: Path, tmp_path: Path) -> 
     }
     totals = json.loads((tmp_path / "out" / "seed-0" / "report.json").read_text())
     assert totals["error_ids"] == ["little-upper"]
+
+
+BINARY = "diff --git a/a.png b/a.png\nindex 1..2 100644\nBinary files a/a.png and b/a.png differ\n"
+HANDED_IN = {
+    "add": lambda patch: patch.rstrip("\n"),
+    "double": lambda patch: BINARY + patch,
+    "first": lambda patch: (patch + BINARY).replace("def first(items)", "def first(things)"),
+    "upper": lambda patch: patch.replace("return text.lower()", "return text.title()"),
+}
+
+
+def test_patches_of_other_harnesses(little_tasks: Path, tmp_path: Path) -> None:
+    """A last newline lost, a file that is binary, context that has moved on: applied, as SWE-bench does. What
+    does not apply says why."""
+    rows = [
+        {"instance_id": one.instance_id, "model_patch": HANDED_IN[one.instance_id[7:]](one.patch)}
+        for one in read_instances(little_tasks)
+    ]
+    (tmp_path / "preds.json").write_text(json.dumps(rows))
+    work(planned(little_tasks, predictions=str(tmp_path / "preds.json")), tmp_path / "out", None)
+    found = ends(tmp_path / "out")
+    assert [found[f"little-{name}@0"] for name in ("add", "double", "first")] == [("resolved", "")] * 3
+    state, reason = found["little-upper@0"]
+    assert state == "unapplied"
+    assert "little.py: patch does not apply" in reason
 
 
 def test_a_test_that_fails_once_is_run_again(little: Environment, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from sera.records import End, Rollout, Stage, content_id
 from sera.teachers import Teacher
 
 Finished = Callable[[Outcome], None]
+_MOST_SAID = 500
+"""Characters of git's own message."""
 
 
 class Trials:
@@ -96,7 +98,7 @@ class Trials:
         patch = (self._plan.predictions or {}).get(trial.instance.instance_id, "")
         grade = await ground.grade(patch, self._plan.config.test_seconds)
         self._log(trial, patch, grade)
-        return _outcome(trial, _state(patch, grade), grade.unreadable, grade)
+        return _outcome(trial, _state(patch, grade), _reason(grade), grade)
 
     async def _judge_rollout(self, trial: Trial, ground: Ground, rollout: Rollout) -> Outcome:
         reason = "" if rollout.end is End.SUBMITTED else str(rollout.end)
@@ -104,7 +106,7 @@ class Trials:
         if rollout.patch.strip():
             grade = await ground.grade(rollout.patch, self._plan.config.test_seconds)
         self._log(trial, rollout.patch, grade)
-        reason = reason or (grade.unreadable if grade else "")
+        reason = reason or (_reason(grade) if grade else "")
         return _outcome(trial, _state(rollout.patch, grade), reason, grade, rollout.id)
 
     def _log(self, trial: Trial, patch: str, grade: Grade | None) -> None:
@@ -152,6 +154,12 @@ def _state(patch: str, grade: Grade | None) -> State:
     if not patch.strip():
         return State.EMPTY
     return State.UNRESOLVED if grade and grade.applied else State.UNAPPLIED
+
+
+def _reason(grade: Grade) -> str:
+    """Why a patch was not judged: its tests cannot be read, or what git said of it."""
+    said = "" if grade.applied else "; ".join(grade.output.split("\n")).strip("; ")
+    return grade.unreadable or said[:_MOST_SAID]
 
 
 def _outcome(

@@ -6,6 +6,7 @@ passes.
 """
 
 import posixpath
+import re
 
 import msgspec
 from unidiff.errors import UnidiffParseError
@@ -13,12 +14,18 @@ from unidiff.patch import PatchSet
 
 from sera.environments import Environment
 from sera.errors import TasksError, boundary
+from sera.evaluation.tasks.diffs import parts_of
 from sera.evaluation.tasks.record import Instance
 from sera.evaluation.tasks.running import PLACE, TestRun, files_of, last_line, run_tests
 from sera.records import Layer, Record
 from sera.sandboxes import Backend, CommandResult, Sandbox, SandboxConfig, make_backend
 
 _GIT_SECONDS = 60.0
+_PATCH = f"{PLACE}/a.patch"
+_TOLERANT = ["patch", "--force", "--no-backup-if-mismatch", "--fuzz=5", "-p1", "-i"]
+"""`--force` is for SWE-bench's `--batch`, which would take back a patch that is there already."""
+_BINARY = re.compile(r"^diff --git (?:.*\n)+?Binary files .* differ$", re.M)
+"""Says that a file changed, and not to what: nobody can apply it."""
 _SLOWER = 10.0
 _LEAST = 10.0
 """A test may take ten times as long as when the task was made, and ten seconds more."""
@@ -52,7 +59,7 @@ async def resolve(
     """Judge a patch; `backend` is `task_backend` of the task's starting tree."""
     async with backend.sandbox() as box:
         if patch.strip():
-            result = await apply(box, patch)
+            result = await apply_handed_in(box, patch)
             if result.exit_code != 0:
                 return Resolution(resolved=False, applied=False, output=result.output)
         try:
@@ -83,12 +90,23 @@ def judge(instance: Instance, run: TestRun) -> Resolution:
 
 async def apply(box: Sandbox, patch: str) -> CommandResult:
     """Apply a patch to the working tree of a sandbox; one that has no room there does not apply."""
-    place = f"{PLACE}/a.patch"
     try:
-        await box.write(place, patch.encode())
+        await box.write(_PATCH, patch.encode(errors="replace"))
     except OSError as problem:
         return CommandResult(output=f"the patch cannot be put into the sandbox: {problem}\n", exit_code=1)
-    return await box.execute(["git", "apply", "--whitespace=nowarn", place], _GIT_SECONDS)
+    return await box.execute(["git", "apply", "--whitespace=nowarn", _PATCH], _GIT_SECONDS)
+
+
+async def apply_handed_in(box: Sandbox, patch: str) -> CommandResult:
+    """Apply a patch that may come from any harness, as SWE-bench does: what git refuses is tried once more by
+    GNU patch, with as much fuzz as there. What git said is the answer where that fails too."""
+    patch = patch if patch.endswith("\n") else f"{patch}\n"
+    told = [part for part in parts_of(patch) if not _BINARY.match(part)]
+    result = await apply(box, "".join(told))
+    if result.exit_code == 0:
+        return result
+    again = await box.execute([*_TOLERANT, _PATCH], _GIT_SECONDS)
+    return again if again.exit_code == 0 else result
 
 
 async def put_tests(box: Sandbox, instance: Instance) -> None:
