@@ -93,6 +93,7 @@ def command(
     from sera.repositories.held_out import read_held_out
     from sera.runs import open_run
     from sera.runs.run import planned
+    from sera.runs.summary import why_no_pair
     from sera.sandboxes.protections import require
     from sera.settings import load_config
 
@@ -125,7 +126,7 @@ def command(
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         run.orders.begin()
         halted = _work(job, run)
-        owed = len(run.owed())
+        owed, no_pair = len(run.owed()), why_no_pair(run)
     if halted:
         complain(
             f"{halted}; everything so far is saved, and the same command goes on with the {owed} tasks left"
@@ -134,9 +135,16 @@ def command(
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
     if owed:
         raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == INTERRUPTED else EXIT_FAILED)
-    if pilot and pilot < wanted:
+    is_part = bool(pilot and pilot < wanted)
+    if is_part:
         _forecast(job, run, wanted)
-    else:
+    if no_pair:
+        complain(
+            f"no task came to a pair ({no_pair}), so there is no T2 to train on: `sera show {out}` shows the "
+            "rollouts"
+        )
+        raise click.exceptions.Exit(EXIT_FAILED)
+    if not is_part:
         console().print(f"done: {out}. Next: sera status {out}, sera dataset build {out} --out DIR")
 
 
