@@ -142,6 +142,14 @@ class Usage(Record, frozen=True):
             completion=self.completion + other.completion,
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            calls=self.calls - other.calls,
+            prompt=self.prompt - other.prompt,
+            cached=self.cached - other.cached,
+            completion=self.completion - other.completion,
+        )
+
 
 # ── the stages of a task ──────────────────────────────────────────────────────────────────────────
 

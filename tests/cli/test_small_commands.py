@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from sera.cli import cli
@@ -38,3 +39,18 @@ def test_a_run_in_the_place_of_a_command_gets_the_command(tmp_path: Path) -> Non
     assert told.exit_code == 2
     assert f"dataset build {tmp_path}" in told.output
     assert "No such command" in CliRunner().invoke(cli, ["dataset", "no-such-thing"]).output
+
+
+def test_functions_takes_patterns(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERA_CACHE", str(cache))
+    for name in ("core/a.py", "docs/conf.py", "noxfile.py", "data/big.py"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_text("def f(a):\n    b = a\n    c = b\n    return c\n")
+    words = ["--exclude", "docs", "--exclude", "/noxfile.py", "--leave-out", "data", "--json"]
+    told = CliRunner().invoke(cli, ["functions", str(tmp_path / "p"), *words])
+    found = json.loads(told.output)
+    assert [one["path"] for one in found["functions"]] == ["core/a.py"]
+    assert found["left_out"] == {"excluded": 2}
+    assert found["snapshot"]["files"] == 3
+    wrong = CliRunner().invoke(cli, ["functions", str(tmp_path / "p"), "--include", "../up"])
+    assert "no pattern of paths" in str(wrong.exception)

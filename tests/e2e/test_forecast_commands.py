@@ -150,6 +150,14 @@ def test_the_outlook_adds_up(sera: Sera, tiny_repo: Path, tmp_path: Path) -> Non
     for pair in run.pairs:
         outlook.count(pair)
     assert f"${tokens / 1e6:,.2f} of about" in str(outlook), "a task counts once"
+    whole, ends = str(outlook), list(run.pairs)
+    pairs = tmp_path / "run" / "pairs.jsonl"
+    pairs.write_bytes(b"".join(pairs.read_bytes().splitlines(keepends=True)[:2]))
+    cut = read_run(tmp_path / "run")
+    assert len(cut.owed()) == 1, "with all its rollouts on record, as after a stop before its end was written"
+    outlook = Outlook(cut, Price(input=1, output=1))
+    outlook.count(next(end for end in ends if end.task == cut.owed()[0].id))
+    assert str(outlook) == whole
 
 
 def test_teacher_command(sera: Sera) -> None:

@@ -51,6 +51,26 @@ def test_every_task_is_accounted_for(sera: Sera, finished: Path) -> None:
     assert "all ended" in sera("status", finished).stdout
 
 
+def test_a_run_without_a_pair_has_failed(sera: Sera, tiny_repo: Path, tmp_path: Path) -> None:
+    words = [
+        "generate",
+        tiny_repo,
+        "--out",
+        tmp_path / "run",
+        "--functions",
+        3,
+        "--set",
+        "agent.step_limit=2",
+    ]
+    told = sera(*words, code=1)
+    assert "no task came to a pair (3 t1_unfinished" in told.stderr
+    assert "done:" not in told.stdout
+    assert "no task came to a pair" in sera(*words, code=1).stderr, "nothing is owed, and it has still failed"
+    piloted = sera(*words, "--pilot", 2, code=1)
+    assert "no task came to a pair (2 t1_unfinished" in piloted.stderr
+    assert "the pilot is done" in piloted.stdout
+
+
 def test_patches_apply_to_the_source(finished: Path, tiny_repo: Path, tmp_path: Path) -> None:
     """Every patch of a complete pair is a real diff of the user's own files."""
     opened = read_run(finished)

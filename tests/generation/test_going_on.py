@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sera.errors import ConfigError, RunError
+from sera.errors import ConfigError, RunError, UsageError
 from sera.generation.job import GenerateConfig, Job, plan_job
 from sera.harness import Profile
 from sera.runs import open_run, read_run
@@ -90,6 +90,33 @@ def test_another_revision_is_refused(begin: Begin, tmp_path: Path) -> None:
             begin(root, revision=other)
     assert read_run(tmp_path / "run").manifest.config["revision"] == "v1"
     assert begin(root, revision="v1")
+
+
+def test_what_is_left_out_belongs_to_the_run(begin: Begin, tmp_path: Path) -> None:
+    root = project(tmp_path / "one")
+    for name in ("docs/conf.py", "data.bin"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(FILES)
+    asked = {"functions": 4, "leave_out": ["*.bin"], "index.exclude": ["docs"]}
+    job = begin(str(root), **asked)
+    assert {task.function.path for task in job.tasks} == {"text.py"}
+    assert not (job.snapshot.tree / "data.bin").exists()
+    assert (job.snapshot.tree / "docs/conf.py").exists()
+    assert read_run(tmp_path / "run").manifest.config["leave_out"] == ["*.bin"]
+    assert begin(str(root), **asked).tasks == job.tasks
+    with pytest.raises(ConfigError, match=r"begun with leave_out=\['\*\.bin'\]"):
+        begin(str(root), **asked | {"leave_out": []})
+    with pytest.raises(ConfigError, match="exclude"):
+        begin(str(root), **asked | {"index.exclude": []})
+
+
+def test_a_pattern_for_nothing_is_told(begin: Begin, tmp_path: Path) -> None:
+    root = project(tmp_path / "one")
+    job = begin(str(root), **{"index.exclude": ["dosc"]})
+    assert job.notice == "no source file is matched by dosc"
+    assert "include" not in job.manifest.identity["index"]
+    with pytest.raises(UsageError, match=r"1 not included.*no source file is matched by src"):
+        begin(str(root), tmp_path / "other", **{"index.include": ["src"]})
 
 
 def test_a_run_in_its_own_repository_is_no_part_of_it(begin: Begin, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sera.errors import UsageError
 from sera.records import Function, content_id
-from sera.repositories import FunctionIndex, Weights, plan_tasks
+from sera.repositories import FunctionIndex, IndexRules, Weights, index_functions, plan_tasks
+from sera.repositories.sampling import order_functions
 
 
 def function(path: str, line: int, **facts: object) -> Function:
@@ -185,3 +186,29 @@ def test_what_cannot_be_planned() -> None:
     with pytest.raises(UsageError, match="cannot plan -1"):
         plan_tasks(index, "s", ["c"], ["d"], -1, 0)
     assert plan_tasks(index, "s", ["c"], ["d"], 0, 0) == []
+
+
+def test_files_that_are_not_sampled_move_no_others(tmp_path: Path) -> None:
+    """Functions of other files keep their order: also their weights, which hang on callers anywhere."""
+    body = "def one{0}(a):\n    b = helper{1}(a)\n    c = b\n    return c\n\n\n"
+    for number, name in enumerate(("core/a.py", "core/b.py", "docs/conf.py", "bench/run.py")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = "".join(body.format(f"_{number}_{n}", n) for n in range(6))
+        (tmp_path / name).write_text(text + text.replace("def one", "def helper"))
+    orders = [
+        [
+            function.id
+            for function in order_functions(index_functions(tmp_path, rules).sampleable, 7, Weights())
+        ]
+        for rules in (
+            IndexRules(),
+            IndexRules(exclude=("docs", "bench")),
+            IndexRules(include=("core",)),
+            IndexRules(include=("core", "docs"), exclude=("/docs/conf.py",)),
+        )
+    ]
+    paths = {one.id: one.path for one in index_functions(tmp_path).functions}
+    wanted = [one for one in orders[0] if paths[one].startswith("core/")]
+    assert len(wanted) == 24
+    assert orders[1:] == [wanted] * 3
+    assert index_functions(tmp_path, IndexRules(exclude=("docs",))).left_out == {"excluded": 12}

@@ -251,6 +251,7 @@ def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
         },
     )
     git(root, "submodule", "--quiet", "add", str(sub), "mod")
+    git(root, "submodule", "--quiet", "deinit", "--force", "mod")
     for name, target in (
         ("inside", "d/x.py"),
         ("dangling", "d/none"),
@@ -286,6 +287,29 @@ def test_odd_things_are_counted(tmp_path: Path, cache: Path) -> None:
             "name is not UTF-8": 1,
         }
     assert not open_snapshot(str(root), cache, None, SourceLimits(file_bytes=1000)).dirty
+
+
+@pytest.mark.parametrize("kind", ["worktree", "commit", "plain", "tar"])
+def test_what_is_left_out_is_no_part_of_it(tmp_path: Path, cache: Path, kind: str) -> None:
+    files = {"a.py": "", "docs/a.csv": "", "data/x/big.bin": b"x" * 2000, "data/y.csv": "", "pkg/z.csv": ""}
+    root = repository(tmp_path / "project", files)
+    source = str(root)
+    if kind == "plain":
+        shutil.rmtree(root / ".git")
+    if kind == "tar":
+        source = str(tmp_path / "p.tar")
+        git(root, "archive", "--prefix=p-1/", "--output", source, "HEAD")
+    revision = "HEAD" if kind == "commit" else None
+    limits = SourceLimits() if kind == "tar" else SourceLimits(total_bytes=1000)
+    snapshot = open_snapshot(source, cache, revision, limits, leave_out=("/data", "*.csv"))
+    assert names(snapshot.tree) == {"a.py"}
+    assert {one.name for one in snapshot.tree.iterdir()} <= {"a.py", ".git", "docs", "pkg"}
+    assert not snapshot.dirty
+    assert snapshot.skipped["left out by a pattern"] >= 3
+    assert snapshot.tree_hash == open_snapshot(str(write(tmp_path / "same", {"a.py": ""})), cache).tree_hash
+    if kind == "worktree":
+        write(root, {"a.py": "changed"})
+        assert open_snapshot(source, cache, leave_out=("data", "*.csv")).dirty
 
 
 def test_repository_without_commits(tmp_path: Path, cache: Path) -> None:

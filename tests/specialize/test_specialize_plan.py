@@ -43,6 +43,15 @@ def test_every_stage_is_one_command_and_its_place(quick: Asked) -> None:
         assert words[words.index("--held-out") + 1] == str(request.out / "tasks" / "held_out.txt")
 
 
+def test_what_is_left_out_is_so_for_every_stage(quick: Asked) -> None:
+    plain, request = make_plan(quick()), quick('leave_out=["*.md", "data"]')
+    stages = make_plan(request)
+    for name in ("prepare", "tasks", "generate"):
+        assert 'leave_out=["*.md", "data"]' in stages[name].argv
+    assert "leave_out" not in stages["dataset"].line
+    assert plain["prepare"].fixed == stages["prepare"].fixed  # nothing there that it matches
+
+
 def test_base_and_checkpoint_are_asked_alike(quick: Asked) -> None:
     stages = make_plan(quick("base=", "trained=", "gguf=q8_0", "evaluate.context=8192"))
     before, after = stages["before"].argv, stages["after"].argv

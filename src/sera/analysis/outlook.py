@@ -2,7 +2,7 @@
 ends, and nothing is drawn at random. For intervals, `sera estimate REPO --run RUN`."""
 
 from sera.analysis.forecast import dollars
-from sera.analysis.runs import spent_on
+from sera.analysis.runs import recorded_usage, spent_on
 from sera.records import Pair, State, Usage
 from sera.runs import Run
 from sera.runs.summary import usage_of
@@ -18,8 +18,11 @@ class Outlook:
     def __init__(self, run: Run, price: Price | None) -> None:
         self._run, self._price = run, price
         self._tasks = {task.id: task for task in run.tasks}
-        self._ended = {pair.task for pair in run.pairs} - {task.id for task in run.owed()}
-        self._usage = usage_of(run, run.rollouts.usage)
+        owed = run.owed()
+        self._ended = {pair.task for pair in run.pairs} - {task.id for task in owed}
+        begun = sum((recorded_usage(run, task) for task in owed), Usage())
+        self._usage = usage_of(run, run.rollouts.usage) - begun
+        """Without what owed tasks have on record: `count` adds it when they end."""
         self._dollars = self._price_of(self._usage)
 
     def count(self, pair: Pair) -> None:

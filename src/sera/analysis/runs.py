@@ -54,11 +54,15 @@ def spent_on(run: Run, task: Task, pair: Pair) -> Spent:
     )
 
 
+def recorded_usage(run: Run, task: Task) -> Usage:
+    """Of the model calls of a task that count, however far it is."""
+    return sum((record.usage for record in (*_rollouts(run, task), *_answers(run, task))), Usage())
+
+
 def _as_billed(run: Run, spent: Sequence[Spent]) -> list[Spent]:
     """The tasks that have ended with their shares of the bill; as they are where nothing was metered."""
     whole, waiting = read_ledger(run.path / LEDGER).usage, usage_under_way(run.path)
-    for task in run.owed():
-        waiting += sum((record.usage for record in (*_rollouts(run, task), *_answers(run, task))), Usage())
+    waiting += sum((recorded_usage(run, task) for task in run.owed()), Usage())
     billed = {
         "calls": whole.calls - waiting.calls,
         "cached": whole.cached - waiting.cached,

@@ -31,6 +31,25 @@ _PLAIN_WIDTH = 160
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
 
+leave_out_option = click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that are no part of the snapshot, such as data; may be repeated.",
+)
+
+
+def sampling_options(command: Any) -> Any:
+    """`--include` and `--exclude`, of commands that sample."""
+    for name, text in (
+        ("exclude", "Sample no function from these files"),
+        ("include", "Sample from these files only"),
+    ):
+        command = click.option(f"--{name}", multiple=True, metavar="GLOB", help=f"{text}; may be repeated.")(
+            command
+        )
+    return command
+
 
 class IntRange(click.IntRange):
     """Whole numbers, none beyond all use."""

@@ -2,7 +2,7 @@
 
 import click
 
-from sera.cli.common import console, json_option, print_json, table
+from sera.cli.common import console, json_option, leave_out_option, print_json, sampling_options, table
 from sera.visible import one_line
 
 _SHOWN = 15
@@ -13,21 +13,33 @@ _SHOWN = 15
 Examples:
   sera functions .
   sera functions https://example.org/team/project.git --revision v2.1
+  sera functions . --include packages/core --exclude docs --exclude /noxfile.py
   sera functions boltons-25.0.0.tar.gz --json | jq '.functions[].name'"""
 )
 @click.argument("repo")
 @click.option("--revision", help="Commit, tag or branch to take instead of the working tree.")
+@sampling_options
+@leave_out_option
 @json_option
-def command(repo: str, revision: str | None, as_json: bool) -> None:
+def command(
+    repo: str,
+    revision: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """What can be sampled from REPO, and why the rest is left out.
 
     Read are Python and, with the extra `languages`, JavaScript, TypeScript, Go, Rust and Java. REPO is a
-    directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified.
+    directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified. A GLOB is as a
+    line of .gitignore.
     """
-    from sera.repositories import index_functions, open_snapshot
+    from sera.repositories import IndexRules, index_functions, open_snapshot
 
-    snapshot = open_snapshot(repo, revision=revision)
-    index = index_functions(snapshot.tree)
+    rules = IndexRules(include=include, exclude=exclude)
+    snapshot = open_snapshot(repo, revision=revision, leave_out=leave_out)
+    index = index_functions(snapshot.tree, rules)
     if as_json:
         print_json(
             {

@@ -15,6 +15,8 @@ from sera.cli.common import (
     IntRange,
     complain,
     console,
+    leave_out_option,
+    sampling_options,
     tell_flaws,
 )
 from sera.cli.interrupts import INTERRUPTED, interruptible
@@ -51,6 +53,8 @@ from the environment variable SERA_API_KEY."""
 @click.option(
     "--held-out", type=FILE, metavar="LIST", help="Functions kept for an evaluation: TASKS/held_out.txt."
 )
+@sampling_options
+@leave_out_option
 @click.option("--functions", type=IntRange(1), metavar="N", help="Functions to sample.")
 @click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
 @click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
@@ -72,6 +76,9 @@ def command(
     model: str | None,
     environment: str | None,
     held_out: Path | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    leave_out: tuple[str, ...],
     pilot: int | None,
     **numbers: float | None,
 ) -> None:
@@ -86,10 +93,16 @@ def command(
     from sera.repositories.held_out import read_held_out
     from sera.runs import open_run
     from sera.runs.run import planned
+    from sera.runs.summary import why_no_pair
     from sera.sandboxes.protections import require
     from sera.settings import load_config
 
-    listed = {"index.held_out": list(read_held_out(held_out)) if held_out else None}
+    listed: dict[str, object] = {
+        "index.held_out": list(read_held_out(held_out)) if held_out else None,
+        "index.include": list(include) or None,
+        "index.exclude": list(exclude) or None,
+        "leave_out": list(leave_out) or None,
+    }
     limits = {f"limits.{name}" if name.startswith("max_") else name: value for name, value in numbers.items()}
     config = load_config(
         GenerateConfig,
@@ -113,7 +126,7 @@ def command(
     with open_run(out, job.manifest, job.profile, job.tasks) as run:
         run.orders.begin()
         halted = _work(job, run)
-        owed = len(run.owed())
+        owed, no_pair = len(run.owed()), why_no_pair(run)
     if halted:
         complain(
             f"{halted}; everything so far is saved, and the same command goes on with the {owed} tasks left"
@@ -122,21 +135,31 @@ def command(
         complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
     if owed:
         raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == INTERRUPTED else EXIT_FAILED)
-    if pilot and pilot < wanted:
+    is_part = bool(pilot and pilot < wanted)
+    if is_part:
         _forecast(job, run, wanted)
-    else:
+    if no_pair:
+        complain(
+            f"no task came to a pair ({no_pair}), so there is no T2 to train on: `sera show {out}` shows the "
+            "rollouts"
+        )
+        raise click.exceptions.Exit(EXIT_FAILED)
+    if not is_part:
         console().print(f"done: {out}. Next: sera status {out}, sera dataset build {out} --out DIR")
 
 
 def _say_environment(job: "Job", repo: str) -> None:
+    import shlex
+
     from sera.repositories.remotes import redacted
     from sera.sandboxes import NamespacesConfig
 
     missing = job.environment is None and job.config.environment == "auto"
+    words = [redacted(repo), *(word for glob in job.config.leave_out for word in ("--leave-out", glob))]
     if missing and isinstance(job.config.sandbox, NamespacesConfig):
         complain(
             f"no environment is prepared for this snapshot: commands see the Python that runs sera, without the "
-            f"project's dependencies. `sera prepare {redacted(repo)}` makes one, for new runs"
+            f"project's dependencies. `sera prepare {shlex.join(words)}` makes one, for new runs"
         )
 
 

@@ -14,6 +14,7 @@ from sera.cli.common import (
     console,
     duration,
     json_option,
+    leave_out_option,
     print_json,
     table,
 )
@@ -45,6 +46,7 @@ An environment is made once and found again by every later command, sera generat
 )
 @click.option("--commits", type=IntRange(1), metavar="N", help="Take N commits, evenly spaced over --since.")
 @click.option("--since", metavar="DAYS|DATE", help="How far back --commits reaches, as 365d or 2024-06-01.")
+@leave_out_option
 @click.option("--out", type=PATH, metavar="FILE", help="Write the list of environments there, as JSON.")
 @click.option("--check", "only_check", is_flag=True, help="Build nothing: try out again what is prepared.")
 @click.option(
@@ -69,6 +71,7 @@ def command(
     revisions: tuple[str, ...],
     commits: int | None,
     since: str | None,
+    leave_out: tuple[str, ...],
     out: Path | None,
     only_check: bool,
     image: str | None,
@@ -89,7 +92,12 @@ def command(
         PrepareConfig,
         file,
         as_texts(pairs),
-        {"environment.python": python, "commits": commits, "since": since},
+        {
+            "environment.python": python,
+            "commits": commits,
+            "since": since,
+            "leave_out": list(leave_out) or None,
+        },
     )
     if revisions and config.commits:
         raise click.UsageError("--commit names commits, --commits chooses them: give one of the two")
@@ -146,7 +154,7 @@ def _one(repo: str, revision: str, config: "PrepareConfig", only_check: bool) ->
     from sera.environments.commits import version_of
     from sera.repositories import open_snapshot
 
-    snapshot = open_snapshot(repo, revision=revision or None)
+    snapshot = open_snapshot(repo, revision=revision or None, leave_out=config.leave_out)
     label = f"{snapshot.name} {snapshot.origin_commit[:10]}".strip()
     version = version_of(repo, snapshot.origin_commit)
     work = try_again if only_check else prepare

@@ -74,6 +74,9 @@ class PrepareConfig(Config, frozen=True):
 
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
+    leave_out: tuple[str, ...] = ()
+    """Files and directories that are no part of the snapshot, as patterns of a .gitignore, e.g. `data` or
+    `*.npz`."""
     commits: Count | None = None
     """Take this many commits instead, evenly spaced over `since`."""
     since: str = "365d"

@@ -23,7 +23,7 @@ from sera.models.checkpoints import CHECKPOINT, Checkpoint
 from sera.records import Record, content_id
 from sera.redaction import Redactor, make_redactor
 from sera.redaction.stored import secrets_of, stored
-from sera.repositories.names import import_names
+from sera.repositories.names import project_names
 from sera.runs import Manifest
 from sera.settings import to_tree
 from sera.teachers import LocalConfig, keys_of, make_teacher
@@ -88,7 +88,7 @@ def plan_evaluation(folder: Path, config: EvaluateConfig) -> Plan:
         profile, told = profile_of(config, checkpoint, tasks)
     else:
         config = msgspec.structs.replace(config, seeds=1)
-    project = {name for one in environments.values() for name in import_names(one.tree, one.name)}
+    project = {name for one in environments.values() for name in project_names(one.tree, one.name)}
     model, settings = _model(config)
     identity = {
         "tasks": stated.sha256,

@@ -31,7 +31,7 @@ from sera.repositories import (
 )
 from sera.repositories.held_out import held_out_among
 from sera.repositories.history import refuse_later
-from sera.repositories.names import import_names
+from sera.repositories.names import project_names
 from sera.repositories.remotes import redacted
 from sera.repositories.sources import described
 from sera.runs import Manifest, SpendingLimits
@@ -61,6 +61,10 @@ class GenerateConfig(Config, frozen=True):
     remote teacher the last task of a run outlives an outage of an hour."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
+    leave_out: tuple[str, ...] = ()
+    """Files and directories that are no part of the snapshot, as patterns of a .gitignore, e.g. `data` or
+    `*.npz`. The same for `sera prepare`, `tasks build` and `generate`, as an environment is one of
+    equal files."""
     environment: str = "auto"
     """What commands run in: `auto` for what `sera prepare` has made of this very snapshot, if it has;
     `none` for the Python that runs sera; or the path of a prepared environment."""
@@ -116,8 +120,8 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     secrets = (*keys_of(config.teacher), *secrets_of(config.sandbox.environment))
     redactor = make_redactor(config.redaction, secrets)
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
-    begun = _begun_with(out, config.revision)
-    snapshot = _snapshot_of(repository, config.revision, out, begun)
+    begun = _begun_with(out, config)
+    snapshot = _snapshot_of(repository, config, out, begun)
     if begun is None:
         refuse_later(config.index.held_out, repository, snapshot)
     used = begun.identity.get("environment", "") if begun else None
@@ -148,7 +152,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
         demonstrations=demonstrations,
         tasks=[_clean_task(task, redactor) for task in tasks],
         redactor=redactor,
-        project=import_names(snapshot.tree, snapshot.name),
+        project=project_names(snapshot.tree, snapshot.name),
         environment=environment,
         notice="; ".join(filter(None, (index.notice, _held_out_notice(index, config.index, snapshot.name)))),
     )
@@ -174,18 +178,24 @@ def _clean_task(task: Task, redactor: Redactor) -> Task:
     return msgspec.structs.replace(task, function=function)
 
 
-def _begun_with(out: Path | None, revision: str) -> Manifest | None:
-    """What the run in `out` was begun with, if there is one; `ConfigError` if that was another revision."""
+def _begun_with(out: Path | None, config: GenerateConfig) -> Manifest | None:
+    """What the run in `out` was begun with, if there is one; `ConfigError` if that was another revision, or
+    if other files were left out."""
     if out is None or not (out / MANIFEST).exists():
         return None
     manifest = read_manifest(out / MANIFEST)
     before = manifest.config.get("revision", "")
-    if before != revision:
-        was, now = (f"revision {one!r}" if one else "no revision" for one in (before, revision))
+    if before != config.revision:
+        was, now = (f"revision {one!r}" if one else "no revision" for one in (before, config.revision))
         again = f"give it again (--set revision={before})" if before else "give none again"
         raise ConfigError(
             f"the run {out} was begun with {was} and is asked for with {now}: {again}, or choose another "
             "--out"
+        )
+    if (left_out := manifest.config.get("leave_out", [])) != list(config.leave_out):
+        raise ConfigError(
+            f"the run {out} was begun with leave_out={left_out} and is asked for with "
+            f"{list(config.leave_out)}: give the same, or choose another --out"
         )
     return manifest
 
@@ -204,7 +214,9 @@ def _profile_of(name: str, languages: Mapping[str, int], out: Path | None, begun
     return saved if (saved.name, saved.hash) == (profile.name, before) else profile
 
 
-def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manifest | None) -> Snapshot:
+def _snapshot_of(
+    repository: str, config: GenerateConfig, out: Path | None, begun: Manifest | None
+) -> Snapshot:
     """The snapshot that the run was begun with, if its files are still cached; else a new one.
 
     `RunError` if the run is of another repository. One that has moved is the same while its files are.
@@ -213,7 +225,7 @@ def _snapshot_of(repository: str, revision: str, out: Path | None, begun: Manife
     is_same = recorded is not None and redacted(recorded.source) == described(repository)
     if recorded and is_same and recorded.tree.is_dir():
         return recorded
-    snapshot = open_snapshot(repository, revision=revision or None)
+    snapshot = open_snapshot(repository, revision=config.revision or None, leave_out=config.leave_out)
     if recorded and not is_same and recorded.tree_hash != snapshot.tree_hash:
         raise RunError(
             f"the run {out} is of {redacted(recorded.source)}, and {snapshot.source} is another repository: "
@@ -231,9 +243,11 @@ def _recorded_snapshot(begun: Manifest | None) -> Snapshot | None:
 
 
 def _index_identity(rules: IndexRules) -> dict[str, object]:
-    """Languages are named apart, by those that are there; a list of what is held out, if there is one."""
+    """Languages are named apart, by those that are there; lists of what is sampled and what is not, if there
+    are any."""
+    lists = ("held_out", "include", "exclude")
     tree = to_tree(rules)
-    return {key: value for key, value in tree.items() if key != "languages" and (key != "held_out" or value)}
+    return {key: value for key, value in tree.items() if key != "languages" and (key not in lists or value)}
 
 
 def _identity(

@@ -71,7 +71,9 @@ def unpack(path: Path, staging: Staging, limits: SourceLimits) -> str:
             _unpack_zip(path, staging, limits)
         else:
             _unpack_tar(path, staging, limits)
-    return staging.strip_top()
+    top = staging.strip_top()
+    staging.drop_left_out()
+    return top
 
 
 def _head(path: Path) -> bytes:

@@ -11,7 +11,7 @@ reasons in Python:
     stub        does nothing but `pass`, `...` or `raise NotImplementedError`
     overload, abstract   by decorator
     dunder      a special method without any control flow, such as an `__init__` that only assigns
-    too short, too long, held out  by `IndexRules`, in every language
+    too short, too long, held out, excluded, not included  by `IndexRules`, in every language
     … beside the main language  there is little of it, and nobody asked for it
 """
 
@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from sera.errors import SourceError
 from sera.records import Function
+from sera.repositories.globs import Globs
 from sera.repositories.held_out import held_out_among
 from sera.repositories.languages import LANGUAGES, MISSING, Language, language_of
 from sera.repositories.staging import read_regular
@@ -50,6 +51,11 @@ class IndexRules(Config, frozen=True):
     at least a tenth of what could be sampled, so that the scripts of a web page do not mix with a library."""
     held_out: tuple[str, ...] = ()
     """What is kept for an evaluation and so not sampled: entries as in a held-out list, see `held_out`."""
+    include: tuple[str, ...] = ()
+    """Files to sample from, as patterns of a .gitignore, e.g. `packages/core`. Empty: all."""
+    exclude: tuple[str, ...] = ()
+    """Files not to sample from, e.g. `docs`, `benchmarks` or `/noxfile.py`. They stay in the snapshot, where
+    the agent sees them."""
 
 
 class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +68,8 @@ class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
     """Reason → paths of source files that were not read."""
     files: int
     """Source files that were read."""
+    idle: tuple[str, ...] = ()
+    """Patterns of the rules that match no source file."""
 
     @property
     def sampleable(self) -> tuple[Function, ...]:
@@ -80,7 +88,13 @@ class FunctionIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def notice(self) -> str:
-        """One sentence about the languages that could not be read, or empty."""
+        """What to know of the languages that could not be read, and of patterns for nothing; or empty."""
+        return "; ".join(filter(None, (self._not_read(), self._idle())))
+
+    def _idle(self) -> str:
+        return f"no source file is matched by {', '.join(self.idle)}" if self.idle else ""
+
+    def _not_read(self) -> str:
         known = map(language_of, self.skipped.get(MISSING, ()))
         counts = Counter(language.name for language in known if language)
         if not counts:
@@ -93,6 +107,7 @@ def index_functions(tree: Path, rules: IndexRules = IndexRules()) -> FunctionInd
     """Read every source file below `tree`. Raises `SourceError` only if `tree` is no directory."""
     if not tree.is_dir():
         raise SourceError(f"{tree} is not a directory: functions are read from a snapshot's tree")
+    files = _Files(Globs(rules.include), Globs(rules.exclude))
     read: dict[str, list[Any]] = {language.name: [] for language in LANGUAGES}
     order: dict[str, int] = {}
     skipped: dict[str, list[str]] = {}
@@ -104,23 +119,39 @@ def index_functions(tree: Path, rules: IndexRules = IndexRules()) -> FunctionInd
             else:
                 order[path] = len(order)
                 read[language.name].append(found)
-        functions, refused = _judged(read, rules)
+        functions, refused = _judged(read, rules, files)
     return FunctionIndex(
         functions=tuple(sorted(functions, key=lambda function: order[function.path])),
         refused=refused,
         skipped={reason: tuple(paths) for reason, paths in sorted(skipped.items())},
         files=len(order),
+        idle=(*files.include.idle(order), *files.exclude.idle(order)),
     )
 
 
-def _judged(read: dict[str, list[Any]], rules: IndexRules) -> tuple[list[Function], dict[str, str]]:
+class _Files(NamedTuple):
+    """Which files are sampled from."""
+
+    include: Globs
+    exclude: Globs
+
+    def refuse(self, path: str) -> str:
+        """What speaks against a file, or empty."""
+        if self.include and not self.include.match(path):
+            return "not included"
+        return "excluded" if self.exclude.match(path) else ""
+
+
+def _judged(
+    read: dict[str, list[Any]], rules: IndexRules, files: _Files
+) -> tuple[list[Function], dict[str, str]]:
     """Every function once, and the reasons against those that are not sampled."""
     functions: dict[str, Function] = {}
     refused: dict[str, str] = {}
     for language in LANGUAGES:
         for function, reason in language.functions(read[language.name]):
             functions[function.id] = function
-            if reason := reason or _length(function, rules):
+            if reason := reason or files.refuse(function.path) or _length(function, rules):
                 refused[function.id] = reason
     if not rules.languages:
         refused |= _aside(functions.values(), refused)

@@ -15,14 +15,15 @@ constant time and no other object, reference or log: history may contain the ans
 content gives an equal commit, and the cache `<cache>/snapshots/<tree hash>/tree` is keyed by it.
 Attributes are neutralised: the bytes are the source's, and `git status` is clean. A snapshot is
 built beside its place and renamed into it, so an interrupted one leaves no half and two processes
-may make the same one. Submodules are left out and counted, as is all that `staging` refuses.
+may make the same one. Submodules that are checked out are files like others; the rest of them is left
+out and counted, as is all that `staging` refuses.
 """
 
 import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -87,12 +88,13 @@ def open_snapshot(
     cache: Path | None = None,
     revision: str | None = None,
     limits: SourceLimits = SourceLimits(),  # noqa: B008  (frozen)
+    leave_out: Sequence[str] = (),
 ) -> Snapshot:
     """Take a snapshot of `source`, or find the cached one of the same content.
 
-    Raises `SourceError` when the source cannot be read, `UsageError` for a revision where there
-    are none, or for a cache whose path is not UTF-8. Calling it twice on an unchanged source gives
-    an equal result.
+    Files and directories that match a pattern of `leave_out` (see `globs`) are no part of it. Raises
+    `SourceError` when the source cannot be read, `UsageError` for a revision where there are none, or for a
+    cache whose path is not UTF-8. Calling it twice on an unchanged source gives an equal result.
     """
     cache = (cache or default_cache()).expanduser().absolute()
     place = cache / "snapshots"
@@ -102,7 +104,7 @@ def open_snapshot(
         _sweep(place)
         with _building(place) as building:
             with boundary(SourceError, f"{described(source)} cannot be read"):
-                origin = read_source(source, revision, building, limits, cache.resolve())
+                origin = read_source(source, revision, building, limits, cache.resolve(), leave_out)
             if not origin.staging.finish():
                 raise SourceError(
                     f"{origin.description} holds no files that a snapshot could take: name the directory "

@@ -4,7 +4,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from itertools import islice
@@ -16,6 +16,7 @@ import msgspec
 from sera.errors import SourceError, UsageError, boundary
 from sera.repositories.archives import is_archive, unpack
 from sera.repositories.git import GitFailed, Local
+from sera.repositories.globs import Globs
 from sera.repositories.not_source import (
     JUNK,
     JUNK_SUFFIXES,
@@ -26,6 +27,7 @@ from sera.repositories.not_source import (
 )
 from sera.repositories.remotes import encodable, fetch, is_remote, redacted
 from sera.repositories.staging import SourceLimits, Staging, read_regular
+from sera.repositories.submodules import Part, parts_of, submodules_in
 
 _ENDINGS = re.compile(r"(\.git|\.bundle|\.whl|\.zip|\.tgz|\.tar(\.\w+)?)$")
 _VERSION = re.compile(r"-v?\d[\w.+!-]*$")
@@ -43,9 +45,15 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_source(
-    source: str, revision: str | None, building: Path, limits: SourceLimits, store: Path
+    source: str,
+    revision: str | None,
+    building: Path,
+    limits: SourceLimits,
+    store: Path,
+    leave_out: Sequence[str] = (),
 ) -> Origin:
-    """Read `source` into `building/tree`; anything else this needs it puts beside that.
+    """Read `source` into `building/tree`, but for what matches `leave_out` (see `globs`); anything else this
+    needs it puts beside that.
 
     `store`, the cache, is never part of a source, also where it lies in its directory.
     """
@@ -55,7 +63,7 @@ def read_source(
         raise UsageError("no repository named: give a directory, an archive or a git URL")
     (building / "tree").mkdir()
     path, description = _local_path(source), described(source)
-    staging = Staging(building / "tree", limits, description)
+    staging = Staging(building / "tree", limits, description, Globs(leave_out))
     if path is None:
         return _read_remote(description, source, revision, building, staging)
     if path.is_dir():
@@ -169,49 +177,55 @@ def _prefix(local: Local, path: Path) -> str:
     return "" if local.work_tree in (None, path) else path.relative_to(local.work_tree or path).as_posix()
 
 
-def _entries(local: Local, commit: str, prefix: str) -> Iterator[tuple[str, str, int, bytes]]:
-    tree = f"{commit}:{prefix}" if prefix else commit
-    for entry in local.entries(tree):
-        yield entry.mode, entry.hash, entry.size, entry.path
-
-
 def _take_commit(local: Local, commit: str, prefix: str, staging: Staging) -> None:
-    """Hand over the files of a commit, or of one directory in it, as they are stored."""
+    """Hand over the files of a commit, or of one directory in it, as they are stored; with them those of
+    its submodules, as far as they are checked out."""
     try:
-        entries = list(islice(_entries(local, commit, prefix), staging.limits.files + 1))
+        for part in parts_of(local, commit, prefix, staging.limits.files):
+            _take_part(part, staging)
     except GitFailed as failure:
         where = f"directory {prefix!r} of commit" if prefix else "commit"
         raise SourceError(
             f"the {where} {commit[:12]} cannot be read from {local.git_dir}: {failure.stderr}"
         ) from None
-    with local.blobs() as blobs:
-        for mode, digest, size, path in entries:
-            if not staging.admits(size):
+
+
+def _take_part(part: Part, staging: Staging) -> None:
+    entries = list(part.entries)
+    with part.local.blobs() as blobs:
+        for entry in entries:
+            if staging.leaves_out(os.fsdecode(entry.path)) or not staging.admits(entry.size):
                 continue
-            if mode == "160000":
+            if entry.mode == "160000":
                 staging.skip("submodule")
                 continue
-            content = blobs.read(digest)
+            content = blobs.read(entry.hash)
             if content is None:
                 staging.skip("object missing from the repository")
-            elif mode == "120000":
-                staging.link(path, content)
+            elif entry.mode == "120000":
+                staging.link(entry.path, content)
             else:
-                staging.file(path, content, mode == "100755")
+                staging.file(entry.path, content, entry.mode == "100755")
 
 
 def _listed(local: Local, path: Path) -> tuple[list[str], list[str]]:
-    """Tracked files, and untracked ones that are not ignored, relative to `path`."""
-
-    def listed(*which: str) -> list[str]:
-        out = local.run("ls-files", "-z", *which, cwd=path)
-        return [os.fsdecode(name) for name in dict.fromkeys(out.split(b"\0")) if name]
-
+    """Tracked files, and untracked ones that are not ignored, relative to `path`; those of submodules that
+    are checked out among them."""
+    tracked, others, ahead = dict[str, None](), dict[str, None](), [(local, "")]
     try:
-        return listed("--cached"), listed("--others", "--exclude-standard")
+        for one, at in ahead:
+            there = path / at
+            rows = one.run("ls-files", "-z", "--cached", "--stage", cwd=there).split(b"\0")
+            found = {at + os.fsdecode(row.partition(b"\t")[2]): row[:6] for row in rows if row}
+            below = submodules_in(one, path, (name for name, mode in found.items() if mode == b"160000"))
+            ahead += [(module, f"{name}/") for name, module in below.items()]
+            tracked |= dict.fromkeys(name for name in found if name not in below)
+            rest = one.run("ls-files", "-z", "--others", "--exclude-standard", cwd=there).split(b"\0")
+            others |= dict.fromkeys(at + os.fsdecode(name) for name in rest if name)
     except GitFailed as failure:
         raise SourceError(f"the git repository around {path} cannot be read: {failure.stderr}. "
                           "Repair it, or copy the files to a directory without .git") from None  # fmt: skip
+    return list(tracked), list(others)
 
 
 def _source_among(
@@ -254,11 +268,13 @@ def _differs(local: Local, commit: str, path: Path, staging: Staging, taken: set
     """Whether what was taken is not the commit's; things that never enter a tree are no difference."""
     algorithm = "sha1" if len(commit) == 40 else "sha256"
     refused = taken - staging.files.keys() - staging.links.keys()
-    entries = _entries(local, commit, _prefix(local, path))
-    files = ((os.fsdecode(name), mode, digest) for mode, digest, _, name in entries if mode != "160000")
+    parts = parts_of(local, commit, _prefix(local, path), staging.limits.files)
+    entries = (entry for part in parts for entry in part.entries if entry.mode != "160000")
+    named = ((os.fsdecode(entry.path), entry) for entry in entries)
+    wanted = ((name, entry) for name, entry in named if not staging.leave_out.match(name))
     try:
-        most = islice(files, len(taken) + 1)  # with more, some are missing from what was taken
-        committed = {name: (mode, digest) for name, mode, digest in most if name not in refused}
+        most = islice(wanted, len(taken) + 1)  # with more, some are missing from what was taken
+        committed = {name: (entry.mode, entry.hash) for name, entry in most if name not in refused}
     except GitFailed:  # the subdirectory is not in the commit
         return True
     return committed != staging.contents(algorithm)
@@ -277,6 +293,8 @@ def _take_listed(root: Path, names: list[str], staging: Staging) -> set[str]:
 
     taken = set()
     for name in names:
+        if staging.leaves_out(name):
+            continue
         if plain(posixpath.dirname(name)) and os.path.lexists(root / name):
             taken.add(name)
             _take_file(root, name, staging)
@@ -296,10 +314,12 @@ def _take_plain(root: Path, staging: Staging, store: Path) -> None:
         below[:] = [
             name
             for name in sorted(set(below) - junk - set(links))
-            if not _left_out(Path(directory, name), staging, store)
+            if not staging.leaves_out((relative / name).as_posix())
+            and not _left_out(Path(directory, name), staging, store)
         ]
         for name in sorted({*names, *links} - junk):
-            _take_file(root, (relative / name).as_posix(), staging)
+            if not staging.leaves_out((relative / name).as_posix()):
+                _take_file(root, (relative / name).as_posix(), staging)
 
 
 def _left_out(directory: Path, staging: Staging, store: Path) -> bool:

@@ -25,6 +25,7 @@ from pathlib import Path
 import msgspec
 
 from sera.errors import SourceError
+from sera.repositories.globs import Globs
 
 MODIFIED = 1_577_836_800
 """Time stamp of every file in a snapshot: 2020-01-01, UTC."""
@@ -34,6 +35,7 @@ _IMPOSSIBLE = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.
 _FOLLOWED = 40
 _STEPS = 20_000_000
 """On the ways of all links together, those that are ahead counted anew at each link."""
+LEFT_OUT = "left out by a pattern"
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
 
 
@@ -59,8 +61,10 @@ class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Staging:
     """Receives files and links under `root`, an existing empty directory."""
 
-    def __init__(self, root: Path, limits: SourceLimits, source: str) -> None:
+    def __init__(self, root: Path, limits: SourceLimits, source: str, leave_out: Globs) -> None:
         self.root = root
+        self.leave_out = leave_out
+        """Files and directories that whoever takes the snapshot does not want in it."""
         self.skipped: dict[str, int] = {}
         self.files: dict[str, str] = {}
         """Path → git mode of every file written."""
@@ -74,6 +78,13 @@ class Staging:
         """Count something left out."""
         self.skipped[reason] = self.skipped.get(reason, 0) + count
 
+    def leaves_out(self, path: str) -> bool:
+        """Whether a file or directory is one of `leave_out`, and counts it; to be asked before reading it."""
+        if not self.leave_out.match(path):
+            return False
+        self.skip(LEFT_OUT)
+        return True
+
     def admits(self, size: int) -> bool:
         """Whether a file of `size` bytes may be read at all; to be asked before reading it.
 
@@ -85,7 +96,7 @@ class Staging:
             raise SourceError(
                 f"{self._source} is too large for a source repository: more than "
                 f"{self.limits.total_bytes >> 20:,} MiB or {self.limits.files:,} files. "
-                "Name the subdirectory with the code, or leave data and build output out"
+                "Name the subdirectory with the code, or leave data and build output out (--leave-out)"
             )
         if size > self.limits.file_bytes:
             self.skip("file too large")
@@ -154,6 +165,16 @@ class Staging:
         self.files = {path.partition("/")[2]: mode for path, mode in self.files.items()}
         self.links = {path.partition("/")[2]: target for path, target in self.links.items()}
         return top
+
+    def drop_left_out(self) -> None:
+        """Remove what of `leave_out` is here already, where paths are known only in the end."""
+        for path in [path for path in (*self.files, *self.links) if self.leaves_out(path)]:
+            if self.links.pop(path, None) is None:
+                del self.files[path]
+                (self.root / path).unlink()
+        for directory in [Path(one) for one, _, _ in os.walk(self.root, topdown=False)]:
+            if directory != self.root and not any(directory.iterdir()):
+                directory.rmdir()
 
     def finish(self) -> int:
         """Make the links that stay inside, set modes and times; returns the number of entries."""

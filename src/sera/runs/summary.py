@@ -14,6 +14,7 @@ from sera.runs.underway import UnderWay, under_way
 _RECENT = 50
 """Pairs from which the present speed is taken."""
 _BINS = 10
+_REASONS = 5
 
 
 class Summary(Record, frozen=True):
@@ -87,12 +88,20 @@ def summarize(run: Run, tariff: Tariff | None = None) -> Summary:
     )
 
 
+def why_no_pair(run: Run) -> str:
+    """What became of the tasks instead, where none came to a pair; empty if one did, or if none has ended."""
+    ended = [pair for _, pair in run.task_pairs() if pair]
+    if any(pair.state is State.COMPLETE for pair in ended):
+        return ""
+    return ", ".join(f"{number} {why}" for why, number in Counter(map(_reason, ended)).most_common(_REASONS))
+
+
 def _count(names: list[str]) -> dict[str, int]:
     return dict(sorted(Counter(map(str, names)).items()))
 
 
 def _reason(pair: Pair) -> str:
-    return f"{pair.state}: {pair.reason}"
+    return f"{pair.state}: {pair.reason}" if pair.reason else str(pair.state)
 
 
 def _histogram(recalls: list[float]) -> list[int]:

@@ -39,6 +39,8 @@ class SpecializeConfig(Config, frozen=True):
     has it, or what else `sera evaluate --model` takes."""
     trained: str = ""
     """The same after it. Empty: the trained student, on this machine."""
+    leave_out: tuple[str, ...] = ()
+    """What every stage leaves out of its snapshot of the repository, as `sera generate` takes it."""
     prepare: Table = msgspec.field(default_factory=dict)
     """Settings of `sera prepare`."""
     tasks: Table = msgspec.field(default_factory=dict)
@@ -65,6 +67,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 def settle(config: SpecializeConfig) -> Settled:
     """Fill every stage's settings as its command will. `ConfigError` names table and key of what is wrong."""
+    config = shared(config)
     if not config.student:
         raise UsageError(
             "say which model is to be trained: --student NAME, e.g. --student smollm2-135m-instruct "
@@ -79,6 +82,19 @@ def settle(config: SpecializeConfig) -> Settled:
             "train", config.train, TrainConfig, file=find_recipe(config.recipe) if config.recipe else None
         ),
         evaluate=_fill("evaluate", config.evaluate, EvaluateConfig, given=_asked(config)),
+    )
+
+
+def shared(config: SpecializeConfig) -> SpecializeConfig:
+    """The settings with what several stages share in the table of each."""
+    if not config.leave_out:
+        return config
+    one = {"leave_out": list(config.leave_out)}
+    return msgspec.structs.replace(
+        config,
+        prepare={**one, **config.prepare},
+        tasks={**one, **config.tasks},
+        generate={**one, **config.generate},
     )
 
 

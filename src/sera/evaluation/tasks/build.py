@@ -99,7 +99,7 @@ async def build(
     Raises `TasksError` if there is no environment, no test, or no task came of it.
     """
     check_operators(config.operators)
-    snapshot = open_snapshot(source, cache, config.revision or None)
+    snapshot = open_snapshot(source, cache, config.revision or None, leave_out=config.leave_out)
     environment = _environment(snapshot, config)
     with _working(out, snapshot, environment, config) as work:
         clock = _Clock(work / "seconds")

@@ -36,6 +36,9 @@ class TasksConfig(Config, frozen=True):
     """Seed of the split, of the order of functions and of the bugs."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
+    leave_out: tuple[str, ...] = ()
+    """Files and directories that are no part of the snapshot, as patterns of a .gitignore, e.g. `data` or
+    `*.npz`."""
     environment: str = "auto"
     """What tests run in: `auto` for what `sera prepare` made last of these files, or the path of one."""
     per_function: Listed = 3

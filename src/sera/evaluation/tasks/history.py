@@ -121,7 +121,7 @@ async def judge_commit(
 
 def _environment(source: str, parent: str, config: TasksConfig, cache: Path | None) -> Environment:
     """The environment of a commit, prepared now if it was not."""
-    snapshot = open_snapshot(source, cache, parent)
+    snapshot = open_snapshot(source, cache, parent, leave_out=config.leave_out)
     return prepare(snapshot, config.prepare, cache, version_of(source, parent))
 
 
