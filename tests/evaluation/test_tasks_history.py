@@ -5,12 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import pytest
-from environment_support import fill_index, only, write_tree
+from environment_support import write_tree
 
 from sera.environments import prepare
 from sera.evaluation.tasks.alone import IN_COMPANY, find_telling
@@ -24,6 +24,7 @@ from sera.repositories import open_snapshot
 from sera.repositories.history import find_history
 from sera.settings import load_config
 
+pytestmark = pytest.mark.usefixtures("machine")
 REGISTRY = '''\
 """What is open."""
 
@@ -137,16 +138,6 @@ def commit(folder: Path, message: str, files: dict[str, str]) -> None:
     write_tree(folder, files)
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "--allow-empty", "-m", message)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("index") / "wheels"
-        fill_index(folder)
-        for name, value in {**only(folder), "SERA_CACHE": str(tmp_path_factory.mktemp("cache"))}.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

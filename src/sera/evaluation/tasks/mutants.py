@@ -89,8 +89,9 @@ class Mutants:
 
     async def fill(self, backend: Backend, slot: Slot) -> Filled:
         """Try the bugs of a slot until one is a task; `backend` is over the tree as it is."""
-        rejected: list[tuple[str, str]] = []
-        for bug in self._bugs(slot):
+        bugs = self._bugs(slot)
+        rejected = [] if bugs or slot.round else [("", "no kind of bug fits the function")]
+        for bug in bugs:
             try:
                 found = await self._try(backend, slot, bug)
             except SandboxLost as problem:
