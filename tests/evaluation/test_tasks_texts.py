@@ -177,6 +177,18 @@ def test_every_test_that_is_asked_for_is_told() -> None:
     assert rest in told_of(*both, "TestGone::test_that_cannot_be_found").text
 
 
+def test_what_is_news_is_shown_whole_or_not_told() -> None:
+    """Up to the line that failed is enough where the rest held before."""
+    rest = "full.total() == 3"
+    assert rest not in told_of("TestCart::test_take[1]", line=13).text
+    assert rest in told_of("TestCart::test_take[1]", line=13, held=False).text
+    helper = "def much():\n" + "    cart.Cart([])\n" * 30
+    text = f"from shop import cart\n\n\n{helper}\n\ndef test_it():\n    assert much()\n"
+    failed = Outcome(id="t.py::test_it", outcome="failed", kind="AssertionError", said="no", line=37)
+    assert issue_of(lambda _: text, [failed], "", "shop", 0, held=True).text
+    assert not issue_of(lambda _: text, [failed], "", "shop", 0, held=False).text
+
+
 def test_a_long_test_is_cut_and_keeps_what_the_rest_needs() -> None:
     filler = "".join(f"    assert {n} + LIMIT\n" for n in range(30))
     source = f"from shop import cart\n\n\ndef test_long():\n    mine = cart.make()\n    other = 1\n{filler}    assert mine\n"

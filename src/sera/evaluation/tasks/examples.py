@@ -1,7 +1,8 @@
-"""The code of a test as a text shows it: up to the line that failed, with what it needs and without its name.
+"""The code of a test as a text shows it: with what it needs, and without its name.
 
-A test without parameters is shown as plain statements. One with fixtures or cases is shown as a function of
-pytest, with its decorators, and with those fixtures that the repository itself defines.
+It is shown up to the line that failed, or whole where all of it is news. A test without parameters is shown
+as plain statements; one with fixtures or cases as a function of pytest, with its decorators, and with those
+fixtures that the repository itself defines.
 """
 
 import ast
@@ -20,6 +21,8 @@ Read = Callable[[str], str]
 """Path → text of a file of the tests, its lines ended by a line feed; empty if there is none."""
 _MOST_LINES = 24
 _MOST_HELPER = 10
+_MOST_WHOLE = 60
+"""Lines of a test that is shown whole."""
 _SET_UP = ("setUp", "setup_method")
 
 
@@ -31,26 +34,30 @@ class Example(NamedTuple):
     """What it calls of the project, quoted; empty if that is not plain."""
 
 
-def show_test(read: Read, failure: Outcome) -> Example | None:
-    """The example that a failed test is; None if it cannot be shown."""
+def show_test(read: Read, failure: Outcome, whole: bool) -> Example | None:
+    """The example that a failed test is; None if it cannot be shown. `whole`: with everything of its file
+    that it needs, else up to the line that failed."""
     path = failure.id.partition("::")[0]
     text = read(path)
     node = find_test(text, failure.id)
     if node is None:
         return None
     above = [read(str(folder / "conftest.py")) for folder in reversed(PurePosixPath(path).parents)]
-    code = _code(text, [one for one in above if one], node, _class_of(text, failure.id), failure.line)
+    line = 0 if whole else failure.line
+    code = _code(text, [one for one in above if one], node, _class_of(text, failure.id), line, whole)
     return Example(code, _subject(text, node, failure.line)) if code else None
 
 
-def _code(text: str, above: list[str], node: Definition, owner: ast.ClassDef | None, line: int) -> str:
+def _code(
+    text: str, above: list[str], node: Definition, owner: ast.ClassDef | None, line: int, whole: bool
+) -> str:
     body = _body(node)
     if not body:
         return ""
     first = _start(body[0])
     last = _end(body, line)
-    cut = first if last - first < _MOST_LINES else _cut(body, last)
-    if last - cut > 2 * _MOST_LINES:
+    cut = first if whole or last - first < _MOST_LINES else _cut(body, last)
+    if last - cut > (_MOST_WHOLE if whole else 2 * _MOST_LINES):
         return ""
     lines = text.split("\n")
     rest = "\n".join(lines[cut - 1 : last])
@@ -59,9 +66,11 @@ def _code(text: str, above: list[str], node: Definition, owner: ast.ClassDef | N
     shown = textwrap.dedent("\n".join([*kept, rest])).strip("\n")
     shown = "\n".join([*_set_up(lines, owner, shown), shown])
     shown = _as_function(lines, node, owner, shown)
-    own = _helpers(text, above, shown, node) if shown else []
+    own, lacking = _helpers(text, above, shown, node)
+    if not shown or (whole and lacking):
+        return ""
     imports = _imported(text, above, own, shown)
-    return "\n\n".join(part for part in ("\n".join(imports), *own, shown) if part) if shown else ""
+    return "\n\n".join(part for part in ("\n".join(imports), *own, shown) if part)
 
 
 def _imported(text: str, above: list[str], own: list[str], shown: str) -> list[str]:
@@ -87,6 +96,7 @@ def _as_function(lines: list[str], node: Definition, owner: ast.ClassDef | None,
     words = [
         textwrap.dedent("\n".join(lines[one.lineno - 1 : one.end_lineno]))
         for one in (*cases, *node.decorator_list)
+        if "skip" not in ast.unparse(one)
     ]
     head = f"{'async ' if is_async else ''}def test_example({', '.join(named)}):"
     if sum(one.count("\n") + 1 for one in words) > _MOST_LINES:
@@ -135,26 +145,30 @@ def _needed(before: list[ast.stmt], shown: str) -> list[ast.stmt]:
     return kept
 
 
-def _helpers(text: str, above: list[str], shown: str, test: Definition) -> list[str]:
+def _helpers(text: str, above: list[str], shown: str, test: Definition) -> tuple[list[str], bool]:
     """Short functions, fixtures and values of the test file that an example uses, those that these use, and
-    fixtures of the files `above`."""
+    fixtures of the files `above`; and whether there are others, which are too long to be shown."""
     local = _stored(test)
     defined: dict[str, str] = {}
     for part in (*above, text):
         lines = part.split("\n")
         for node in _parsed(part):
-            most = _MOST_LINES if _is_fixture(node) else _MOST_HELPER
-            if (node.end_lineno or 0) - node.lineno < most and (part is text or _is_fixture(node)):
+            if part is text or _is_fixture(node):
                 source = "\n".join(lines[_start(node) - 1 : node.end_lineno]).strip()
                 defined |= dict.fromkeys((name for name in _defined(node) if name not in local), source)
-    found: dict[str, str] = {}
-    waiting = [shown]
+    found: set[str] = set()
+    waiting, lacking = [shown], False
     while waiting:
-        for name in sorted(_words(waiting.pop()) & defined.keys() - found.keys()):
-            found[name] = defined[name]
-            waiting.append(defined[name])
+        for name in sorted(_words(waiting.pop()) & defined.keys() - found):
+            if defined[name].count("\n") < _MOST_LINES:
+                found.add(name)
+                waiting.append(defined[name])
+            else:
+                lacking = True
     helpers = list(dict.fromkeys(source for name, source in defined.items() if name in found))
-    return helpers if sum(one.count("\n") + 1 for one in helpers) <= 2 * _MOST_LINES else []
+    if sum(one.count("\n") + 1 for one in helpers) > _MOST_WHOLE:
+        return [], True
+    return helpers, lacking
 
 
 def _is_fixture(node: ast.stmt) -> bool:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from sera.evaluation.tasks.bugs import OPERATORS
-from sera.evaluation.tasks.examples import Read, show_test
+from sera.evaluation.tasks.examples import Example, Read, show_test
 from sera.evaluation.tasks.running import Outcome
 
 _MOST_TOLD = 5
@@ -46,17 +46,22 @@ def write_issue(
     `held`: the tests passed once, as those of a new feature never did."""
     failures = list(failures)
     names = [one.id for one in failures]
-    parts: dict[str, str] = {}
+    parts: list[str] = []
+    told: dict[str, str] = {}
+    """Test function → the code that is shown of it."""
     for failure in choose_failure(failures):
         function = function_of(failure.id)
-        if function in parts or len(parts) == _MOST_TOLD:
-            continue
-        text = _written(read, failure, project, seed, held, first=not parts)
-        if text and not leaks(text, patch, names):
-            parts[function] = text
-    more = held and parts and len({function_of(name) for name in names}) > len(parts)
+        example = None if function in told else _example(read, failure, whole=not held)
+        if example and example.code in told.values():
+            told[function] = example.code
+        elif example and len(parts) < _MOST_TOLD:
+            text = _written(example, failure, project, seed, held, first=not parts)
+            if not leaks(text, patch, names):
+                told[function] = example.code
+                parts.append(text)
+    more = held and parts and len({function_of(name) for name in names}) > len(told)
     rest = _texts()["rest"][0]["body"] if more else []
-    return Issue("\n\n".join([*parts.values(), *rest]), frozenset(parts))
+    return Issue("\n\n".join([*parts, *rest]), frozenset(told))
 
 
 def function_of(test: str) -> str:
@@ -65,19 +70,20 @@ def function_of(test: str) -> str:
     return f"{path}::{inner.partition('[')[0]}"
 
 
-def _written(read: Read, failure: Outcome, project: str, seed: int, held: bool, first: bool) -> str:
-    """What is told of one failure; empty if nothing can be."""
-    said = _said(failure)
+def _example(read: Read, failure: Outcome, whole: bool) -> Example | None:
     try:
-        example = show_test(read, failure) if said else None
+        return show_test(read, failure, whole) if _said(failure) else None
     except RecursionError:  # `ast.unparse` calls itself for each level of an expression
-        return ""
-    if example is None:
-        return ""
+        return None
+
+
+def _written(example: Example, failure: Outcome, project: str, seed: int, held: bool, first: bool) -> str:
+    """What is told of one failure."""
     random = Random(int.from_bytes(hashlib.sha256(f"{seed}\0{failure.id}".encode()).digest()))
     kinds = _texts()[_kind(failure) if first else "further"]
     words = random.choice([one for one in kinds if held or not one.get("held")])
-    facts = {"subject": example.subject or project, "project": project, "example": example.code, "said": said}
+    facts = {"subject": example.subject or project, "project": project}
+    facts |= {"example": example.code, "said": _said(failure)}
     facts |= {"exception": failure.kind.rpartition(".")[2] or "an exception"}
     return "\n\n".join(part.format(**facts) for part in (words.get("title", ""), *words["body"]) if part)
 
