@@ -1,6 +1,7 @@
 """A set of tasks, made once."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def little(tmp_path_factory: pytest.TempPathFactory, little_cache: Path) -> Envi
         for name, value in {**only(folder), "SERA_CACHE": str(little_cache)}.items():
             patch.setenv(name, value)
         return prepared(tmp_path_factory.mktemp("little") / "little")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The only packages there are, and a cache."""
+    from environment_support import fill_index, only
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("index") / "wheels"
+        fill_index(folder)
+        for name, value in {**only(folder), "SERA_CACHE": str(tmp_path_factory.mktemp("cache"))}.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture

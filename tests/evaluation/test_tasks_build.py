@@ -5,13 +5,12 @@ import gzip
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
-from environment_support import fill_index, only, write_tree
+from environment_support import write_tree
 
 from sera.cli import cli
 from sera.datasets.selection.held_out import load_held_out
@@ -36,6 +35,7 @@ from sera.repositories.held_out import read_held_out
 from sera.sandboxes import NamespacesConfig
 from sera.settings import load_config
 
+pytestmark = pytest.mark.usefixtures("machine")
 CART = '''\
 """A cart."""
 
@@ -140,17 +140,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git(folder, "add", "-A")
         git(folder, "commit", "-q", "-m", message)
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The only packages there are, and a cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("index") / "wheels"
-        fill_index(folder)
-        for name, value in {**only(folder), "SERA_CACHE": str(tmp_path_factory.mktemp("cache"))}.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from sera.evaluation.tasks.changed import changed_functions
 from sera.evaluation.tasks.diffs import diff, parts_of
 from sera.evaluation.tasks.hiding import hide
-from sera.evaluation.tasks.issue import leaks, write_issue
+from sera.evaluation.tasks.issue import Issue, leaks
+from sera.evaluation.tasks.issue import write_issue as issue_of
 from sera.evaluation.tasks.running import Outcome
 
 TESTS = '''\
@@ -61,6 +62,12 @@ def failure(kind: str = "AssertionError", said: str = "AssertionError: 4 != 5", 
     )
 
 
+def write_issue(text: str, failed: Outcome, project: str, seed: int) -> str:
+    """A text about one test of one file."""
+    files = {failed.id.partition("::")[0]: text}
+    return issue_of(lambda path: files.get(path, ""), [failed], "", project, seed, held=True).text
+
+
 def test_a_text_shows_the_code_up_to_what_failed() -> None:
     text = write_issue(TESTS, failure(), "shop", 0)
     assert "cart = Cart([half(4), LIMIT])" in text
@@ -74,6 +81,112 @@ def test_a_text_shows_the_code_up_to_what_failed() -> None:
     assert "unittest" not in text
     assert leaks(text, PATCH, [failure().id]) == []
     assert text == write_issue(TESTS, failure(), "shop", 0)
+
+
+FIXTURES = """\
+import pytest
+from shop import cart
+
+
+@pytest.fixture
+def full():
+    return cart.Cart([1, 2])
+
+
+class TestCart:
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_take(self, full, count, opened, tmp_path):
+        full.take(count)
+        assert not opened
+        assert full.total() == 3 - count
+
+
+class TestOld(unittest.TestCase):
+    def setUp(self):
+        self.cart = cart.Cart([])
+
+    def test_empty(self):
+        self.assertEqual(self.cart.total(), 0)
+"""
+CONFTEST = """\
+import os
+import shelve
+
+import pytest
+
+
+@pytest.fixture
+def opened():
+    return shelve.open(os.devnull)
+"""
+
+
+def told_of(*tests: str, held: bool = True, line: int = 15) -> Issue:
+    files = {"tests/test_cart.py": FIXTURES, "tests/conftest.py": CONFTEST}
+    failures = [
+        Outcome(
+            id=f"tests/test_cart.py::{one}", outcome="failed", kind="AssertionError", said="no", line=line
+        )
+        for one in tests
+    ]
+    return issue_of(lambda path: files.get(path, ""), failures, "", "shop", 0, held)
+
+
+def test_fixtures_cases_and_what_a_class_sets_up_are_shown() -> None:
+    text = told_of("TestCart::test_take[1]").text
+    code = text.partition("```python\n")[2].partition("```")[0]
+    assert (
+        code
+        == """\
+import pytest
+from shop import cart
+import os
+import shelve
+
+@pytest.fixture
+def opened():
+    return shelve.open(os.devnull)
+
+@pytest.fixture
+def full():
+    return cart.Cart([1, 2])
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_example(full, count, opened, tmp_path):
+    full.take(count)
+    assert not opened
+    assert full.total() == 3 - count
+"""
+    )
+    text = told_of("TestOld::test_empty", line=24).text
+    assert "self.cart = cart.Cart([])\nself.assertEqual(self.cart.total(), 0)" in text
+
+
+def test_every_test_that_is_asked_for_is_told() -> None:
+    both = ("TestCart::test_take[1]", "TestCart::test_take[2]", "TestOld::test_empty")
+    issue = told_of(*both, held=False)
+    assert issue.told == {
+        "tests/test_cart.py::TestCart::test_take",
+        "tests/test_cart.py::TestOld::test_empty",
+    }
+    assert "full.take(count)" in issue.text
+    assert "self.cart.total()" in issue.text
+    rest = "all of them worked before"
+    assert rest not in issue.text
+    assert rest not in told_of(*both).text
+    assert rest in told_of(*both, "TestGone::test_that_cannot_be_found").text
+
+
+def test_what_is_news_is_shown_whole_or_not_told() -> None:
+    """Up to the line that failed is enough where the rest held before."""
+    rest = "full.total() == 3"
+    assert rest not in told_of("TestCart::test_take[1]", line=13).text
+    assert rest in told_of("TestCart::test_take[1]", line=13, held=False).text
+    helper = "def much():\n" + "    cart.Cart([])\n" * 30
+    text = f"from shop import cart\n\n\n{helper}\n\ndef test_it():\n    assert much()\n"
+    failed = Outcome(id="t.py::test_it", outcome="failed", kind="AssertionError", said="no", line=37)
+    assert issue_of(lambda _: text, [failed], "", "shop", 0, held=True).text
+    assert not issue_of(lambda _: text, [failed], "", "shop", 0, held=False).text
 
 
 def test_a_long_test_is_cut_and_keeps_what_the_rest_needs() -> None:

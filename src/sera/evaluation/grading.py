@@ -16,6 +16,7 @@ from sera.environments import Environment
 from sera.errors import RolloutError, TasksError
 from sera.evaluation.plan import Plan
 from sera.evaluation.record import Checked
+from sera.evaluation.tasks.checking import faults_of
 from sera.evaluation.tasks.record import Instance
 from sera.evaluation.tasks.resolving import resolve, task_backend, with_tests
 from sera.evaluation.tasks.trees import start_layer
@@ -82,9 +83,11 @@ async def check_task(plan: Plan, instance: Instance) -> Checked:
     seconds = plan.config.test_seconds
     try:
         async with ground_of(plan, instance) as ground:
-            problem = _problem_of_gold(await ground.grade(instance.patch, seconds))
+            gold = await ground.grade(instance.patch, seconds)
+            problem = _flaky(gold)
             if not problem:
-                problem = _problem_of_empty(instance, await ground.grade("", seconds))
+                empty = await ground.grade("", seconds)
+                problem = _flaky(empty) or "; ".join(faults_of(instance, gold, empty))
     except TasksError as broken:
         return Checked(task=instance.instance_id, problem=str(broken))
     except RolloutError as broken:
@@ -92,31 +95,5 @@ async def check_task(plan: Plan, instance: Instance) -> Checked:
     return Checked(task=instance.instance_id, problem=problem)
 
 
-def _problem_of_gold(gold: Grade) -> str:
-    if not gold.applied:
-        return "its own patch does not fit its starting tree"
-    if gold.unreadable:
-        return gold.unreadable
-    if not gold.in_time:
-        return "its tests are not through in time (test_seconds)"
-    if gold.flaky:
-        return _flaky(gold)
-    if failed := (*gold.still_failing, *gold.broken):
-        return f"tests fail with its own patch too: {', '.join(failed)}"
-    return ""
-
-
-def _problem_of_empty(instance: Instance, empty: Grade) -> str:
-    if empty.unreadable:
-        return empty.unreadable
-    if empty.flaky:
-        return _flaky(empty)
-    if early := sorted(set(instance.failing) - set(empty.still_failing)):
-        return f"tests that should fail without a patch pass: {', '.join(early)}"
-    if empty.broken:
-        return f"tests that should pass without a patch fail: {', '.join(empty.broken)}"
-    return ""
-
-
 def _flaky(grade: Grade) -> str:
-    return f"flaky tests, which fail once and pass once: {', '.join(grade.flaky)}"
+    return f"flaky tests, which fail once and pass once: {', '.join(grade.flaky)}" if grade.flaky else ""

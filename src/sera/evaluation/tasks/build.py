@@ -20,7 +20,7 @@ from sera.environments import Environment
 from sera.environments.choosing import choose_environment
 from sera.errors import ConfigError, TasksError, boundary
 from sera.evaluation.tasks.baseline import Baseline, take_baseline
-from sera.evaluation.tasks.bugs import check_operators
+from sera.evaluation.tasks.bugs import check_operators, is_changeable
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.dealing import deal, held_out, unit_of
 from sera.evaluation.tasks.history import Judged, date_of, judge_commit, list_commits
@@ -50,6 +50,7 @@ from sera.settings import to_tree
 
 Told = Callable[[str], None]
 _WORK = "work"
+FIXED = "functions of files in an encoding that cannot be written back"
 _NOT_IDENTITY = ("mutants", "history", "commits", "workers")
 
 
@@ -105,7 +106,7 @@ async def build(
         clock = _Clock(work / "seconds")
         told = clock.noting(told)
         baseline = await _baseline(work, environment, config, told)
-        functions = _functions(snapshot, baseline, config)
+        functions, left_out = _functions(snapshot, baseline, config)
         split = deal(functions, config.split, config.seed)
         template = _template(source, snapshot, environment)
         kept = [one for one in functions if unit_of(one, split.unit) in split.evaluation]
@@ -124,7 +125,7 @@ async def build(
             split=split,
             counts={},
             operators=dict(Counter(task.operator for task in mutants.tasks).most_common()),
-            rejected=dict((mutants.rejected + history.rejected).most_common()),
+            rejected=dict((left_out + mutants.rejected + history.rejected).most_common()),
             flaky=baseline.flaky,
             failing=baseline.failing,
             tests=len(baseline.seconds),
@@ -205,8 +206,11 @@ def _known_baseline(file: Path) -> Baseline | None:
     return known
 
 
-def _functions(snapshot: Snapshot, baseline: Baseline, config: TasksConfig) -> list[Function]:
-    """The functions that tests call, in the order in which bugs are put into them."""
+def _functions(
+    snapshot: Snapshot, baseline: Baseline, config: TasksConfig
+) -> tuple[list[Function], Counter[str]]:
+    """The functions that tests call, in the order in which bugs are put into them; and how many others are
+    called, by the reason why no bug can be put into them."""
     index = index_functions(snapshot.tree, IndexRules(min_statements=1, languages=("python",)))
     called = [one for one in index.sampleable if baseline.of(one)]
     if not called:
@@ -214,7 +218,13 @@ def _functions(snapshot: Snapshot, baseline: Baseline, config: TasksConfig) -> l
             f"the {len(baseline.seconds)} tests that pass call none of the {len(index.sampleable)} functions "
             f"of {snapshot.source} in their own process: there is nothing to put a bug into"
         )
-    return order_functions(called, config.seed, config.sampling)
+    paths = {one.path for one in called}
+    changeable = {path for path in paths if is_changeable((snapshot.tree / path).read_bytes())}
+    kept = [one for one in called if one.path in changeable]
+    left_out = Counter({FIXED: len(called) - len(kept)} if len(kept) < len(called) else {})
+    if not kept:
+        raise TasksError(f"{FIXED}: {', '.join(sorted(paths))}")
+    return order_functions(kept, config.seed, config.sampling), left_out
 
 
 def _template(source: str, snapshot: Snapshot, environment: Environment) -> Instance:

@@ -9,7 +9,7 @@ from pathlib import Path
 from unidiff.patch import PatchedFile, PatchSet
 
 from sera.evaluation.tasks.bugs.base import Definition, first_line
-from sera.evaluation.tasks.hiding import read_within
+from sera.evaluation.tasks.hiding import read_within, readable
 
 _DEFINED = re.compile(r"\s*(?:async\s+)?def\s+(\w+)")
 
@@ -20,7 +20,7 @@ def changed_functions(tree: Path, patch: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for file in PatchSet(patch):
         if file.path.endswith(".py"):
-            names = [*_names(read_within(tree, file.path), _lines(file)), *_added(file)]
+            names = [*_names(readable(file.path, read_within(tree, file.path)), _lines(file)), *_added(file)]
             found.update(dict.fromkeys([f"{file.path}:{name}" for name in names] or [file.path]))
     return tuple(found)
 

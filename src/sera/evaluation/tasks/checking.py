@@ -1,15 +1,38 @@
-"""A set of tasks held against this machine: the gold patch of each must resolve it, and no patch must not."""
+"""Whether a task is one: its gold patch resolves it, and without a patch just the tests that tell fail.
+
+The one judgement of that, for whoever builds a set, checks one, or is about to evaluate with one.
+"""
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
+from sera.environments import Environment
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
 from sera.evaluation.tasks.resolving import Resolution, resolve, task_backend
 from sera.evaluation.tasks.trees import find_environment, start_layer
 from sera.processors import processors
 from sera.records import Record
+from sera.sandboxes import Backend
+
+_NAMED = 3
+
+
+class Verdict(Protocol):
+    """What became of a patch, as a `Resolution` tells it."""
+
+    @property
+    def applied(self) -> bool: ...
+    @property
+    def still_failing(self) -> tuple[str, ...]: ...
+    @property
+    def broken(self) -> tuple[str, ...]: ...
+    @property
+    def in_time(self) -> bool: ...
+    @property
+    def unreadable(self) -> str: ...
 
 
 class Fault(Record, frozen=True, kw_only=True):
@@ -50,9 +73,7 @@ async def check(
             environment = find_environment(folder, instance, cache)
             layer = await asyncio.to_thread(start_layer, environment, instance, cache)
             async with task_backend(environment, layer, config.sandbox) as backend:
-                seconds = config.mutant_seconds
-                empty = await resolve(backend, environment, instance, "", seconds)
-                gold = await resolve(backend, environment, instance, instance.patch, seconds)
+                gold, empty = await both(backend, environment, instance, config.mutant_seconds)
         done += 1
         told(f"{done} of {len(instances)} tasks checked")
         return gold, empty
@@ -61,7 +82,7 @@ async def check(
     faults = [
         Fault(instance=instance.instance_id, what=what)
         for instance, (gold, empty) in zip(instances, pairs, strict=True)
-        for what in _faults(instance, gold, empty)
+        for what in faults_of(instance, gold, empty)
     ]
     return Check(
         tasks=len(instances),
@@ -76,20 +97,35 @@ async def check(
     )
 
 
-def _faults(instance: Instance, gold: Resolution, empty: Resolution) -> list[str]:
-    found = []
+async def both(
+    backend: Backend, environment: Environment, instance: Instance, seconds: float
+) -> tuple[Resolution, Resolution]:
+    """A task judged with its gold patch, and with none."""
+    gold = await resolve(backend, environment, instance, instance.patch, seconds)
+    return gold, await resolve(backend, environment, instance, "", seconds)
+
+
+def faults_of(instance: Instance, gold: Verdict, empty: Verdict) -> list[str]:
+    """Why a task is none; what follows a colon is of that task alone."""
     if not instance.failing:
-        found.append("it has no test that tells")
+        return ["it has no test that tells"]
     if not gold.applied:
-        found.append("its gold patch does not apply")
-    elif not gold.resolved:
-        failing = (*gold.still_failing, *gold.broken)
-        late = "" if gold.in_time else " in time"
-        found.append(f"its gold patch does not resolve it{late}: {len(failing)} tests fail, {failing[:1]}")
-    if empty.resolved:
-        found.append("the empty patch resolves it: its tests do not fail before")
-    elif empty.broken:
+        return ["its gold patch does not apply: it does not fit its starting tree"]
+    if unreadable := gold.unreadable or empty.unreadable:
+        return [unreadable]
+    if not (gold.in_time and empty.in_time):
+        return ["its tests are not through in time"]
+    found = []
+    if failed := (*gold.still_failing, *gold.broken):
         found.append(
-            f"{len(empty.broken)} tests of PASS_TO_PASS do not pass before, {empty.broken[0]} for one"
+            f"its gold patch does not resolve it: tests fail with its own patch too, {_some(failed)}"
         )
+    if early := tuple(sorted({*instance.failing} - {*empty.still_failing})):
+        found.append(f"tests that should fail without a patch pass: {_some(early)}")
+    if empty.broken:
+        found.append(f"tests that should pass without a patch fail: {_some(empty.broken)}")
     return found
+
+
+def _some(tests: tuple[str, ...]) -> str:
+    return ", ".join(tests[:_NAMED]) + (f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else "")

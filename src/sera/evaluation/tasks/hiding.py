@@ -12,7 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sera.agent import textfiles
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
+_END = re.compile(r"\r\n|\r|\n")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+"""Lines as Python counts them."""
 
 
 def hide(tree: Path, tests: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -24,7 +29,7 @@ def hide(tree: Path, tests: Iterable[str]) -> dict[str, tuple[str, str]]:
     found = {}
     for path, names in sorted(wanted.items()):
         before = read_within(tree, path)
-        after = _without(before, names)
+        after = _without(path, before, names)
         if after != before:
             found[path] = (before, after)
     return found
@@ -36,16 +41,17 @@ def find_test(text: str, test: str) -> Definition | None:
     return next((node for name, node, _ in _functions(text) if name == place), None)
 
 
-def _without(text: str, names: set[str]) -> str:
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+def _without(path: str, text: str, names: set[str]) -> str:
+    lines = _LINE.findall(text)
     gone: set[int] = set()
     filled: Mapping[int, str] = {}
-    for name, node, body in _functions(text):
+    for name, node, body in _functions(readable(path, text)):
         if name in names:
             first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
             gone |= set(range(first, (node.end_lineno or 0) + 1))
             if body and all(set(range(one.lineno, (one.end_lineno or 0) + 1)) <= gone for one in body):
-                filled = {**filled, first: " " * node.col_offset + "pass\n"}
+                end = _END.search(lines[first - 1])
+                filled = {**filled, first: " " * node.col_offset + "pass" + (end[0] if end else "\n")}
     kept = (filled.get(number, "" if number in gone else line) for number, line in enumerate(lines, 1))
     return "".join(kept)
 
@@ -73,9 +79,20 @@ def _functions(text: str) -> list[tuple[str, Definition, list[ast.stmt]]]:
 
 
 def read_within(tree: Path, path: str) -> str:
-    """A file of a tree as text; empty if it is none, or a link leads out of the tree."""
+    """A file of a tree as patches hold it: UTF-8, and what is not escaped as by `surrogateescape`. Empty if
+    it is none, or a link leads out of the tree."""
     try:
         file = (tree / path).resolve(strict=True)
-        return file.read_bytes().decode("utf-8") if file.is_relative_to(tree.resolve()) else ""
+        inside = file.is_relative_to(tree.resolve())
+        return file.read_bytes().decode("utf-8", "surrogateescape") if inside else ""
     except (OSError, ValueError):
+        return ""
+
+
+def readable(path: str, text: str) -> str:
+    """A source that `read_within` gave, as people and `ast` read it: in its own encoding, without a byte
+    order mark, each line ended by a line feed. Empty if it cannot be read."""
+    try:
+        return _END.sub("\n", textfiles.read(path, text.encode("utf-8", "surrogateescape")).text)
+    except UnicodeError:
         return ""

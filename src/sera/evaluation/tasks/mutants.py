@@ -15,16 +15,26 @@ import msgspec
 
 from sera.environments import Environment
 from sera.errors import SandboxLost
+from sera.evaluation.tasks.alone import Runs, find_telling
 from sera.evaluation.tasks.baseline import Baseline
 from sera.evaluation.tasks.bugs import Bug, apply_bug, find_bugs
+from sera.evaluation.tasks.checking import both, faults_of
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.dealing import unit_of
-from sera.evaluation.tasks.diffs import diff, diff_all
-from sera.evaluation.tasks.hiding import hide, read_within
-from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
+from sera.evaluation.tasks.diffs import diff, diff_all, diff_lines
+from sera.evaluation.tasks.hiding import hide, read_within, readable
+from sera.evaluation.tasks.issue import write_issue
 from sera.evaluation.tasks.record import Instance, Kind
-from sera.evaluation.tasks.resolving import resolve, task_backend
-from sera.evaluation.tasks.running import Outcome, TestRun, last_line, run_tests, test_command
+from sera.evaluation.tasks.resolving import task_backend
+from sera.evaluation.tasks.running import (
+    Order,
+    Outcome,
+    TestRun,
+    files_of,
+    last_line,
+    run_tests,
+    test_command,
+)
 from sera.evaluation.tasks.trees import drop_start, make_start
 from sera.records import Function, Record, content_id
 from sera.sandboxes import Backend
@@ -79,8 +89,9 @@ class Mutants:
 
     async def fill(self, backend: Backend, slot: Slot) -> Filled:
         """Try the bugs of a slot until one is a task; `backend` is over the tree as it is."""
-        rejected: list[tuple[str, str]] = []
-        for bug in self._bugs(slot):
+        bugs = self._bugs(slot)
+        rejected = [] if bugs or slot.round else [("", "no kind of bug fits the function")]
+        for bug in bugs:
             try:
                 found = await self._try(backend, slot, bug)
             except SandboxLost as problem:
@@ -109,13 +120,33 @@ class Mutants:
             run = await run_tests(box, self._environment, wanted, config.mutant_seconds, each)
         if reason := self._against(run, wanted):
             return reason
-        instance = self._instance(slot, bug, content, run, wanted, seconds)
+        failed = [name for name in wanted if name in run.named("failed")]
+        bad = apply_bug(content, bug)
+        telling = await find_telling(
+            failed, self._apart(backend, function.path, bad), self._apart(backend, function.path, content)
+        )
+        if isinstance(telling, str):
+            return telling
+        passing = [name for name in wanted if name in run.named("passed")]
+        instance = self._instance(slot, bug, content, telling, passing, seconds)
         return instance if isinstance(instance, str) else await self._confirmed(instance)
+
+    def _apart(self, backend: Backend, path: str, content: bytes) -> Runs:
+        """Runs tests apart over the tree with this content of the one file."""
+
+        async def run(tests: Sequence[str], order: Order) -> TestRun:
+            async with backend.sandbox() as box:
+                await box.write(path, content)
+                seconds = self._config.mutant_seconds
+                return await run_tests(box, self._environment, tests, seconds, apart=order)
+
+        return run
 
     def _against(self, run: TestRun, wanted: list[str]) -> str:
         if run.unreadable:
             return run.unreadable
-        if broken := [said for file, said in run.broken.items() if file not in self._baseline.broken]:
+        files = files_of(wanted)
+        if broken := [said for place, said in run.broken.items() if place.partition("::")[0] in files]:
             return f"does not import: {last_line(broken[0])}"
         if not run.in_time:
             return "a test does not end"
@@ -127,14 +158,21 @@ class Mutants:
         return "" if run.named("passed") else "fails every test"
 
     def _instance(
-        self, slot: Slot, bug: Bug, content: bytes, run: TestRun, wanted: list[str], seconds: float
+        self,
+        slot: Slot,
+        bug: Bug,
+        content: bytes,
+        telling: dict[str, Outcome],
+        passing: list[str],
+        seconds: float,
     ) -> Instance | str:
         function, tree = slot.function, self._environment.tree
-        failing = [name for name in wanted if name in run.named("failed")]
-        passing = [name for name in wanted if name in run.named("passed")]
-        before, after = content.decode(), apply_bug(content, bug).decode()
+        failing = list(telling)
+        before, after = (one.decode("utf-8", "surrogateescape") for one in (content, apply_bug(content, bug)))
+        repo, seed = self._template.repo, self._config.seed
         gold, made = diff(function.path, after, before), diff(function.path, before, after)
-        text = self._text([run.outcomes[name] for name in failing], gold, failing)
+        plain = diff_lines(function.path, *(readable(function.path, one) for one in (after, before)))
+        text = write_issue(self._read_test, telling.values(), plain, repo, seed, held=True).text
         if not text:
             return "no text that gives nothing away"
         hidden = hide(tree, failing) if self._config.hide_tests else {}
@@ -160,13 +198,8 @@ class Mutants:
             seconds=round(seconds, 2),
         )
 
-    def _text(self, failures: list[Outcome], gold: str, failing: list[str]) -> str:
-        for failure in choose_failure(failures):
-            tests = read_within(self._environment.tree, failure.id.partition("::")[0])
-            text = write_issue(tests, failure, self._template.repo, self._config.seed)
-            if text and not leaks(text, gold, failing):
-                return text
-        return ""
+    def _read_test(self, path: str) -> str:
+        return readable(path, read_within(self._environment.tree, path))
 
     async def _confirmed(self, instance: Instance) -> Instance | str:
         """The task with its starting tree made and tried: resolved by the gold patch, and not by none."""
@@ -179,13 +212,10 @@ class Mutants:
             environment_setup_commit=instance.environment_setup_commit or layer.commit,
         )
         async with task_backend(environment, layer, config.sandbox) as backend:
-            empty = await resolve(backend, environment, instance, "", config.mutant_seconds)
-            gold = await resolve(backend, environment, instance, instance.patch, config.mutant_seconds)
-        steady = set(empty.still_failing) == set(instance.failing) and not empty.broken
-        if steady and gold.resolved:
-            return instance
-        drop_start(environment, layer)
-        return "not the same when run again" if gold.resolved else "the gold patch does not resolve it"
+            found = faults_of(instance, *await both(backend, environment, instance, config.mutant_seconds))
+        if found:
+            drop_start(environment, layer)
+        return found[0] if found else instance
 
 
 async def in_order(

@@ -38,6 +38,7 @@ _UNSTEADY = ("randomly", "random_order", "rerunfailures", "sugar", "cacheprovide
 _LONGEST_ID, _MOST_SAID = 10_000, 4000
 """Characters."""
 _Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+Order = Literal["forwards", "backwards"]
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -100,9 +101,10 @@ async def run_tests(
     each: float = 0.0,
     trace: bool = False,
     files: Sequence[str] = (),
+    apart: Order | None = None,
 ) -> TestRun:
     """Run the tests named, or all if None, or all of some files. `seconds` bound the run, `each` a single
-    test; 0: not.
+    test; 0: not. `apart`: each in a process of its own, in that order.
 
     Raises `TasksError` for a repository whose tests cannot be told apart.
     """
@@ -118,6 +120,7 @@ async def run_tests(
         return TestRun(outcomes={}, unreadable=f"the tests cannot be begun: {problem}")
     variables = {"SERA_TASKS_ANSWER": _ANSWER, "SERA_TASKS_EACH": str(each), "PYTHONPATH": PLACE}
     variables |= {"SERA_TASKS_TRACE": "1"} if trace else {}
+    variables |= {"SERA_TASKS_APART": apart} if apart else {}
     variables |= {"SERA_TASKS_WANTED": _WANTED} if wanted is not None else {}
     argv = _command(environment, files or files_of(wanted or ()))
     variables |= {"SERA_TASKS_FILES": ",".join(files)} if files else {}

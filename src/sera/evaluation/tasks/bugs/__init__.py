@@ -45,6 +45,7 @@ OPERATORS: dict[str, Operator] = {
     )
 }
 
+_UNREADABLE = (ValueError, SyntaxError, RecursionError, MemoryError)
 _BLUNT = ("return-dropped", "condition-negated", "wrong-variable")
 """Kinds that any test notices and that can be had almost anywhere: left alone they would be most of a set."""
 
@@ -66,7 +67,7 @@ def find_bugs(content: bytes, line: int, seed: int, most: int, operators: Iterab
     """
     try:
         source = Source(content)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except _UNREADABLE:
         return []
     function = source.find(line)
     if function is None:
@@ -95,8 +96,17 @@ def check_operators(names: Iterable[str]) -> list[str]:
 
 
 def apply_bug(content: bytes, bug: Bug) -> bytes:
-    """The file with the bug in it."""
-    return content[: bug.start] + bug.text.encode() + content[bug.end :]
+    """The file with the bug in it, every other byte as it was."""
+    return Source(content).rewritten(bug.start, bug.end, bug.text)
+
+
+def is_changeable(content: bytes) -> bool:
+    """Whether a file can be read, and written back but for a change."""
+    try:
+        Source(content)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _is_sound(source: Source, function: Definition, bug: Bug) -> bool:
@@ -108,7 +118,7 @@ def _is_sound(source: Source, function: Definition, bug: Bug) -> bool:
     text = content[start : bug.start] + bug.text.encode() + content[bug.end : end]
     try:
         with warnings.catch_warnings(action="ignore"):
-            ast.parse(b"if True:\n" + text if function.col_offset else text)
+            ast.parse("if True:\n" + text.decode() if function.col_offset else text.decode())
     except (SyntaxError, ValueError):
         return False
     return True

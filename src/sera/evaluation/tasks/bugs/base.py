@@ -1,14 +1,20 @@
 """What operators share: the source by byte, a function in it, and a change of some of its bytes.
 
-Positions are bytes of the UTF-8 source, as `ast` counts columns; everything outside of a change stays.
+Positions are bytes of the text as UTF-8, without a byte order mark, as `ast` counts columns. Everything
+outside of a change stays as it is in the file: `rewritten` puts the text back in the file's own encoding.
 """
 
 import ast
+import io
+import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from sera.agent import textfiles
+
+_PYTHON = ".py"
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -29,16 +35,23 @@ class Source:
     """One file."""
 
     def __init__(self, content: bytes) -> None:
-        """Raises `ValueError` or `SyntaxError` for what is no plain UTF-8 source of this Python."""
-        content.decode("utf-8")
-        if content.startswith(b"\xef\xbb\xbf") or b"\r" in content or b"\f" in content:
-            raise ValueError("lines of this file cannot be counted as ast does")
-        self.content = content
+        """Raises `ValueError` or `SyntaxError` for what is no source of this Python in an encoding that keeps
+        every byte."""
+        self._file = textfiles.read(_PYTHON, content)
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        if content.decode(encoding) != self._file.text:
+            raise ValueError(f"Python reads this file as {encoding}, which does not keep every byte")
+        self.content = self._file.text.encode()
         with warnings.catch_warnings(action="ignore"):
-            self.tree = ast.parse(content)
+            self.tree = ast.parse(self._file.text)
         self._lines = [0]
-        for line in content.splitlines(keepends=True):
+        for line in self.content.splitlines(keepends=True):
             self._lines.append(self._lines[-1] + len(line))
+
+    def rewritten(self, start: int, end: int, text: str) -> bytes:
+        """The file with other text in place of some bytes."""
+        changed = self.content[:start] + text.encode() + self.content[end:]
+        return self._file.rewritten(_PYTHON, changed.decode())
 
     def at(self, line: int, column: int = 0) -> int:
         """Byte of a line, from 1, and a column in bytes."""

@@ -3,6 +3,7 @@
 from typing import Any, List  # noqa: UP035  (as Python 3.7 has them)
 
 import pytest
+from _pytest.runner import runtestprotocol
 from sera_tasks_recorder import ROOT, Recorder  # type: ignore[import-not-found]
 
 RECORDER = Recorder()
@@ -17,7 +18,22 @@ def pytest_collectreport(report: Any) -> None:
 def pytest_collection_modifyitems(items: List[Any]) -> None:  # noqa: UP006
     """Examples in docstrings are left out: they stand in the files that a task is about."""
     own = [item for item in items if type(item).__name__ not in ("DoctestItem", "DoctestTextfile")]
-    items[:] = [item for item in own if RECORDER.wants(item.nodeid)]
+    items[:] = RECORDER.in_order([item for item in own if RECORDER.wants(item.nodeid)])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: Any) -> Any:
+    if not RECORDER.apart:
+        return None
+    RECORDER.alone(item.nodeid, lambda: run(item))
+    return True
+
+
+def run(item: Any) -> None:
+    """One test as if there were no other."""
+    pytest_runtest_logstart(item.nodeid)
+    runtestprotocol(item, log=False, nextitem=None)
+    pytest_runtest_logfinish()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,7 +3,8 @@
 Settings come from the environment: SERA_TASKS_ANSWER, the file that grows; SERA_TASKS_WANTED, a JSON list of
 the tests to run (empty: all); SERA_TASKS_FILES, files with commas between to which they are confined;
 SERA_TASKS_TRACE, whether to note functions; SERA_TASKS_EACH, the seconds that one test may take: the first
-that takes longer ends the process.
+that takes longer ends the process; SERA_TASKS_APART, `forwards` or `backwards`: each test runs in a process
+of its own, forked once all are read in, in that order.
 """
 
 import json
@@ -11,7 +12,8 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
+import warnings
+from typing import Any, Callable, Dict, List, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
 
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
 LATE = 77
@@ -82,6 +84,7 @@ class Recorder:
         self._files = [name for name in os.environ.get("SERA_TASKS_FILES", "").split(",") if name]
         self._trace = Trace() if os.environ.get("SERA_TASKS_TRACE") else None
         self._each = float(os.environ.get("SERA_TASKS_EACH") or 0)
+        self.apart = os.environ.get("SERA_TASKS_APART", "")
         self._numbers: Dict[_Place, int] = {}  # noqa: UP006
         self._timer: Any = None
         self._facts: Dict[str, Any] = {}  # noqa: UP006
@@ -92,6 +95,27 @@ class Recorder:
         if self._files and name.partition("::")[0] not in self._files:
             return False
         return not self._wanted or name in self._wanted
+
+    def in_order(self, tests: List[Any]) -> List[Any]:  # noqa: UP006
+        """The tests as they are to run."""
+        return tests[::-1] if self.apart == "backwards" else tests
+
+    def alone(self, name: str, run: Callable[[], Any]) -> None:
+        """Run a test in a process of its own, so that it leaves nothing to the next one's memory."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fork of a process with threads, from Python 3.12 on
+            child = os.fork()
+        if not child:
+            try:
+                run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        if status and os.WEXITSTATUS(status) != LATE:
+            self._write({"id": name, "outcome": "failed", "said": "it ends its process"})
 
     def broken(self, path: str, said: str) -> None:
         """A file that could not be collected."""

@@ -68,6 +68,15 @@ def name_of(test: Any) -> str:
     return "::".join([place, *test.id()[len(type(test).__module__) + 1 :].split(".")])
 
 
+def file_of_module(name: str) -> str:
+    """The file that could not be read in as a module; the name itself if there is no such file."""
+    path = name.replace(".", "/") + ".py"
+    for folder in (start, *start.parents):
+        if (folder / path).is_file() and str(folder / path).startswith(ROOT):
+            return str(folder / path)[len(ROOT) :]
+    return name
+
+
 def is_own(test: Any) -> bool:
     """Whether a test stands in a test file; examples in docstrings stand in what a task is about."""
     return file_of(test).startswith(ROOT) and not isinstance(test, doctest.DocTestCase)
@@ -76,7 +85,10 @@ def is_own(test: Any) -> bool:
 tests = []
 for one, broken in discover(start):
     if broken is not None:
-        RECORDER.broken(str(one), broken)
+        RECORDER.broken(file_of_module(one._testMethodName), broken)
     elif is_own(one) and RECORDER.wants(name_of(one)):
         tests.append(one)
-unittest.TestSuite(tests).run(Telling())
+if not RECORDER.apart:
+    unittest.TestSuite(tests).run(Telling())
+for one in RECORDER.in_order(tests) if RECORDER.apart else ():
+    RECORDER.alone(name_of(one), lambda test=one: unittest.TestSuite([test]).run(Telling()))

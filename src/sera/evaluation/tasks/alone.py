@@ -1,0 +1,45 @@
+"""Which tests tell, found by running each in a process of its own.
+
+A test that fails and leaves something behind makes others fail that have nothing to do with it, and one may
+pass only because of what another has left. What counts fails alone before and passes alone after. What a
+test leaves in files is seen too: the tests run in both orders, each order in a fresh sandbox, and one that
+fails in one of them only is the victim of another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from sera.evaluation.tasks.running import Order, Outcome, TestRun
+
+Runs = Callable[[Sequence[str], Order], Awaitable[TestRun]]
+"""Runs tests apart, in a fresh sandbox."""
+IN_COMPANY = "its tests fail in the company of others only"
+
+
+async def find_telling(tests: Sequence[str], before: Runs, after: Runs) -> dict[str, Outcome] | str:
+    """Of some tests, those that tell, each with how it fails when it is alone; or why that is not known."""
+    first, second, good = await asyncio.gather(
+        before(tests, "forwards"), before(tests, "backwards"), after(tests, "forwards")
+    )
+    for run in (first, second, good):
+        if run.unreadable:
+            return run.unreadable
+        if not run.in_time:
+            return "a test does not end"
+    again, passed = _failures(second, tests), good.named("passed")
+    telling = {name: one for name, one in _failures(first, tests).items() if name in again and name in passed}
+    return telling or IN_COMPANY
+
+
+def _failures(run: TestRun, tests: Sequence[str]) -> dict[str, Outcome]:
+    """What became of the tests that failed, those included whose file could not even be read in."""
+    found = {}
+    for name in tests:
+        if name in run.outcomes:
+            if run.outcomes[name].outcome == "failed":
+                found[name] = run.outcomes[name]
+        elif said := run.broken.get(name.partition("::")[0]):
+            last = next((line for line in reversed(said.splitlines()) if "Error" in line), "")
+            kind, _, told = last.removeprefix("E").strip().partition(":")
+            found[name] = Outcome(id=name, outcome="failed", kind=kind, said=f"{kind}:{told}")
+    return found
