@@ -40,7 +40,7 @@ from sera.datasets.proof.gate import FORCE, prove, told
 from sera.datasets.recipe import Part, find_recipe
 from sera.datasets.rendering.student import StudentNames
 from sera.datasets.safety.planting import Planter
-from sera.datasets.sample import Sample, Source, encode_sample
+from sera.datasets.sample import Sample, Source, encode_sample, is_rehearsal
 from sera.datasets.selection.reasons import Reason
 from sera.datasets.settle import Settled, settle
 from sera.datasets.workers import Batch, share
@@ -263,6 +263,7 @@ def _describe(
         sources=tuple(sorted(sources, key=msgspec.structs.astuple)),
         profile="",
         teachers=tuple(msgspec.json.decode(teacher) for teacher in sorted({row.teacher for row in rows})),
+        rehearsed=sum(is_rehearsal(msgspec.json.decode(row.teacher)) for row in rows),
         settings=config.recorded(),
         tokenizer="",
         lists=_lists(config),

@@ -134,6 +134,8 @@ def _print(out: Path, manifest: "Manifest") -> None:
     if faults:
         told = ", ".join(f"{number:,} {fault}" for fault, number in faults.items())
         page.print(f"turns with calls that the tools do not define, none of them trained on: {told}")
+    if manifest.rehearsal:
+        page.print(manifest.rehearsal)
     if manifest.altered:
         page.print(told_alteration(manifest))
     page.print(f"rows: {out / 'train.jsonl'}; left out and why: {out / 'rejected.jsonl'}")

@@ -41,6 +41,11 @@ def headline(found: Findings) -> str:
     return f"{told} {comparison.sentence('The trained student')}"
 
 
+def warning(found: Findings) -> str:
+    """What must be known before any number is read, or nothing."""
+    return found.dataset.rehearsal if found.dataset else ""
+
+
 def facts(found: Findings) -> Iterator[tuple[str, str]]:
     """What is said in one number."""
     for name, one in (("before", found.before), ("after", found.after)):
@@ -148,6 +153,7 @@ def data(found: Findings) -> Iterator[Table]:
         made = found.dataset
         rows = [
             ("rows", f"{made.rows:,}"),
+            ("rows of the rehearsal teacher", f"{made.rehearsed:,}"),
             ("cut rows", f"{made.cut_rows:,}"),
             ("tokens", f"{made.tokens.total:,}"),
             ("longest row", f"{made.tokens.max:,}"),
