@@ -41,6 +41,7 @@ from sera.datasets.recipe import Part, find_recipe
 from sera.datasets.rendering.student import StudentNames
 from sera.datasets.safety.planting import Planter
 from sera.datasets.sample import Sample, Source, encode_sample, is_rehearsal
+from sera.datasets.selection.chain import told_filters
 from sera.datasets.selection.reasons import Reason
 from sera.datasets.settle import Settled, settle
 from sera.datasets.workers import Batch, share
@@ -286,7 +287,7 @@ def _mixed(
     return Mixed(
         seed=config.seed,
         parts=tuple(
-            PartCount(part=str(part), run=run, wanted=part.count, got=got)
+            PartCount(part=str(part), run=run, wanted=part.count, got=got, filters=told_filters(part, config))
             for part, run, got in zip(parts, runs, settled.parts, strict=True)
         ),
     )

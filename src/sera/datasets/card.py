@@ -126,10 +126,10 @@ def _recipe(manifest: Manifest) -> str:
     if manifest.recipe is None:
         return ""
     rows = [
-        (part.part, part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
+        (part.part, part.filters, part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
         for part in manifest.recipe.parts
     ]
-    table = _table(("part", "run", "wanted", "got"), rows)
+    table = _table(("part", "filters", "run", "wanted", "got"), rows)
     return f"## Recipe\n\n{table}\n\nSeed of the choice between equals: {manifest.recipe.seed}.\n\n"
 
 

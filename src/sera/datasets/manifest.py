@@ -47,6 +47,8 @@ class PartCount(Record, frozen=True, kw_only=True):
     wanted: int | None
     """None: all there are."""
     got: int
+    filters: str = ""
+    """All that was asked of its samples, by the part or by the settings; as a recipe says it."""
 
 
 class Mixed(Record, frozen=True, kw_only=True):

@@ -123,7 +123,7 @@ def _print(out: Path, manifest: "Manifest") -> None:
     page = console()
     page.print(table("Samples", ["count", "stage", ""], rows, ["count"]))
     for part in manifest.recipe.parts if manifest.recipe else ():
-        page.print(f"recipe: {part.part}: {part.got}")
+        page.print(f"recipe: {part.part}: {part.got}; asked of each sample: {part.filters}")
     page.print(
         f"{out}: {manifest.rows} rows, {manifest.tokens.total:,} tokens, "
         f"the longest {manifest.tokens.max:,}, {manifest.cut_rows} cut"
