@@ -190,7 +190,7 @@ def _table(work: Work, rows: dict[Cell, Row], student: str, target: str, questio
         told = (
             cell.arm, _said(row.rows), _said(row.recall, ".2f"), _said(row.steps),
             _said(row.loss.get(question.think), ".3f"), *map(_said, against), _resolved(row),
-            f"{row.behaviour.strict_share:.0%} of {row.behaviour.turns.total}" if row.behaviour else "–",
+            f"{row.behaviour.shares()['strict']} of {row.behaviour.turns.total}" if row.behaviour else "–",
             f"{sum(row.seconds.values()) / 60:.1f}", row.state,
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(markdown, told))} |")

@@ -173,6 +173,38 @@ def test_the_card_tells_origin_and_counts(tmp_path: Path, settings: dict[str, An
         assert line in card
 
 
+def test_tables_of_the_card_have_a_heading_for_each_cell(tmp_path: Path, settings: dict[str, Any]) -> None:
+    build(mixed(), tmp_path / "d", recipe="4 T2 + 2 T1", **settings)
+    card = (tmp_path / "d" / "README.md").read_text("utf-8")
+    tables = re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE)
+    assert len(tables) == 4
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+
+
+@pytest.mark.parametrize(
+    "teacher", [{"kind": "rehearsal", "seed": 0}, {"kind": "chat", "model": "rehearsal"}]
+)
+def test_a_rehearsal_is_called_one(tmp_path: Path, settings: dict[str, Any], teacher: dict[str, Any]) -> None:
+    one = [
+        msgspec.structs.replace(sample, teacher=teacher) if sample.index == 0 else sample
+        for sample in mixed()
+    ]
+    manifest = build(one, tmp_path / "d", **settings)
+    rows = [json.loads(line) for line in (tmp_path / "d" / "train.jsonl").read_bytes().splitlines()]
+    played = [row for row in rows if row["teacher"] == "rehearsal"]
+    assert 0 < manifest.rehearsed == len(played) < len(rows)
+    card = (tmp_path / "d" / "README.md").read_text("utf-8")
+    assert f"**Rehearsal data: {len(played)} of {len(rows)} rows" in card
+    assert "Teachers: rehearsal, teacher." in card
+    assert manifest.rehearsal
+    older = msgspec.structs.replace(manifest, rehearsed=0)
+    assert "Rehearsal data: rows were" in older.rehearsal, "built before the rows were counted"
+    plain = build(mixed(), tmp_path / "plain", **settings)
+    assert not plain.rehearsal
+    assert "ehearsal" not in (tmp_path / "plain" / "README.md").read_text("utf-8")
+
+
 def test_names_in_the_card_are_text(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Of repositories, runs, teachers, licences and reasons, whatever they say."""
     build(mixed(), tmp_path / "d", **settings)

@@ -14,6 +14,7 @@ from sera.datasets import DatasetConfig, Manifest, Sample, build_dataset
 from sera.datasets.selection.config import Balance, NearDuplicates
 from sera.errors import DatasetError
 from sera.records import Stage
+from sera.visible import markdown
 
 OTHER = replace(SOURCE, repository="example/blog", run="run-2")
 LONG = "the cart forgets what was put into it when the page is loaded again by another customer of the shop"
@@ -63,6 +64,33 @@ def test_a_recipe_is_followed_exactly(tmp_path: Path, settings: dict[str, Any]) 
     assert {(one.stage, one.id) for one in many()} == {
         (row["stage"], row["id"]) for row in [*taken, *rows(tmp_path / "d", "rejected.jsonl")]
     }
+
+
+def test_a_named_recipe_has_its_own_filters_and_tells_them(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """The specialist's limits on patches and tool output are the defaults, and are not the general student's."""
+    loud = talk(3, answer="word " * 400)
+    samples = [*pair(0), *pair(1, patch=patch("long", 90)), *pair(2, messages=loud, agreement=agreement(0.1))]
+    taken = {}
+    for name in ("sera-32b", "specialist"):
+        manifest = build(
+            samples, tmp_path / name, recipe=name, allow_short=True, max_patch_lines=50, **settings
+        )
+        taken[name] = {row["id"] for row in rows(tmp_path / name)}
+        assert manifest.recipe
+        told = [part.filters for part in manifest.recipe.parts]
+        card = (tmp_path / name / "README.md").read_text("utf-8")
+        assert all(markdown(filters) in card for filters in told)
+        if name == "sera-32b":
+            assert told == ["r>=0 ratio>=0.88 patch=any tool=any"]
+        else:
+            assert told == [f"{r}patch<=40 tool<=600 ratio>=0.88" for r in ("r>=0.5 ", "")]
+    assert taken == {"sera-32b": {"t2-0", "t2-1", "t2-2"}, "specialist": {"t2-0", "t1-0"}}
+    plain = build(samples, tmp_path / "plain", recipe="1 T2 patch=any + 1 T1", **settings)
+    assert plain.recipe
+    assert [part.filters for part in plain.recipe.parts] == [
+        "patch=any tool<=600 ratio>=0.88 recall>=0.5",
+        "patch<=40 tool<=600 ratio>=0.88",
+    ]
 
 
 def test_whole_conversations_are_chosen_first(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from made_datasets import make_dataset
+from made_datasets import make_dataset, talks
 
 from sera.datasets.exchange.export import export_dataset
 from sera.datasets.exchange.push import plan_push, push
@@ -68,6 +69,18 @@ def test_a_dataset_goes_as_it_is(folder: Path) -> None:
         "rejected.jsonl",
         "train.jsonl",
     ]
+
+
+@pytest.mark.parametrize("as_hub", [False, True])
+def test_a_rehearsal_goes_out_on_demand_only(tmp_path: Path, byte_tokenizer: str, as_hub: bool) -> None:
+    played = [msgspec.structs.replace(one, teacher={"kind": "rehearsal"}) for one in talks()]
+    make_dataset(tmp_path / "data", byte_tokenizer, "hermes", played)
+    export_dataset(tmp_path / "data", tmp_path / "hub", "hub")
+    folder = tmp_path / ("hub" if as_hub else "data")
+    with pytest.raises(DatasetError, match=r"not pushed\. Rehearsal data.*--rehearsal"):
+        plan_push(folder, "me/set", private=True)
+    assert plan_push(folder, "me/set", private=True, rehearsal=True).files
+    assert "**Rehearsal data: " in (folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["set", "me/", "me/a/b", "me/..", "-me/a", "https://x.invalid/me/a"])

@@ -23,7 +23,7 @@ TWO = [source("django/django", "a"), source("sympy/sympy", "b")]
 FIVE = [*TWO, source("django/django", "c"), source("sympy/sympy", "d"), source("django/django", "e")]
 
 
-def condition(metric: str, compare: str, number: float) -> Condition:
+def condition(metric: str, compare: str, number: float = 0) -> Condition:
     return Condition(metric=metric, compare=compare, number=number)
 
 
@@ -54,6 +54,10 @@ def condition(metric: str, compare: str, number: float) -> Condition:
             ],
         ),
         ("5 r > .5 F1<=1", [Part(count=5, conditions=(condition("r", ">", 0.5), condition("f1", "<=", 1)))]),
+        (
+            "5 patch=any TOOL = Any",
+            [Part(count=5, conditions=(condition("patch", "any"), condition("tool", "any")))],
+        ),
         ("5 repo:a/b-c.d run:12", [Part(count=5, repository="a/b-c.d", run=12)]),
     ],
 )
@@ -76,6 +80,8 @@ def test_what_is_read(text: str, parts: list[Part]) -> None:
         ("5 taste>1", 3, "no metric 'taste'; there are recall, "),
         ("5 r>=high", 3, "'r>=high' is neither"),
         ("5 r>=0.5x", 3, "neither"),
+        ("5 r>=any", 3, "neither"),
+        ("5 r=anything", 3, "neither"),
         ("5 run:0", 3, "counted from 1"),
         ("5 run:x", 3, "neither"),
         ("1.5 T2", 1, "'1.5' is neither"),
@@ -103,7 +109,8 @@ parts = st.builds(
             metric=st.sampled_from(sorted(METRICS)),
             compare=st.sampled_from([">=", "<=", ">", "<", "="]),
             number=st.integers(0, 99_999).map(lambda number: number / 8),
-        ),
+        )
+        | st.sampled_from(sorted(METRICS)).map(lambda metric: Condition(metric=metric, compare="any")),
         max_size=3,
     ).map(tuple),
     repository=st.from_regex(r"([a-z][\w.-]{0,9}(/[\w.-]{1,9})?)?", fullmatch=True).filter(str.isascii),
@@ -134,6 +141,10 @@ def test_bare_counts_go_to_runs_or_repositories() -> None:
         parse_recipe("1 + 2 + 3", FIVE)
     assert parse_recipe("4000", FIVE) == (Part(count=4000),)
     assert [part.run for part in parse_recipe("1 + 2 T1 + 3", FIVE)] == [0, 0, 0]
+    alike = parse_recipe("1 T2 patch<=40 + 2 T2 patch<=40", TWO)
+    assert [part.run for part in alike] == [1, 2]
+    assert [part.repository for part in parse_recipe("1 T2 + 2 T2", FIVE)] == ["django/django", "sympy/sympy"]
+    assert [part.run for part in parse_recipe("1 T2 + 2 T2 + 3 T2", FIVE)] == [0, 0, 0]
 
 
 def test_places_are_known() -> None:
@@ -158,6 +169,13 @@ def test_every_shipped_recipe_is_valid() -> None:
         "specialist": [3_000, 5_000],
         "multi-repository": [4_000, 4_000],
     }
+    places = [(part.run, part.repository) for part in find_recipe("multi-repository", FIVE)]
+    assert places == [(0, "django/django"), (0, "sympy/sympy")]
+    for name in shipped_recipes():
+        for part in find_recipe(name, TWO):
+            said = {condition.metric for condition in part.conditions}
+            assert said >= {"patch", "tool", "ratio"}, "no setting changes what a named recipe stands for"
+            assert "r" in said or part.stages == (Stage.T1,)
     with pytest.raises(ConfigError, match="no recipe 'sera-33b'; there are multi-repository, sera-32b"):
         find_recipe("sera-33b", TWO)
     assert find_recipe("", TWO) == (Part(count=None),)

@@ -53,9 +53,29 @@ def test_a_price_that_is_given(sera: Sera, tiny_repo: Path) -> None:
     assert "--price" in sera("estimate", tiny_repo, "--price", "cheap", code=2).stderr
 
 
-def test_the_rehearsal_teacher_is_free(sera: Sera, tiny_repo: Path) -> None:
-    told = json.loads(sera("estimate", tiny_repo, "--json").stdout)
+def test_the_rehearsal_teacher_is_forecast_as_it_is(sera: Sera, tiny_repo: Path) -> None:
+    """Free, as quick as it is, and not with the figures of a paid model."""
+    words = ["estimate", tiny_repo, "--functions", 40, "--concurrency", 1]
+    told = json.loads(sera(*words, "--json").stdout)
     assert figures(told)["cost"]["high"] == 0
+    assert "rehearsal teacher" in figures(told)["model calls"]["source"]
+    assert figures(told)["hours to come"]["high"] < 0.25
+    assert figures(told)["output tokens"]["high"] < 40 * 7_700
+    waiting = json.loads(sera(*words, "--json", "--set", "teacher.latency=2").stdout)
+    assert figures(waiting)["hours to come"]["likely"] > 0.5
+    assert "this is the rehearsal teacher" in sera(*words).stdout
+    priced = json.loads(sera(*words, "--price", "1,0.1,2", "--json").stdout)
+    assert "arXiv" in figures(priced)["model calls"]["source"]
+
+
+def test_what_a_rehearsal_took_is_in_its_forecast(
+    sera: Sera, tiny_repo: Path, pilot: str, piloted: Path
+) -> None:
+    """All that does not hang on this machine's load."""
+    told = json.loads(sera("estimate", tiny_repo, "--functions", 3, "--json").stdout)
+    calls = measure(read_run(piloted)).total(lambda spent: spent.calls, 3)
+    assert figures(told)["model calls"]["low"] <= calls.high
+    assert calls.low <= figures(told)["model calls"]["high"]
 
 
 def test_a_pilot_forecasts_the_whole(pilot: str, piloted: Path) -> None:

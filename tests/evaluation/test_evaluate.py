@@ -92,6 +92,14 @@ def test_behaviour_counts_every_turn(ran: Ran) -> None:
     assert behaviour.ends == {"step_limit": 2, "submitted": 6}
     assert (behaviour.empty_share, behaviour.cheating, behaviour.steps) == (0.5, 0, 4.0)
     assert behaviour.findings == {"attempt: package-lookup": 2}
+    assert behaviour.strict_interval
+    assert 40 < behaviour.strict_interval.low < 100 * 26 / 32 < behaviour.strict_interval.high < 97
+    shares = behaviour.shares()
+    assert shares["strict"].startswith("81.2 % (95 % interval ")
+    assert shares["repaired"] == "12.5 %"
+    assert shares["empty"].startswith("50.0 % (95 % interval ")
+    low, high = behaviour.usable_interval.low, behaviour.usable_interval.high  # type: ignore[union-attr]
+    assert shares["unusable"] == f"6.2 % (95 % interval {100 - high:.1f} to {100 - low:.1f})"
 
 
 def test_forms_of_swe_bench(ran: Ran, little_tasks: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from sera.evaluation.statistics import Outcomes, compare, rate_of, sign_flip
+from sera.evaluation.statistics import Outcomes, clustered, compare, rate_of, sign_flip, told
 
 SIZES = (6, 10, 20, 40, 100, 300)
 
@@ -223,3 +223,35 @@ def test_the_order_of_tasks_and_runs_changes_nothing() -> None:
 def test_what_cannot_be_counted(bad: dict[str, list[bool]]) -> None:
     with pytest.raises(ValueError, match="same seeds"):
         rate_of(bad)
+
+
+def test_a_share_of_clusters_by_hand() -> None:
+    """Clusters of one are Wilson's; all alike in three clusters of ten are hardly more than three trials."""
+    single = clustered([1] * 8 + [0] * 2, [1] * 10)
+    assert single
+    assert (round(single.low, 1), round(single.high, 1)) == (49.0, 94.3)
+    every = clustered([10, 10, 10], [10, 10, 10])
+    assert every
+    assert every.high == 100
+    assert 38 < every.low < 60  # Wilson's of 3 of 3 is 43.9, of 30 of 30 is 88.6
+    assert clustered([], []) is None
+    assert clustered([0, 0], [0, 0]) is None
+    assert told(100.0, every).startswith("100.0 % (95 % interval ")
+    assert told(100.0, None) == "100.0 %"
+
+
+@pytest.mark.parametrize(("clusters", "alike"), [(8, 0.3), (8, 0.7), (30, 0.3), (30, 0.05), (100, 0.3)])
+def test_shares_of_clusters_hold_the_truth_simulated(clusters: int, alike: float) -> None:
+    """Answers of rollouts of 3 to 40 answers, whose chance of a strict call differs (beta) by rollout."""
+    dice, held, draws = random.Random(clusters), 0, 400
+    for share in (0.1, 0.5, 0.9):
+        strength = 1 / alike - 1
+        for _ in range(draws):
+            sizes = [dice.randint(3, 40) for _ in range(clusters)]
+            chances = [dice.betavariate(share * strength, (1 - share) * strength) for _ in sizes]
+            hits = [sum(dice.random() < p for _ in range(n)) for p, n in zip(chances, sizes, strict=True)]
+            found = clustered(hits, sizes)
+            assert found
+            held += found.low <= 100 * share <= found.high
+    print(f"{clusters} clusters, alike {alike}: {held / draws / 3:.1%}")
+    assert 0.90 <= held / draws / 3 <= 0.995

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sera.datasets.manifest import Manifest as Dataset
+from sera.datasets.manifest import Tokens
 from sera.evaluation.behaviour import Behaviour, Turns
 from sera.evaluation.record import Outcome, State
 from sera.evaluation.results import Results
@@ -111,8 +113,10 @@ def test_sections_and_figures(page: str) -> None:
     read = Page(page)
     assert read.sections == ["results", "calls", "examples", "training", "audit", "cost", "repeat"]
     assert len(read.figures) == 3
-    assert read.figures[0] == "Tasks resolved, with 95 % intervals: 33.3 % before, 33.3 % after."
-    assert read.figures[1].endswith("9.1% before, 81.8% after.")
+    assert read.figures[0] == (
+        "Tasks resolved: 33.3 % (95 % interval 6.1 to 79.2) before, 33.3 % (95 % interval 6.1 to 79.2) after."
+    )
+    assert read.figures[1].endswith("9.1 % before, 81.8 % after.")
     assert "from 2.000 to 1.750" in read.figures[2]
     words = " ".join(read.words)
     assert "The difference of +0.0 points is within noise" in words
@@ -137,6 +141,24 @@ def test_won_and_lost_show_both_patches(page: str) -> None:
     assert "<del>-old</del>" in page
     assert "<ins>+&lt;/pre&gt;" in page
     assert "Resolved before and after" not in page
+
+
+def test_all_resolved_is_not_certainty_and_a_rehearsal_is_called_one(
+    request_: Request, found: Findings
+) -> None:
+    one = evaluated("after")
+    rate = rate_of({str(n): [True] for n in range(8)})
+    manifest = Dataset(
+        sources=(), profile="", teachers=({"kind": "rehearsal"},), rehearsed=4, settings={}, tokenizer="", counts={},
+        rows=4, cut_rows=0, untrained_turns=0, tokens=Tokens(total=1, max=1, mean=1.0), files={},
+    )  # fmt: skip
+    results = msgspec.structs.replace(one.results, rate=rate, comparison=None, tasks=8)
+    better = msgspec.structs.replace(one, results=results)
+    page = report_page(request_, {}, msgspec.structs.replace(found, after=better, dataset=manifest))
+    words = " ".join(Page(page).words)
+    assert words.count("100.0 % (95 % interval 67.6 to 100.0)") >= 2, "in the headline and in the facts"
+    assert "Rehearsal data: 4 of 4 rows" in words
+    assert "Rehearsal" not in " ".join(Page(report_page(request_, {}, found)).words)
 
 
 def test_a_page_of_nothing_says_so(request_: Request) -> None:

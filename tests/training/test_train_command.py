@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def test_the_plan_is_shown_and_nothing_done(asked: Request) -> None:
     assert not asked.out.exists()
     as_json = json.loads(CliRunner().invoke(cli, words(asked, "--plan", "--json")).stdout)
     assert (as_json["rows"], as_json["steps"]) == (12, 6)
+    assert as_json["hours_low"] < as_json["hours"] < as_json["hours_high"]
+    assert re.search(r"\d+ s \(\d+ s to \d+ s\) at|\d+ min.*\(.* to .*\) at", done.output)
 
 
 def test_a_plan_that_does_not_fit_is_shown_with_the_reason(asked: Request) -> None:

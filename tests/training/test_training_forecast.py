@@ -1,6 +1,7 @@
 """Forecasts against what is published or was measured, and the recipes that rest on them."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -11,6 +12,8 @@ from sera.training import TrainConfig
 from sera.training.axolotl.trainer import AxolotlTrainer
 from sera.training.contract import Bytes
 from sera.training.forecast import (
+    FASTEST,
+    SLOWEST,
     Device,
     accumulation,
     adapter_parameters,
@@ -20,6 +23,7 @@ from sera.training.forecast import (
     finishing_gb,
     memory,
     steps_of,
+    waiting,
 )
 from sera.training.recipes import find_recipe, recipe_folder, recipe_names
 from sera.training.rows import gather
@@ -154,6 +158,40 @@ def test_hours_of_the_papers_training() -> None:
     assert plain == pytest.approx(6 * 7.57e9 * 1000, rel=0.02)
     assert arithmetic(QWEN3_8B, [32_768], adapter=False) > 32.768 * plain * 1.3
     assert arithmetic(QWEN3_8B, [1000], adapter=True) < 0.7 * plain
+
+
+def test_devices_wait_for_the_longest_row() -> None:
+    config = load_config(TrainConfig, given={"batch": 8})
+    alike, unlike = [[1000]] * 64, [[100], [1000]] * 32
+    for devices in (1, 4, 8):
+        assert waiting(SMOLLM2, alike, config, devices) == pytest.approx(1)
+    assert waiting(SMOLLM2, unlike, config, 1) == pytest.approx(1)
+    every, end = (
+        waiting(SMOLLM2, unlike, load_config(TrainConfig, given={"batch": 32, "zero": zero}), 4)
+        for zero in (3, 1)
+    )
+    assert 1.1 < end < every < 2, "after every row, or once in a step of eight rows a device"
+    padded = load_config(TrainConfig, given={"batch": 8, "micro_batch": 2})
+    assert 1.2 < waiting(SMOLLM2, unlike, padded, 1) < 1.6, "three of four pairs are as long as the longer"
+    assert waiting(SMOLLM2, [[1000]] * 9, config, 8) == pytest.approx(16 / 9), "the last row alone"
+
+
+@pytest.mark.parametrize("mean", [18_000, 21_500, 26_000])
+def test_the_papers_unit_cost_lies_within_the_bounds(mean: int) -> None:
+    """$0.056 a trajectory, three epochs of Qwen3-32B: method and prices of arXiv 2601.20789. How long its rows are
+    is not published: from a mean of what a trajectory adds at least to one near the limit."""
+    config, dice = load_config(TrainConfig, find_recipe("sera-32b")), Random(1)
+    device = find_device(config)
+    rows = [[min(max(round(dice.gauss(mean, 7_000)), 4_000), 32_768)] for _ in range(4_000)]
+    times = waiting(QWEN3_32B, rows, config, device.number)
+    assert 1.2 < times < 2
+    operations = arithmetic(QWEN3_32B, [n for (n,) in rows], adapter=False) * times * config.epochs
+    seconds = operations / (device.flops * config.device.utilisation) / len(rows)
+    likely = seconds / 3600 * config.device.gpu_hour
+    print(
+        f"mean {mean}: waiting {times:.2f}, ${likely * FASTEST:.3f} to ${likely * SLOWEST:.3f}, likely ${likely:.3f}"
+    )
+    assert likely * FASTEST < 0.056 < likely * SLOWEST
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from sera.analysis.basis import Basis, Measured, Spent, Use
 from sera.analysis.forecast import Figure, Forecast, Plan, Yield, forecast
 from sera.analysis.interval import Interval
 from sera.analysis.outlook import Outlook
-from sera.analysis.published import Published, published
+from sera.analysis.published import Published, published, rehearsed
 from sera.analysis.runs import measure
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "forecast",
     "measure",
     "published",
+    "rehearsed",
 ]

@@ -1,7 +1,8 @@
-"""What others have reported, as the basis of a forecast that is made before anything was tried.
+"""What is known beforehand, as the basis of a forecast that is made before anything was tried: of a model
+what others have reported, of the rehearsal teacher what we have measured.
 
-The figures stand in `published.toml` with their sources. Their intervals are not statistical: one
-repository differs from the mean of many in a way that more tasks do not average out.
+The figures stand in `published.toml` and `rehearsal.toml` with their sources. Their intervals are not
+statistical: one repository differs from the mean of many in a way that more tasks do not average out.
 """
 
 import tomllib
@@ -38,7 +39,7 @@ class _Time(Config, frozen=True):
 
 class _Disk(Config, frozen=True):
     source: str
-    token: int
+    token: float
     envelope: float
 
 
@@ -96,9 +97,21 @@ class Published:
 
 
 def published() -> Published:
-    """The shipped figures."""
-    text = files("sera.analysis").joinpath("published.toml").read_text("utf-8")
-    return Published(msgspec.convert(tomllib.loads(text), _Table))
+    """Of a model."""
+    return Published(_read("published.toml"))
+
+
+def rehearsed(wait: float = 0.0) -> Published:
+    """Of the rehearsal teacher, which may be told to wait so many seconds before an answer."""
+    table = _read("rehearsal.toml")
+    low, likely, high = table.time.seconds
+    time = msgspec.structs.replace(table.time, seconds=(low + wait, likely + wait, high + wait))
+    return Published(msgspec.structs.replace(table, time=time))
+
+
+def _read(name: str) -> _Table:
+    text = files("sera.analysis").joinpath(name).read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), _Table)
 
 
 def _spent(table: _Table, n: int) -> Spent:

@@ -1,5 +1,6 @@
 """`sera estimate`: what a run will take and yield, before anything is spent."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,7 @@ def command(
     from sera.generation.job import GenerateConfig, plan_job
     from sera.runs import read_run
     from sera.settings import load_config
+    from sera.teachers import RehearsalConfig
 
     told_teacher = teacher_settings(teacher, model) if teacher else {}
     given = told_teacher | {"functions": functions, "concurrency": concurrency}
@@ -84,20 +86,24 @@ def command(
     job = plan_job(repo, None, config)
     run = read_run(tried) if tried else None
     price = _price(told, None if teacher else model, config, run)
-    made = forecast_job(job, config.functions, run, price, seconds_per_call)
+    is_rehearsal = isinstance(config.teacher, RehearsalConfig) and not (model or told or run)
+    made = forecast_job(job, config.functions, run, price, seconds_per_call, is_rehearsal)
     if as_json:
         print_json(made)
     else:
-        _report(repo, job.snapshot.name, made, measured=bool(run))
+        _report(repo, job.snapshot.name, made, bool(run), is_rehearsal)
 
 
-def _report(repo: str, name: str, made: "Forecast", measured: bool) -> None:
+def _report(repo: str, name: str, made: "Forecast", measured: bool, rehearsal: bool) -> None:
     """The forecast, and how to get a better one."""
     from sera.repositories.remotes import redacted
 
     out = console()
     out.print(f"{name}: {made.functions} functions can be sampled")
     print_forecast(out, made)
+    if rehearsal:
+        out.print("this is the rehearsal teacher, which is no model and makes no training data; for a model: --model "
+                  "NAME, or --price IN,CACHED,OUT")  # fmt: skip
     if not made.price:
         out.print("dollars: the price of the model is not known; give --price IN,CACHED,OUT "
                   "in dollars per million tokens, e.g. --price 0.60,0.11,2.20")  # fmt: skip
@@ -112,14 +118,17 @@ def forecast_job(
     run: "Run | None",
     price: "Price | None",
     seconds_per_call: float | None = None,
+    rehearsal: bool = False,
 ) -> "Forecast":
-    """The forecast for the first `tasks` tasks of a job, measured on `run` if there is one."""
+    """The forecast for the first `tasks` tasks of a job, measured on `run` if there is one; else of the
+    job's rehearsal teacher, or of a model."""
     import msgspec
 
-    from sera.analysis import Plan, forecast, measure, published
+    from sera.analysis import Basis, Plan, forecast, measure, published, rehearsed
     from sera.errors import UsageError
     from sera.repositories import index_functions
     from sera.runs import LEDGER, read_ledger
+    from sera.teachers import RehearsalConfig
 
     index = index_functions(job.snapshot.tree, job.config.index)
     plan = Plan(functions=len(index.sampleable), tasks=tasks)
@@ -127,8 +136,15 @@ def forecast_job(
         raise UsageError(
             f"{run.path} is a run of {run.manifest.source['name']}, and its tasks say nothing about {job.snapshot.name}"
         )
-    basis = measure(run, {task.id for task in job.tasks}) if run else published()
-    made = forecast(basis, plan, price, job.config.concurrency, seconds_per_call)
+    teacher, concurrency = job.config.teacher, job.config.concurrency
+    basis: Basis
+    if run:
+        basis = measure(run, {task.id for task in job.tasks})
+    elif rehearsal and isinstance(teacher, RehearsalConfig):
+        basis, concurrency = rehearsed(teacher.latency), min(concurrency, 2 * len(os.sched_getaffinity(0)))
+    else:
+        basis = published()
+    made = forecast(basis, plan, price, concurrency, seconds_per_call)
     return (
         msgspec.structs.replace(made, billed=read_ledger(run.path / LEDGER, run.proven, price))
         if run

@@ -140,7 +140,7 @@ class _Rate:
 
     def __str__(self) -> str:
         ended = self._states.total() - self._states["failed"]
-        return f"{100 * self._states['resolved'] / ended:.1f} % resolved so far" if ended else ""
+        return f"{self._states['resolved']} of {ended} resolved so far" if ended else ""
 
 
 def _work(plan: "Plan", evaluation: "Evaluation") -> str:
@@ -209,16 +209,16 @@ def _between(interval: "Interval") -> str:
 
 
 def _rows(behaviour: "Behaviour") -> list[tuple[str, str]]:
-    turns = behaviour.turns
+    shares = behaviour.shares()
     return [
-        ("turns with a strict call", f"{behaviour.strict_share:.1%}"),
-        ("turns with a call after repair", f"{turns.repaired / (turns.total or 1):.1%}"),
-        ("turns without a usable call", f"{1 - behaviour.usable_share:.1%}"),
+        ("turns with a strict call", shares["strict"]),
+        ("turns with a call after repair", shares["repaired"]),
+        ("turns without a usable call", shares["unusable"]),
         ("steps", f"{behaviour.steps:.1f}"),
         ("prompt tokens", f"{behaviour.prompt_tokens:,.0f}"),
         ("completion tokens", f"{behaviour.completion_tokens:,.0f}"),
         ("seconds", f"{behaviour.seconds:.1f}"),
-        ("empty patches", f"{behaviour.empty_share:.1%}"),
+        ("empty patches", shares["empty"]),
         *((f"ended: {end}", str(count)) for end, count in behaviour.ends.items()),
         *((f"audit, {kind}", str(count)) for kind, count in behaviour.findings.items()),
         ("rollouts that cheated", str(behaviour.cheating)),

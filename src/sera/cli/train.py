@@ -1,5 +1,6 @@
 """`sera train`: train a student on a dataset, and finish its checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,9 +166,21 @@ def print_plan(plan: "Plan") -> None:
         *((f"  {name}", f"{value:.2f} GB") for name, value in memory.parts.items()),
         ("disk", f"{plan.disk_gb:.1f} GB"),
         ("memory of the machine, to finish", f"{plan.finishing_gb:.1f} GB"),
-        ("time", f"{duration(plan.hours * 3600)} at {plan.tokens_per_second:,.0f} tokens/s"),
-        ("cost", f"${plan.dollars:,.2f}"),
+        ("time", f"{_between(plan, plan.hours, _hours)} at {plan.tokens_per_second:,.0f} tokens/s"),
+        ("cost", _between(plan, plan.dollars, "${:,.2f}".format)),
     ]
     page.print(table(f"Training {plan.student} with {plan.trainer}", ["what", "forecast"], rows))
     for assumption in plan.assumptions:
         page.print(f"assumed: {assumption}")
+
+
+def _hours(hours: float) -> str:
+    return duration(hours * 3600)
+
+
+def _between(plan: "Plan", likely: float, shown: Callable[[float], str]) -> str:
+    """What hangs on the hours, with their bounds."""
+    if plan.hours_low is None or plan.hours_high is None or not (likely and plan.hours):
+        return shown(likely)
+    low, high = (likely * hours / plan.hours for hours in (plan.hours_low, plan.hours_high))
+    return f"{shown(likely)} ({shown(low)} to {shown(high)})"

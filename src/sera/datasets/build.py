@@ -40,7 +40,8 @@ from sera.datasets.proof.gate import FORCE, prove, told
 from sera.datasets.recipe import Part, find_recipe
 from sera.datasets.rendering.student import StudentNames
 from sera.datasets.safety.planting import Planter
-from sera.datasets.sample import Sample, Source, encode_sample
+from sera.datasets.sample import Sample, Source, encode_sample, is_rehearsal
+from sera.datasets.selection.chain import told_filters
 from sera.datasets.selection.reasons import Reason
 from sera.datasets.settle import Settled, settle
 from sera.datasets.workers import Batch, share
@@ -263,6 +264,7 @@ def _describe(
         sources=tuple(sorted(sources, key=msgspec.structs.astuple)),
         profile="",
         teachers=tuple(msgspec.json.decode(teacher) for teacher in sorted({row.teacher for row in rows})),
+        rehearsed=sum(is_rehearsal(msgspec.json.decode(row.teacher)) for row in rows),
         settings=config.recorded(),
         tokenizer="",
         lists=_lists(config),
@@ -285,7 +287,7 @@ def _mixed(
     return Mixed(
         seed=config.seed,
         parts=tuple(
-            PartCount(part=str(part), run=run, wanted=part.count, got=got)
+            PartCount(part=str(part), run=run, wanted=part.count, got=got, filters=told_filters(part, config))
             for part, run, got in zip(parts, runs, settled.parts, strict=True)
         ),
     )

@@ -7,6 +7,7 @@ holds nothing of theirs.
 from collections.abc import Iterable, Sequence
 
 from sera.datasets.manifest import MANIFEST, REJECTED, ROWS, Manifest
+from sera.datasets.sample import teacher_name
 from sera.visible import markdown, markdown_code
 
 _CARD = """\
@@ -25,7 +26,7 @@ tags:
 ---
 
 # {title}
-
+{rehearsal}
 {rows} conversations of a coding agent that worked on {repositories}, written by soft verified generation: \
 a teacher model changes something near a function (T1), its change is retold as a pull request, and it \
 works again from that text alone (T2). Recall is the share of T1's changed lines that T2 has too.
@@ -71,9 +72,10 @@ the longest. `{rejected_file}` names every sample that was not taken, with its r
 def render_card(manifest: Manifest) -> str:
     """The card's text, from the manifest alone."""
     repositories = ", ".join(sorted({markdown(source.repository) for source in manifest.sources}))
-    models = sorted({markdown(teacher.get("model", "unnamed")) for teacher in manifest.teachers})
+    models = sorted({markdown(teacher_name(teacher) or "unnamed") for teacher in manifest.teachers})
     return _CARD.format(
         title=f"Training data for {repositories}",
+        rehearsal=f"\n**{manifest.rehearsal}.**\n" if manifest.rehearsal else "",
         rows=manifest.rows,
         repositories=repositories,
         sources=_table(
@@ -124,10 +126,10 @@ def _recipe(manifest: Manifest) -> str:
     if manifest.recipe is None:
         return ""
     rows = [
-        (part.part, part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
+        (part.part, part.filters, part.run, "all" if part.wanted is None else str(part.wanted), str(part.got))
         for part in manifest.recipe.parts
     ]
-    table = _table(("part", "run", "wanted", "got"), rows)
+    table = _table(("part", "filters", "run", "wanted", "got"), rows)
     return f"## Recipe\n\n{table}\n\nSeed of the choice between equals: {manifest.recipe.seed}.\n\n"
 
 

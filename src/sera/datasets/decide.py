@@ -18,7 +18,7 @@ from sera.datasets.lines import json_line
 from sera.datasets.measure import measure, recount
 from sera.datasets.recipe import Part
 from sera.datasets.rendering import load_student
-from sera.datasets.sample import Sample, Source, decode_sample
+from sera.datasets.sample import Sample, Source, decode_sample, teacher_name
 from sera.datasets.selection.chain import Filter, first_reason, make_chain
 from sera.datasets.selection.duplicates import claim_of
 from sera.datasets.selection.near import sign
@@ -231,5 +231,5 @@ def _columns(candidate: Candidate, tools_column: bool) -> dict[str, Any]:
         "repository": sample.source.repository,
         "commit": sample.source.commit,
         "run": sample.source.run,
-        "teacher": str(sample.teacher.get("model", "")),
+        "teacher": teacher_name(sample.teacher),
     }

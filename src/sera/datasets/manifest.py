@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from sera.datasets.safety.canaries import Canary
-from sera.datasets.sample import Source
+from sera.datasets.sample import Source, is_rehearsal
 from sera.errors import DatasetError, boundary
 from sera.records import Record
 from sera.untrusted import below
@@ -47,6 +47,8 @@ class PartCount(Record, frozen=True, kw_only=True):
     wanted: int | None
     """None: all there are."""
     got: int
+    filters: str = ""
+    """All that was asked of its samples, by the part or by the settings; as a recipe says it."""
 
 
 class Mixed(Record, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """Hash of the harness profile: serve the student with the same one."""
     teachers: tuple[dict[str, Any], ...]
     """The different settings of the teachers whose rollouts were selected."""
+    rehearsed: int = 0
+    """Rows that the rehearsal teacher wrote. It is no model: they try out the way, and teach nothing."""
     settings: dict[str, Any]
     """`DatasetConfig`, without paths and what does not change the data."""
     tokenizer: str
@@ -101,6 +105,18 @@ class Manifest(Record, frozen=True, kw_only=True):
     tokens: Tokens
     files: dict[str, str]
     """Name → SHA-256 of every other file of the dataset."""
+
+    @property
+    def rehearsal(self) -> str:
+        """What is said of data that a rehearsal made, in a sentence; empty of others. Manifests of older
+        versions do not count the rows."""
+        if not self.rehearsed and not any(map(is_rehearsal, self.teachers)):
+            return ""
+        rows = f"{self.rehearsed:,} of {self.rows:,} rows" if self.rehearsed else "rows"
+        return (
+            f"Rehearsal data: {rows} were written by the rehearsal teacher, which is no model but a script. "
+            "They try out the way to a student and are no training data"
+        )
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

@@ -4,15 +4,16 @@
     part      = count [ stage ] { condition }
     count     = digits, with "," or "_" between them if you like | "all"
     stage     = "T1" | "T2" | "T1|T2"
-    condition = metric compare number | "repo:" name | "run:" number
+    condition = metric compare number | metric "=any" | "repo:" name | "run:" number
     compare   = ">=" "≥" "<=" "≤" ">" "<" "="
 
     3000 T2 r>=0.5 + 5000 T1          25224 T2 r≥0 ratio≥0.88          4000 run:1 + 4000 run:2
 
 Metrics are those of `sera.datasets.selection.metrics`. `run:2` is the second run given; `repo:` names a
-repository in full, or by what follows its last slash. Capital letters do not matter. Bare counts, as in
-`4000 + 4000`, take from one run each, in the order given, if there are as many runs as parts, and from one
-repository each if there are as many of those.
+repository in full, or by what follows its last slash. Capital letters do not matter. `patch=any` asks nothing
+of the figure, also where a setting would. Bare counts, as in `4000 + 4000`, and parts that are otherwise
+alike, take from one run each, in the order given, if there are as many runs as parts, and from one repository
+each if there are as many of those.
 """
 
 import re
@@ -32,7 +33,8 @@ _TOKENS = re.compile(
         (?P<plus>\+)
       | (?P<repo>repo:[^\s+]+)
       | (?P<run>run:\d+(?![^\s+]))
-      | (?P<condition>(?P<metric>[a-z]\w*)\s*(?P<compare>>=|≥|<=|≤|>|<|=)\s*(?P<number>\d*\.?\d+)(?![^\s+]))
+      | (?P<condition>(?P<metric>[a-z]\w*)\s*
+            (?:=\s*(?P<any>any)|(?P<compare>>=|≥|<=|≤|>|<|=)\s*(?P<number>\d*\.?\d+))(?![^\s+]))
       | (?P<stage>(?:t1\|t2|t1|t2)(?![^\s+]))
       | (?P<count>(?:all|\d+(?:[,_]\d+)*)(?![^\s+]))
       | (?P<unknown>\S+)
@@ -41,6 +43,7 @@ _TOKENS = re.compile(
 )
 _STAGES = {"t1": (Stage.T1,), "t2": (Stage.T2,), "t1|t2": (Stage.T1, Stage.T2)}
 _SPELT = {"≥": ">=", "≤": "<="}
+ANY = "any"
 _EXAMPLE = "e.g. `3000 T2 r>=0.5 + 5000 T1`"
 
 
@@ -49,10 +52,12 @@ class Condition(Record, frozen=True):
 
     metric: str
     compare: str
-    """`>=`, `<=`, `>`, `<` or `=`."""
-    number: float
+    """`>=`, `<=`, `>`, `<` or `=`; or `any`, whatever the number."""
+    number: float = 0.0
 
     def __str__(self) -> str:
+        if self.compare == ANY:
+            return f"{self.metric}={ANY}"
         return f"{self.metric}{self.compare}{self.number:.12g}"
 
 
@@ -156,10 +161,13 @@ class _Reader:
         return int(text)
 
     def _condition(self, word: re.Match[str]) -> Condition:
-        metric, compare = word["metric"].lower(), word["compare"]
+        metric = word["metric"].lower()
         if metric not in METRICS:
             self._refuse(_at(word), f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
-        return Condition(metric=metric, compare=_SPELT.get(compare, compare), number=float(word["number"]))
+        if word["any"]:
+            return Condition(metric=metric, compare=ANY)
+        compare = _SPELT.get(word["compare"], word["compare"])
+        return Condition(metric=metric, compare=compare, number=float(word["number"]))
 
     def _refuse(self, column: int, why: str) -> None:
         raise ConfigError(
@@ -179,13 +187,16 @@ def _placed(text: str, parts: tuple[Part, ...], sources: Sequence[Source]) -> tu
         if not any(part.takes_from(source, sources) for source in sources):
             names = ", ".join(dict.fromkeys(source.repository for source in sources))
             raise ConfigError(f"recipe `{text}`: nothing is given for `{part}`; the repositories are {names}")
-    if len(parts) == 1 or any(part != Part(count=part.count) for part in parts):
+    alike = {replace(part, count=None) for part in parts}
+    if len(parts) == 1 or len(alike) > 1 or parts[0].run or parts[0].repository:
         return parts
     repositories = list(dict.fromkeys(source.repository for source in sources))
     if len(sources) == len(parts):
         return tuple(replace(part, run=number) for number, part in enumerate(parts, 1))
     if len(repositories) == len(parts):
         return tuple(replace(part, repository=name) for part, name in zip(parts, repositories, strict=True))
+    if alike != {Part(count=None)}:
+        return parts
     raise ConfigError(
         f"recipe `{text}`: {len(parts)} bare counts take from one run or repository each, and there are "
         f"{len(sources)} runs of {len(repositories)} repositories; say which with run:1 or repo:name"

@@ -1,10 +1,21 @@
 """What a dataset is built from: one rollout with all that is known of it, whoever recorded it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from sera.records import Agreement, End, Finding, Message, Record, Stage
+
+
+def is_rehearsal(teacher: Mapping[str, Any]) -> bool:
+    """Whether a teacher, by its settings, is the one that plays by a script, here or at an address."""
+    return "rehearsal" in (teacher.get("kind"), teacher.get("model"))
+
+
+def teacher_name(teacher: Mapping[str, Any]) -> str:
+    """What a teacher is called where its rows are read; empty if nobody said."""
+    return "rehearsal" if is_rehearsal(teacher) else str(teacher.get("model", ""))
 
 
 class Source(Record, frozen=True, kw_only=True):

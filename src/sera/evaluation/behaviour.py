@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from sera.agent.calls import Call, read_call
+from sera.evaluation.statistics import Interval, clustered, told
 from sera.harness import Profile
 from sera.records import Message, Record, Rollout, Severity
 from sera.teachers import Reply
@@ -53,6 +54,21 @@ class Behaviour(Record, frozen=True):
     """What the audit found, `severity: kind` → rollouts."""
     cheating: int
     """Rollouts with a finding of the severity `cheating`."""
+    strict_interval: Interval | None = None
+    """Of `strict_share`, in percent; the answers of one task are not independent of each other."""
+    usable_interval: Interval | None = None
+    empty_interval: Interval | None = None
+
+    def shares(self) -> dict[str, str]:
+        """The shares by name, in words: in percent with their intervals."""
+        usable = self.usable_interval
+        unusable = usable and Interval(low=100 - usable.high, high=100 - usable.low)
+        return {
+            "strict": told(100 * self.strict_share, self.strict_interval),
+            "repaired": f"{100 * (self.usable_share - self.strict_share):.1f} %",
+            "unusable": told(100 * (1 - self.usable_share), unusable),
+            "empty": told(100 * self.empty_share, self.empty_interval),
+        }
 
 
 def behaviour_of(rollouts: Iterable[Rollout], profile: Profile) -> Behaviour | None:
@@ -60,7 +76,12 @@ def behaviour_of(rollouts: Iterable[Rollout], profile: Profile) -> Behaviour | N
     every = list(rollouts)
     if not every:
         return None
-    turns = sum((turns_of(one.messages, profile) for one in every), Turns())
+    tasks: dict[str, list[Rollout]] = {}
+    for one in every:
+        tasks.setdefault(one.task, []).append(one)
+    by_task = [sum((turns_of(one.messages, profile) for one in ended), Turns()) for ended in tasks.values()]
+    turns, answers = sum(by_task, Turns()), [one.total for one in by_task]
+    empty = [sum(not one.patch.strip() for one in ended) for ended in tasks.values()]
     total = turns.total or 1
     found = Counter(
         name for one in every for name in {f"{finding.severity}: {finding.kind}" for finding in one.findings}
@@ -74,7 +95,10 @@ def behaviour_of(rollouts: Iterable[Rollout], profile: Profile) -> Behaviour | N
         prompt_tokens=fmean(one.usage.prompt for one in every),
         completion_tokens=fmean(one.usage.completion for one in every),
         seconds=fmean(one.seconds for one in every),
-        empty_share=fmean(not one.patch.strip() for one in every),
+        empty_share=sum(empty) / len(every),
+        strict_interval=clustered([one.strict for one in by_task], answers),
+        usable_interval=clustered([one.strict + one.repaired for one in by_task], answers),
+        empty_interval=clustered(empty, [len(ended) for ended in tasks.values()]),
         ends=dict(sorted(Counter(str(one.end) for one in every).items())),
         findings=dict(sorted(found.items())),
         cheating=sum(any(f.severity is Severity.CHEATING for f in one.findings) for one in every),

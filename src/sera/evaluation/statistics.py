@@ -48,6 +48,12 @@ class Interval(Record, frozen=True):
     high: float
 
 
+def told(percent: float, interval: Interval | None) -> str:
+    """A share in percent with what it is worth."""
+    between = f" (95 % interval {interval.low:.1f} to {interval.high:.1f})" if interval else ""
+    return f"{percent:.1f} %{between}"
+
+
 class Rate(Record, frozen=True):
     """How often a model resolves a set of tasks, in percent."""
 
@@ -101,6 +107,23 @@ def rate_of(outcomes: Outcomes) -> Rate:
         deviation=_deviation(outcomes),
         interval=Interval(low=100 * found.low, high=100 * found.high),
     )
+
+
+def clustered(hits: Sequence[int], trials: Sequence[int]) -> Interval | None:
+    """Of a share of trials that come in clusters, such as the answers of a task's rollouts, in percent: as
+    Wilson's of as many independent trials as they are worth. None without a trial."""
+    total, count = sum(trials), sum(size > 0 for size in trials)
+    if not total:
+        return None
+    mean, size = sum(hits) / total, sum(one**2 for one in trials) / total
+    spread, weight = mean * (1 - mean), 4 * count * mean * (1 - mean)
+    seen = 0.0
+    if spread and count > 1 and size > 1:
+        apart = math.fsum((hit - mean * one) ** 2 for hit, one in zip(hits, trials, strict=True))
+        seen = (count / (count - 1) * apart / total / spread - 1) / (size - 1)
+    worth = total / (1 + (size - 1) * _alike(seen, weight))
+    found = binomial.share(mean * worth, worth)
+    return Interval(low=100 * found.low, high=100 * found.high)
 
 
 def compare(first: Outcomes, second: Outcomes) -> Comparison:
@@ -160,8 +183,13 @@ def _independent_trials(outcomes: Outcomes) -> float:
     spread = between + (seeds - 1) * within
     weight = 4 * tasks * mean * (1 - mean) if spread else 0.0
     seen = (between - within) / spread if spread else 0.0
+    return tasks * seeds / (1 + (seeds - 1) * _alike(seen, weight))
+
+
+def _alike(seen: float, weight: float) -> float:
+    """How alike the trials of a cluster are held to be, by what was seen and by how much that tells."""
     alike = (weight * seen + _ALIKE_WEIGHT * _ALIKE) / (weight + _ALIKE_WEIGHT)
-    return tasks * seeds / (1 + (seeds - 1) * min(max(alike, 0.0), 1.0))
+    return min(max(alike, 0.0), 1.0)
 
 
 def _paired_interval(differences: Sequence[float], seeds: tuple[int, int]) -> Interval:

@@ -12,7 +12,7 @@ tags: [coding-agent, sera]
 ---
 
 # {student}, trained on {repositories}
-
+{rehearsal}
 {what} on {rows:,} trajectories of a coding agent ({tokens:,} tokens an epoch, {epochs:g} epochs, {steps:,}
 steps) with `sera train`. The loss covers what the assistant says, and nothing else.
 {loss}
@@ -38,6 +38,7 @@ def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> s
         student=markdown(job.student.name),
         repositories=", ".join(sorted({markdown(source.repository) for source in manifest.sources})),
         what=f"An adapter (rank {config.lora.rank}), merged," if config.lora else "All weights, trained",
+        rehearsal=f"\n**{manifest.rehearsal}.**\n" if manifest.rehearsal else "",
         rows=plan.rows,
         tokens=plan.tokens,
         epochs=config.epochs,

@@ -70,6 +70,12 @@ class Plan(Record, frozen=True, kw_only=True):
     finishing_gb: float = 0.0
     """Of the machine's own memory, while the checkpoint is finished."""
     hours: float
+    """The likeliest, as dollars and tokens_per_second."""
+    hours_low: float | None = None
+    """With `hours_high`: bounds, which are assumed. None in plans of older versions."""
+    hours_high: float | None = None
+    waiting: float = 1.0
+    """How many times the rows' own arithmetic it lasts, as devices wait for the longest row."""
     dollars: float
     tokens_per_second: float
     assumptions: tuple[str, ...]

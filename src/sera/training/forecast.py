@@ -10,18 +10,24 @@
     disk         three states while one is written beside the two that are kept; or two, what the trainer
                  leaves, at most 4 bytes a parameter, the same with its names repaired, and the checkpoint
     finishing    the checkpoint's weights in the machine's memory, in 16 bits; to merge an adapter in 32
-    hours        arithmetic / (peak of the GPUs · utilisation)
+    hours        (arithmetic + waiting) / (peak of the GPUs · utilisation)
+    waiting      rows side by side are padded to the longest of them, and devices wait for each other: after
+                 every row with ZeRO-3, which brings weights together, else at the end of a step. Found by
+                 dealing the rows out by the seed
 
 A layer keeps for each token, as transformers' own modules do: of both norms what comes in, in 32 bits, what
 is normed and what goes out; queries, keys and values, and attention's result twice; four times the width of
 the MLP. Half as much again is alive while gradients are computed. Fused kernels keep less. The loss holds a
 tile of logits, in place on a GPU; a processor makes eight tiles in 32 bits of it, reckoned as if all
-positions of a row were trained. Utilisation is an assumption, named in every plan. A processor is reckoned at
-0.05 TFLOP/s a core, measured with SmolLM2-135M on two cores (117 tokens/s with all weights).
+positions of a row were trained. Utilisation is an assumption, named in every plan, and hours have bounds:
+from 1.3 times of it to half of it, which holds the paper's own unit cost ($0.056 for a trajectory in three
+epochs of Qwen3-32B, at $2 for an hour of an H100). A processor is reckoned at 0.05 TFLOP/s a core, measured
+with SmolLM2-135M on two cores (117 tokens/s with all weights), with the same bounds.
 """
 
 from collections.abc import Sequence
 from math import ceil
+from random import Random
 
 from sera.errors import UsageError
 from sera.models.shapes import Shape
@@ -35,6 +41,8 @@ _GB = 1e9
 _LIBRARIES = 1.0e9
 """What the libraries themselves take, on a processor as on a GPU."""
 _ALIVE = 1.5
+FASTEST, SLOWEST = 1 / 1.3, 2.0
+"""Bounds of the hours, as times of the likely ones."""
 _CPU = 0.05e12
 
 
@@ -183,6 +191,25 @@ def arithmetic(shape: Shape, lengths: Sequence[int], adapter: bool) -> float:
     dense = (4 if adapter else 6) * active * float(sum(lengths))
     attention = 6.0 * shape.layers * shape.heads * shape.head_dim * sum(n * n for n in lengths)
     return dense + attention
+
+
+def waiting(shape: Shape, sequences: Sequence[Sequence[int]], config: TrainConfig, devices: int) -> float:
+    """How many times its arithmetic an epoch lasts, all devices together: 1 for rows of one length, or one
+    device and one row at a time. A sequence is the lengths of the rows in it, several where they are packed.
+    """
+    adapter = config.lora is not None
+    plain = [arithmetic(shape, lengths, adapter) for lengths in sequences]
+    Random(config.seed).shuffle(plain)
+    size = config.micro_batch
+    together = [plain[n : n + size] for n in range(0, len(plain), size)]
+    micro = [len(padded) * max(padded) for padded in together]
+    times = 1 if config.zero == 3 else accumulation(config, devices)
+    """Micro-batches that a device works on before it waits for the others."""
+    lasting = 0.0
+    for start in range(0, len(micro), times * devices):
+        shared = micro[start : start + times * devices]
+        lasting += devices * max(sum(shared[rank::devices]) for rank in range(devices))
+    return lasting / sum(plain)
 
 
 def steps_of(rows: int, config: TrainConfig, devices: int) -> tuple[int, int]:

@@ -97,13 +97,15 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
     lengths, kept = split(job)
     longest = max(*lengths, *kept, 0)
     checks.refuse_long(longest, job.student, config)
-    sequences = len(gather(lengths, config.sequence)) if config.packing else len(lengths)
-    epoch, steps = forecast.steps_of(sequences, config, device.number)
+    bins = gather(lengths, config.sequence) if config.packing else [[n] for n in range(len(lengths))]
+    epoch, steps = forecast.steps_of(len(bins), config, device.number)
     checks.refuse_schedule(config, steps)
     adapter = forecast.adapter_parameters(shape, config) if config.lora else 0
     cost = find_trainer(trainer).bytes_of(config)
     memory = forecast.memory(shape, config, device, cost, longest)
-    work = forecast.arithmetic(shape, lengths, bool(adapter)) * steps / epoch
+    sequences = [[lengths[number] for number in numbers] for numbers in bins]
+    waiting = forecast.waiting(shape, sequences, config, device.number)
+    work = forecast.arithmetic(shape, lengths, bool(adapter)) * waiting * steps / epoch
     rate = device.flops * device.number * (1.0 if device.is_cpu else config.device.utilisation)
     seconds = work / rate
     hours = seconds / 3600
@@ -121,18 +123,26 @@ def _plan(job: Job, trainer: str, device: forecast.Device) -> Plan:
         disk_gb=forecast.disk_gb(shape, config, cost),
         finishing_gb=forecast.finishing_gb(shape, config),
         hours=hours,
+        hours_low=hours * forecast.FASTEST,
+        hours_high=hours * forecast.SLOWEST,
+        waiting=waiting,
         dollars=0.0 if device.is_cpu else hours * device.number * config.device.gpu_hour,
         tokens_per_second=sum(lengths) * steps / epoch / seconds,
-        assumptions=_assumptions(config, device),
+        assumptions=_assumptions(config, device, waiting),
     )
 
 
-def _assumptions(config: TrainConfig, device: forecast.Device) -> tuple[str, ...]:
+def _assumptions(config: TrainConfig, device: forecast.Device, waiting: float) -> tuple[str, ...]:
     if device.is_cpu:
-        return ("a processor is reckoned at 0.05 TFLOP/s a core, and costs nothing",)
+        return (
+            "a processor is reckoned at 0.05 TFLOP/s a core, 0.025 to 0.065 for the bounds",
+            "a processor costs nothing",
+        )
+    low, likely, high = (config.device.utilisation / by for by in (forecast.SLOWEST, 1, forecast.FASTEST))
     return (
-        f"{device.number} × {device.name} at {config.device.utilisation:.0%} of "
-        f"{device.flops / 1e12:,.0f} TFLOP/s",
+        f"{device.number} × {device.name} at {likely:.0%} of {device.flops / 1e12:,.0f} TFLOP/s, "
+        f"{low:.0%} to {high:.0%} for the bounds",
+        f"waiting for the longest rows makes it {waiting:.2f} times as long",
         f"an hour of one GPU costs ${config.device.gpu_hour:g}",
         "evaluation and saving are not counted",
     )

@@ -123,7 +123,7 @@ def _print(out: Path, manifest: "Manifest") -> None:
     page = console()
     page.print(table("Samples", ["count", "stage", ""], rows, ["count"]))
     for part in manifest.recipe.parts if manifest.recipe else ():
-        page.print(f"recipe: {part.part}: {part.got}")
+        page.print(f"recipe: {part.part}: {part.got}; asked of each sample: {part.filters}")
     page.print(
         f"{out}: {manifest.rows} rows, {manifest.tokens.total:,} tokens, "
         f"the longest {manifest.tokens.max:,}, {manifest.cut_rows} cut"
@@ -134,6 +134,8 @@ def _print(out: Path, manifest: "Manifest") -> None:
     if faults:
         told = ", ".join(f"{number:,} {fault}" for fault, number in faults.items())
         page.print(f"turns with calls that the tools do not define, none of them trained on: {told}")
+    if manifest.rehearsal:
+        page.print(manifest.rehearsal)
     if manifest.altered:
         page.print(told_alteration(manifest))
     page.print(f"rows: {out / 'train.jsonl'}; left out and why: {out / 'rejected.jsonl'}")

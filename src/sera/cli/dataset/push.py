@@ -20,16 +20,17 @@ Without --send nothing leaves this machine. The token is read from HF_TOKEN."""
     "--repo", required=True, metavar="OWNER/NAME", help="The dataset's repository; made if it is not there."
 )
 @click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option("--rehearsal", is_flag=True, help="Also data that the rehearsal teacher wrote.")
 @click.option("--send", is_flag=True, help="Upload. Without it, what would be sent is listed.")
-def command(folder: Path, repo: str, private: bool, send: bool) -> None:
+def command(folder: Path, repo: str, private: bool, rehearsal: bool, send: bool) -> None:
     """Upload DIR, a dataset or an export for the hub, to the Hugging Face Hub.
 
     Lists what would be sent, and sends it with --send only. Refused if a file is not what sera wrote, or if
-    the manifest tells of failed proofs or of secrets left in the data.
+    the manifest tells of failed proofs, of secrets left in the data or of a rehearsal.
     """
     from sera.datasets.exchange.push import make_client, plan_push, push
 
-    plan = plan_push(folder, repo, private)
+    plan = plan_push(folder, repo, private, rehearsal)
     page = console()
     page.print(
         table("", ["file", "bytes"], ((file.path, f"{file.size:,}") for file in plan.files), ["bytes"])

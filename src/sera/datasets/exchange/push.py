@@ -65,15 +65,15 @@ class Plan(Record, frozen=True, kw_only=True):
         return sum(file.size for file in self.files)
 
 
-def plan_push(folder: Path, repo: str, private: bool) -> Plan:
-    """Check what is to be sent.
+def plan_push(folder: Path, repo: str, private: bool, rehearsal: bool = False) -> Plan:
+    """Check what is to be sent. `rehearsal`: also what the rehearsal teacher wrote.
 
     Raises `ConfigError` if `repo` is no name of a repository, and `DatasetError` if the folder is neither
     a dataset nor an export for the hub, is not what was written, or should not leave the house.
     """
     if not _NAME.fullmatch(repo):
         raise ConfigError(f"{repo!r} is no repository's name: write it as OWNER/NAME")
-    rows, checksums = _contents(folder)
+    rows, checksums = _contents(folder, rehearsal)
     for path, checksum in checksums.items():
         with boundary(DatasetError, f"{folder / path} cannot be read"):
             if sha256(folder / path) != checksum:
@@ -85,7 +85,7 @@ def plan_push(folder: Path, repo: str, private: bool) -> Plan:
     return Plan(folder=folder, repo=repo, private=private, files=files, rows=rows)
 
 
-def _contents(folder: Path) -> tuple[int, dict[str, str]]:
+def _contents(folder: Path, rehearsal: bool) -> tuple[int, dict[str, str]]:
     """Rows, and file → checksum; `DatasetError` if the folder must not be sent."""
     if folder.is_dir() and is_export(folder):
         record = read_export(folder)
@@ -100,6 +100,10 @@ def _contents(folder: Path) -> tuple[int, dict[str, str]]:
         rows, files = manifest.rows, manifest.files
     else:
         raise DatasetError(f"{folder} is neither a dataset nor an export of sera's, with nothing added")
+    if manifest.rehearsal and not rehearsal:
+        raise DatasetError(
+            f"{folder} is not pushed. {manifest.rehearsal}; --rehearsal sends them all the same"
+        )
     if problems := "; ".join(_problems(manifest)):
         raise DatasetError(f"{folder} is not pushed: by its manifest {problems}. Build it again")
     return rows, files

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sera.datasets.candidate import Candidate
 from sera.datasets.config import DatasetConfig
-from sera.datasets.recipe import Condition, Part
+from sera.datasets.recipe import ANY, Condition, Part
 from sera.datasets.sample import Sample, Source
 from sera.datasets.selection.benchmarks import load_benchmarks
 from sera.datasets.selection.held_out import load_held_out
@@ -29,6 +29,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
     "=": operator.eq,
+    ANY: lambda *_: True,
 }
 
 
@@ -103,6 +104,15 @@ def _part(part: Part, config: DatasetConfig, sources: Sequence[Source]) -> PartF
         cheap=(source, *([] if asked else [recall]), *map(_asks, cheap)),
         counted=tuple(map(_asks, counted)),
     )
+
+
+def told_filters(part: Part, config: DatasetConfig) -> str:
+    """All that a part asks of figures, said by itself or by the settings, as a recipe says it."""
+    asked = [*part.conditions, *_defaults(part, config)]
+    says_recall = any(condition.metric in (*MEASURES, "r") for condition in part.conditions)
+    if Stage.T2 in (part.stages or config.stages) and not says_recall:
+        asked.append(_wanted(config.recall_by, ">=", config.min_recall))
+    return " ".join(map(str, asked))
 
 
 def _defaults(part: Part, config: DatasetConfig) -> list[Condition]:

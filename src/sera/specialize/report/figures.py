@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sera.datasets.look.figures import Plot
 from sera.datasets.look.plotting import ACCENT, INK, LINE, QUIET, new_figure
+from sera.evaluation.statistics import told
 from sera.specialize.report.findings import Evaluated, Findings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def draw(found: Findings) -> Iterator[Plot]:
     ]
     rated = [(name, one, colour) for name, one, colour in asked if one.results.rate]
     if rated:
-        yield Plot("resolved", f"Tasks resolved, with 95 % intervals: {_rates(rated)}.", _resolved(rated))
+        yield Plot("resolved", f"Tasks resolved: {_rates(rated)}.", _resolved(rated))
     behaved = [(name, one) for name, one, _ in asked if one.results.behaviour]
     if behaved:
         yield Plot(
@@ -45,12 +46,16 @@ def draw(found: Findings) -> Iterator[Plot]:
 
 
 def _rates(rated: Sequence[tuple[str, Evaluated, str]]) -> str:
-    return ", ".join(f"{one.results.rate.mean:.1f} % {name}" for name, one, _ in rated if one.results.rate)
+    return ", ".join(
+        f"{told(one.results.rate.mean, one.results.rate.interval)} {name}"
+        for name, one, _ in rated
+        if one.results.rate
+    )
 
 
 def _shares(behaved: Sequence[tuple[str, Evaluated]]) -> str:
     return ", ".join(
-        f"{one.results.behaviour.strict_share:.1%} {name}" for name, one in behaved if one.results.behaviour
+        f"{one.results.behaviour.shares()['strict']} {name}" for name, one in behaved if one.results.behaviour
     )
 
 

@@ -46,6 +46,7 @@ def report_page(request: Request, stages: dict[str, Stage], found: Findings) -> 
         [
             f"<h1>{html.text(title)}</h1>",
             f'<p class="headline">{html.text(tables.headline(found))}</p>',
+            f"<p><strong>{html.text(said)}.</strong></p>" if (said := tables.warning(found)) else "",
             note,
             html.facts(tables.facts(found)),
             f'<nav aria-label="Sections"><ul>{links}</ul></nav>',

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sera.datasets.look.tables import Table
 from sera.evaluation.behaviour import Behaviour
-from sera.evaluation.statistics import Interval
+from sera.evaluation.statistics import Interval, told
 from sera.redaction.stored import stored
 from sera.repositories.remotes import redacted
 from sera.settings import to_tree
@@ -30,24 +30,33 @@ def name_of(request: Request, found: Findings) -> str:
 def headline(found: Findings) -> str:
     """The result in a sentence or two, with how sure it is."""
     sides = [(name, one) for name, one in (("before", found.before), ("after", found.after)) if one]
-    rates = [f"{one.results.rate.mean:.1f} % {name}" for name, one in sides if one.results.rate]
+    rates = [
+        f"{told(one.results.rate.mean, one.results.rate.interval)} {name}"
+        for name, one in sides
+        if one.results.rate
+    ]
     if not rates:
         return "Nothing is evaluated yet, so nothing can be said about what was learnt."
     tasks = max(one.results.tasks for _, one in sides)
-    told = f"Of {tasks} tasks kept from training the student resolves {' and '.join(rates)} the training."
+    said = f"Of {tasks} tasks kept from training the student resolves {' and '.join(rates)} the training."
     comparison = found.after.results.comparison if found.after else None
     if comparison is None:
-        return f"{told} There is no comparison: only one side of the training is evaluated."
-    return f"{told} {comparison.sentence('The trained student')}"
+        return f"{said} There is no comparison: only one side of the training is evaluated."
+    return f"{said} {comparison.sentence('The trained student')}"
+
+
+def warning(found: Findings) -> str:
+    """What must be known before any number is read, or nothing."""
+    return found.dataset.rehearsal if found.dataset else ""
 
 
 def facts(found: Findings) -> Iterator[tuple[str, str]]:
     """What is said in one number."""
     for name, one in (("before", found.before), ("after", found.after)):
         if one and one.results.rate:
-            yield f"resolved {name}", f"{one.results.rate.mean:.1f} %"
+            yield f"resolved {name}", told(one.results.rate.mean, one.results.rate.interval)
         if one and one.results.behaviour:
-            yield f"strict tool calls {name}", f"{one.results.behaviour.strict_share:.1%}"
+            yield f"strict tool calls {name}", one.results.behaviour.shares()["strict"]
     if found.trained and found.trained.held_out_before and found.trained.held_out_after:
         yield "held-out loss", f"{found.trained.held_out_before:.3f} → {found.trained.held_out_after:.3f}"
     if found.summary and found.summary.mean_recall is not None:
@@ -105,15 +114,15 @@ def behaviour(found: Findings) -> Iterator[Table]:
     asked: list[Behaviour] = [one for _, one in sides]
     if not asked:
         return
-    ends = sorted({end for one in asked for end in one.ends})
+    ends, shares = sorted({end for one in asked for end in one.ends}), [one.shares() for one in asked]
     rows = [
         ("answers", *(f"{one.turns.total:,}" for one in asked)),
-        ("with a strict call", *(f"{one.strict_share:.1%}" for one in asked)),
-        ("with a call after repair", *(f"{one.usable_share - one.strict_share:.1%}" for one in asked)),
-        ("without a usable call", *(f"{1 - one.usable_share:.1%}" for one in asked)),
+        ("with a strict call", *(one["strict"] for one in shares)),
+        ("with a call after repair", *(one["repaired"] for one in shares)),
+        ("without a usable call", *(one["unusable"] for one in shares)),
         ("rollouts", *(f"{one.rollouts:,}" for one in asked)),
         ("answers of a rollout", *(f"{one.steps:.1f}" for one in asked)),
-        ("rollouts without a change", *(f"{one.empty_share:.0%}" for one in asked)),
+        ("rollouts without a change", *(one["empty"] for one in shares)),
         *((f"ended: {end}", *(f"{one.ends.get(end, 0):,}" for one in asked)) for end in ends),
     ]
     yield Table("Answers of the model", ("", *(name for name, _ in sides)), rows, (1, 2)[: len(asked)])
@@ -148,6 +157,7 @@ def data(found: Findings) -> Iterator[Table]:
         made = found.dataset
         rows = [
             ("rows", f"{made.rows:,}"),
+            ("rows of the rehearsal teacher", f"{made.rehearsed:,}"),
             ("cut rows", f"{made.cut_rows:,}"),
             ("tokens", f"{made.tokens.total:,}"),
             ("longest row", f"{made.tokens.max:,}"),
