@@ -22,7 +22,7 @@ from sera.evaluation.tasks.changed import changed_functions
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.diffs import parts_of
 from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
-from sera.evaluation.tasks.record import Instance, Kind
+from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import apply, resolve, task_backend
 from sera.evaluation.tasks.running import Outcome, TestRun, run_tests, test_command
 from sera.records import Record
@@ -89,7 +89,7 @@ async def judge_commit(
     changed = changed_functions(environment.tree, gold)
     instance = msgspec.structs.replace(
         template,
-        instance_id=f"{template.repo}__{template.repo}-{commit.hash[:10]}",
+        instance_id=task_name(template.repo, commit.hash[:10]),
         base_commit=commit.parent,
         patch=gold,
         test_patch=tests,

@@ -22,7 +22,7 @@ from sera.evaluation.tasks.dealing import unit_of
 from sera.evaluation.tasks.diffs import diff, diff_all
 from sera.evaluation.tasks.hiding import hide, read_within
 from sera.evaluation.tasks.issue import choose_failure, leaks, write_issue
-from sera.evaluation.tasks.record import Instance, Kind
+from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import resolve, task_backend
 from sera.evaluation.tasks.running import Outcome, TestRun, last_line, run_tests, test_command
 from sera.evaluation.tasks.trees import drop_start, make_start
@@ -143,7 +143,7 @@ class Mutants:
         name = content_id(self._template.tree, function.path, bug)[:8]
         return msgspec.structs.replace(
             self._template,
-            instance_id=f"{self._template.repo}__{self._template.repo}-{name}",
+            instance_id=task_name(self._template.repo, name),
             problem_statement=text,
             patch=gold,
             test_patch=diff_all(without, with_tests),
