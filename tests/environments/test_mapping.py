@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from environment_support import write_tree
 
+from sera.environments.copies import link
 from sera.environments.layers import make_layer
 from sera.environments.mapping import Built, read_wheel
 from sera.environments.standin import write_standin
@@ -98,6 +99,19 @@ def test_a_package_of_another_name_is_linked(tmp_path: Path) -> None:
     assert built.links == {"pkg": "python"}
     assert built.modules == {"pkg": "python"}
     assert set(made) == {"python/_made.py"}
+
+
+def test_a_link_takes_the_place_of_what_a_dependency_has_put_there(tmp_path: Path) -> None:
+    files = {"pkg/data.txt": "", "pkg/deep/er.txt": "", "other/x.txt": "", "third": ""}
+    packages = write_tree(tmp_path / "lib/python3.11/site-packages", files)
+    said = link(tmp_path, {"pkg": "/testbed/python", "third": "/testbed/t", "new": "/testbed/new"})
+    assert {one.name: str(one.readlink()) for one in packages.iterdir() if one.is_symlink()} == {
+        "pkg": "/testbed/python", "third": "/testbed/t", "new": "/testbed/new",
+    }  # fmt: skip
+    assert (packages / "other/x.txt").exists()
+    assert said == [
+        f"a package brought a module {name} of its own; it was removed" for name in ("pkg", "third")
+    ]
 
 
 def test_scripts_entry_points_and_other_data(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An environment from the tree to the sandbox, without any network."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from sera.environments.installers import Pip, Wanted, find_installer
 from sera.environments.installing import _Choice
 from sera.environments.interpreters import choose_interpreter, find_interpreters
 from sera.environments.plan import make_plan
+from sera.environments.prepare import _place
 from sera.environments.standin import unbuilt, write_standin
 from sera.errors import ConfigError, PrepareError, RunError
 from sera.repositories import Snapshot, open_snapshot
@@ -309,3 +311,50 @@ def test_many_requirements_of_which_few_cannot_be_had(
     assert found == ()
     assert tries <= 11
     assert "not tried" in dropped[-1]
+
+
+def test_what_the_sandbox_and_the_installer_are_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of the sandbox reach the build; uv and pip choose otherwise. A login of the index does neither."""
+    backend = PROJECT["backend/inhouse.py"].replace(
+        '["SETUPTOOLS_SCM_PRETEND_VERSION"]', '.get("FLAVOUR", "plain")'
+    )
+    files = {**PROJECT, "backend/inhouse.py": backend, "README": "of flavours"}
+    snapshot = open_snapshot(str(write_tree(tmp_path, files)))
+
+    def prepared(*pairs: str) -> Environment:
+        return prepare(snapshot, load_config(PrepareConfig, pairs=["check.tests=0", *pairs]))
+
+    plain = prepared()
+    sweet = prepared('sandbox.environment={FLAVOUR="sweet"}')
+    assert (sweet.tree / MADE).read_text() == "version = 'sweet'\n"
+    assert (plain.tree / MADE).read_text() == "version = 'plain'\n"
+    with monkeypatch.context() as patch:
+        patch.setattr("sera.environments.installers._uv", lambda: "")
+        assert prepared().prefix != plain.prefix
+
+    def place(login: str, name: str = "simple") -> Path:
+        pairs = [f'environment.index="https://{login}@index.example/{name}"']
+        return _place(snapshot, load_config(PrepareConfig, pairs=pairs), None, "")[1]
+
+    assert place("me:old") == place("me:new")
+    assert place("me:old") != place("me:old", "nightly")
+
+
+def test_an_entry_of_the_cache_that_is_another_s_is_none(
+    snapshot: Snapshot, environment: Environment, tmp_path: Path
+) -> None:
+    backend = PROJECT["backend/inhouse.py"].replace("Version: 1.5", "Version: 8.8")
+    files = {**PROJECT, "backend/inhouse.py": backend}
+    other = prepare(open_snapshot(str(write_tree(tmp_path, files))), PrepareConfig())
+    for mine, foreign, record in (
+        (environment.tree.parent, other.tree.parent, store.RECORD),
+        (environment.prefix.parent, other.prefix.parent, "installed.json"),
+    ):
+        shutil.copy(foreign / record, mine / record)
+        again = prepare(snapshot, PrepareConfig())
+        assert (again.version, again.prefix) == ("1.5", environment.prefix)
+        assert "tinycalc==1.5" in again.checked.packages
+        (environment.tree.parent / store.RECORD).unlink()
+    prepare(snapshot, PrepareConfig())

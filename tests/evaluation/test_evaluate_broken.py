@@ -16,7 +16,8 @@ from sera.environments import Environment
 from sera.errors import ConfigError, ModelError, RunError, SeraError, TasksError, TeacherUnusable, UsageError
 from sera.evaluation.asking import asked_as, profile_of, saved_with
 from sera.evaluation.config import EvaluateConfig
-from sera.evaluation.tasks.record import Instance
+from sera.evaluation.swebench import _in_path
+from sera.evaluation.tasks.record import Instance, read_instances, task_name
 from sera.harness import Profile, load_profile
 from sera.models.checkpoints import Checkpoint, Saved, read_checkpoint
 from sera.settings import load_config
@@ -114,6 +115,59 @@ def test_sets_that_are_none(
     rows = (changed / "tasks.jsonl").read_text()
     (changed / "tasks.jsonl").write_text(rows.replace("wrong result", "right result"))
     refused(lambda: evaluate(tasks=changed), TasksError, "is not what manifest.json says")
+
+
+OUT = {
+    "up": {"instance_id": "../../../../../mark"}, "absolute": {"instance_id": "{}/mark"}, "none": {"instance_id": ""},
+    "above": {"instance_id": ".."}, "NUL": {"instance_id": "a\0b"}, "line": {"instance_id": "a\nb"},
+    "long": {"instance_id": "ä" * 128}, "tree": {"tree": "../../mark"}, "commit": {"start_commit": "../mark"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OUT)
+def test_a_stranger_s_tasks_write_nothing_elsewhere(
+    evaluate: Evaluate, made: Callable[..., Path], little: Environment, tmp_path: Path, case: str
+) -> None:
+    changes = {field: text.replace("{}", str(tmp_path)) for field, text in OUT[case].items()}
+    one = msgspec.structs.replace(task(little, "add"), **changes)
+    refused(lambda: evaluate(tasks=made(one), model="gold"), TasksError, "line 1", "cannot be a task")
+    assert not list(tmp_path.rglob("mark"))
+    assert not list(tmp_path.parent.glob("mark"))
+
+
+def test_tasks_nested_too_deeply(
+    evaluate: Evaluate, made: Callable[..., Path], little: Environment, tmp_path: Path
+) -> None:
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    folder = made(task(little, "add"))
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"settings":{}', b'"settings":' + deep))
+    refused(lambda: evaluate(tasks=folder), TasksError, "nested too deeply", "sera tasks build")
+    rows = b'{"instance_id":"a","hints":' + deep + b"}\n"
+    (folder / "tasks.jsonl").write_bytes(rows)
+    with pytest.raises(TasksError, match="line 1 is no task"):
+        read_instances(folder)
+
+
+def test_names_of_tasks_and_models_are_names_of_folders() -> None:
+    assert task_name("../../etc\n", "1") == "..-..-etc-__..-..-etc--1"
+    assert len(task_name("a" * 5000, "1")) < 255
+    assert task_name("ruamel.yaml", "0a") == "ruamel.yaml__ruamel.yaml-0a"
+    assert [_in_path(name) for name in ("org/a", "..", "a\0b", "")] == ["org__a", "model", "a_b", "model"]
+
+
+def test_a_baseline_that_is_damaged_is_said(
+    evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(model="gold", out="gold")
+    file = tmp_path / "gold" / "outcomes.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([lines[0].replace(b"resolved", b"resolves"), *lines[1:-1]]))
+    capsys.readouterr()
+    evaluate("--baseline", tmp_path / "gold", model="empty", out="empty")
+    said = capsys.readouterr().out
+    assert "damaged records (outcomes.jsonl, line 1: altered)" in said
+    assert "an end of only 2 of the 4 tasks" in said
 
 
 def test_environment_gone(

@@ -16,7 +16,7 @@ from sera.cli import cli
 from sera.datasets.selection.held_out import load_held_out
 from sera.environments import Environment, prepare
 from sera.errors import ConfigError, TasksError
-from sera.evaluation.tasks.build import build
+from sera.evaluation.tasks.build import _noted, build
 from sera.evaluation.tasks.checking import check
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.record import (
@@ -302,6 +302,29 @@ def test_the_archive_is_the_tree(tasks: Path, tmp_path: Path) -> None:
         assert snapshot.tree_hash == one.tree
         assert gzip.decompress(archive_of(tasks, one.tree).read_bytes())
         assert find_environment(tasks, one).digest == one.environment
+
+
+def test_what_is_damaged_in_a_set_is_written_again(tasks: Path, shop: Path) -> None:
+    files = [file for file in tasks.rglob("*") if file.is_file() and file.name not in ("lock", "identity")]
+    before = {file: file.read_bytes() for file in files}
+    settings = msgspec.structs.replace(SETTINGS, mutants=len(of_kind(tasks, Kind.MUTANT)))
+    for damage in (lambda content: content[: len(content) // 2], lambda content: b"\xff" + content[1:]):
+        for file, content in before.items():
+            if file.suffix != ".jsonl" or file.parent == tasks:  # journals have tests of their own
+                file.write_bytes(damage(content))
+        asyncio.run(build(str(shop), tasks, settings))
+        again = {file: file.read_bytes() for file in files}
+        for file in files:
+            if file.name not in ("seconds", "baseline.json", "manifest.json"):  # of times
+                assert again[file] == before[file], file
+        assert read_manifest(tasks).counts
+
+
+@pytest.mark.parametrize("told", [b"", b"nan", b"-1", b"inf", b"\xff", b"1e999", b"[", b"7.5"])
+def test_seconds_that_are_none(tmp_path: Path, told: bytes) -> None:
+    (tmp_path / "seconds").write_bytes(told)
+    assert _noted(tmp_path / "seconds") == (7.5 if told == b"7.5" else 0.0)
+    assert _noted(tmp_path) == 0.0
 
 
 def test_show_and_check_on_the_command_line(tasks: Path) -> None:

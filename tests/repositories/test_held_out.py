@@ -7,6 +7,8 @@ from repository_support import git, repository
 
 from sera.datasets.from_runs import source_of
 from sera.errors import ConfigError
+from sera.evaluation.tasks.dealing import held_out
+from sera.evaluation.tasks.record import Split
 from sera.generation.job import GenerateConfig, plan_job
 from sera.repositories import IndexRules, index_functions
 from sera.repositories.held_out import held_out_among, read_held_out
@@ -94,3 +96,16 @@ def test_a_run_does_not_start_behind_the_bound_of_a_list(
 def test_a_bound_that_cannot_be_read_is_refused(line: str) -> None:
     with pytest.raises(ConfigError, match="write `@before COMMIT NAME`"):
         bounds_among([line])
+
+
+def test_a_list_that_is_cut_off_is_none(tmp_path: Path) -> None:
+    split = Split(unit="module", evaluation=("a.py", "b.py", "c.py"))
+    file, whole = tmp_path / "held_out.txt", held_out("words", split)
+    file.write_text(whole)
+    assert read_held_out(file) == split.evaluation
+    for end in range(whole.index("a.py"), len(whole)):
+        file.write_text(whole[:end])
+        with pytest.raises(ConfigError, match=r"is cut off.*sera tasks build"):
+            read_held_out(file)
+    file.write_text("# of before\na.py\n")
+    assert read_held_out(file) == ("a.py",)

@@ -106,6 +106,12 @@ def test_ignored_directory_inside_a_repository_is_read_as_plain(tmp_path: Path, 
     assert (snapshot.kind, names(snapshot.tree)) == ("directory", {"a.py"})
 
 
+@pytest.mark.parametrize("name", ["../../up", "a/b", "a\\nb", "\\u001b[2J", "a" * 201])
+def test_a_project_s_name_that_is_a_path_is_none(tmp_path: Path, cache: Path, name: str) -> None:
+    root = repository(tmp_path / "proj", {"a.py": "1\n", "pyproject.toml": f'[project]\nname = "{name}"\n'})
+    assert open_snapshot(str(root), cache).name == "proj"
+
+
 @pytest.mark.parametrize("form", ["bare", "file", "file-bare", "bundle", "worktree"])
 def test_other_forms_of_repository(tmp_path: Path, cache: Path, form: str) -> None:
     root = repository(tmp_path / "proj", {"a.py": "1\n", "pyproject.toml": '[project]\nname = "real-name"\n'})

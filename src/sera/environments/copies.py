@@ -5,6 +5,7 @@ site-packages. A copy in the environment is replaced by a link to the working tr
 it are hidden in the sandbox.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,14 +46,34 @@ def replace_copies(prefix: Path, places: Mapping[str, str]) -> list[str]:
         for copy in sorted(_copies(packages, name)):
             if copy.is_symlink():
                 continue
-            remove(copy) if copy.is_dir() else copy.unlink()
             owner = copy.relative_to(packages).parts[0]
             if copy.parent == packages:
-                said.append(f"a package brought a module {owner} of its own; it was removed")
+                said.append(_cleared(copy))
             else:
+                _cleared(copy)
                 copy.symlink_to(place)
                 said.append(f"the copy of {name} in the package {owner} now leads to the working tree")
     return list(dict.fromkeys(said))
+
+
+def link(prefix: Path, places: Mapping[str, str]) -> list[str]:
+    """Make each of these packages lead to its folder of the working tree. A sentence for each in whose place
+    a dependency had put something else, such as a folder without code."""
+    said = []
+    for name, place in places.items():
+        package = packages_of(prefix) / name
+        if os.path.lexists(package):
+            said.append(_cleared(package))
+        package.symlink_to(place)
+    return said
+
+
+def _cleared(place: Path) -> str:
+    if place.is_dir() and not place.is_symlink():
+        remove(place)
+    else:
+        place.unlink()
+    return f"a package brought a module {place.name} of its own; it was removed"
 
 
 def _copies(packages: Path, name: str) -> Iterator[Path]:

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from sera.environments import indexes, store
 from sera.environments.causes import find_cause
 from sera.environments.commands import CommandFailed, Log
-from sera.environments.copies import replace_copies
-from sera.environments.installers import Installer, Wanted, compile_all, find_installer, packages_of
+from sera.environments.copies import link, replace_copies
+from sera.environments.installers import Installer, Wanted, compile_all, find_installer
 from sera.environments.interpreters import Interpreter
 from sera.environments.mapping import Built
 from sera.environments.plan import Plan
@@ -44,8 +44,10 @@ def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None)
     """An environment with what a build needs."""
     wanted = Wanted(requirements=requirements, own=plan.build_packages, index=plan.index,
                     exclude_newer=plan.exclude_newer, build_dependencies=plan.build_dependencies)  # fmt: skip
-    places = indexes.identity(plan.index)
-    key = content_id("tools", BUILDER, plan.interpreter.identity, sorted(requirements), wanted, places)
+    key = content_id(
+        "tools", BUILDER, find_installer().name, plan.interpreter.identity, sorted(requirements),
+        plan.build_packages, indexes.identity(plan.index), plan.exclude_newer, plan.build_dependencies,
+    )  # fmt: skip
 
     def make(place: Path, log: Log) -> Installed:
         installer, prefix = _created(place, plan.interpreter, log)
@@ -64,8 +66,9 @@ def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None)
 def install_project(plan: Plan, built: Built, cache: Path | None) -> Installed:
     """The environment that rollouts use: the project linked, its dependencies, and what its tests need."""
     key = content_id(
-        "project", BUILDER, plan.interpreter.identity, plan.files, plan.extras, plan.sources, plan.packages,
-        plan.constraints, indexes.identity(plan.index), plan.exclude_newer, plan.build_dependencies,
+        "project", BUILDER, find_installer().name, plan.interpreter.identity, plan.files, plan.extras,
+        plan.sources, plan.packages, plan.constraints, indexes.identity(plan.index), plan.exclude_newer,
+        plan.build_dependencies,
         contents(built, plan.workdir), plan.workdir, built.links, built.modules,
     )  # fmt: skip
     return _kept(key, cache, lambda place, log: _install_project(plan, built, key, place, log))
@@ -82,8 +85,7 @@ def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) 
             f"the dependencies cannot be installed: {find_cause(failure.output)} (see {log.path})"
         ) from failure
     warnings = replace_copies(prefix, built.places(plan.workdir))
-    for name, folder in built.links.items():
-        (packages_of(prefix) / name).symlink_to(f"{plan.workdir}/{folder}")
+    warnings += link(prefix, {name: f"{plan.workdir}/{folder}" for name, folder in built.links.items()})
     compile_all(prefix, plan.interpreter, log)
     warnings += left_out(refused)
     return Installed(key=key, prefix=prefix, warnings=tuple(warnings), dropped=tuple(dropped))

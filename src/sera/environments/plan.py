@@ -148,7 +148,8 @@ def _why_built(project: Project, config: EnvironmentConfig) -> str:
 
 
 def to_key(plan: Plan) -> dict[str, Any]:
-    """What of a plan decides the environment: all but the reasons."""
+    """What of a plan decides the environment: all but the reasons, and the index, whose address may hold a
+    login: `indexes.identity` tells of it."""
     facts: dict[str, Any] = msgspec.to_builtins(plan, enc_hook=str)
-    del facts["decisions"], facts["refused"]
+    del facts["decisions"], facts["refused"], facts["index"]
     return facts

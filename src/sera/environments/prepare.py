@@ -18,6 +18,7 @@ from sera.environments.checking import check
 from sera.environments.commands import Log
 from sera.environments.config import PrepareConfig
 from sera.environments.copies import hidden_places
+from sera.environments.installers import find_installer
 from sera.environments.installing import BUILDER, install_project, install_tools, left_out
 from sera.environments.layers import make_layer
 from sera.environments.mapping import Built, read_wheel
@@ -29,6 +30,7 @@ from sera.errors import PrepareError
 from sera.records import content_id
 from sera.redaction.addresses import shown
 from sera.repositories import Snapshot
+from sera.settings import to_tree
 
 _OLD_SETUPTOOLS = "setuptools<72"
 """The last that has `pkg_resources` and `setup.py test`: for builds of the old way that fail with the
@@ -36,6 +38,8 @@ newest."""
 _ASKED = "the build asks for it"
 _ROUNDS = 3
 """Times a build may ask for more."""
+_NOT_IDENTITY = ("limits", "cgroups", "require", "share_layer", "products", "pull", "transfer")
+"""Settings of the sandbox that bound what is made in it, or how it is reached, and change nothing of it."""
 
 Told = Callable[[str], None]
 
@@ -89,8 +93,11 @@ def try_again(
 def _place(snapshot: Snapshot, config: PrepareConfig, cache: Path | None, version: str) -> tuple[Plan, Path]:
     """The plan for a snapshot, and where in the cache what it gives belongs."""
     plan = make_plan(snapshot, config.environment, config.sandbox.workdir, version)
-    places = indexes.identity(plan.index)
-    key = content_id("prepared", BUILDER, snapshot.tree_hash, to_key(plan), config.check, places)
+    places, installer = indexes.identity(plan.index), find_installer().name
+    sandbox = {name: value for name, value in to_tree(config.sandbox).items() if name not in _NOT_IDENTITY}
+    key = content_id(
+        "prepared", BUILDER, snapshot.tree_hash, to_key(plan), config.check, places, installer, sandbox
+    )
     return plan, store.place_of(cache, "prepared", snapshot.tree_hash, key)
 
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -29,7 +29,16 @@ from sera.untrusted import decode, remove
 RECORD = "environment.json"
 _SUM = "sum"
 """The field of a record that says whether the others are as they were written."""
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound="_Kept")
+
+
+class _Kept(Protocol):
+    """A record in the cache."""
+
+    @property
+    def key(self) -> str:
+        """The name of the folder that it lies in."""
+        ...
 
 
 def place_of(cache: Path | None, *parts: str) -> Path:
@@ -44,13 +53,17 @@ def log_of(place: Path) -> Path:
 
 def read(place: Path, marker: str, kind: type[R]) -> R | None:
     """The record of what was built at `place`; None if it was not, or by another version of sera, or if the
-    record is not as it was written."""
+    record is not as it was written, or of another place."""
+    file = place / marker
+    if not file.is_file():
+        return None
     try:
-        fields = decode((place / marker).read_bytes(), dict[str, Any])
+        fields = decode(file.read_bytes(), dict[str, Any])
         told = fields.pop(_SUM, None)
         if told not in (None, content_id(fields)):
             return None
-        return msgspec.convert(fields, kind, dec_hook=_path)
+        found = msgspec.convert(fields, kind, dec_hook=_path)
+        return found if found.key == place.absolute().name else None
     except (OSError, msgspec.DecodeError):
         return None
 

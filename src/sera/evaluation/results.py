@@ -67,8 +67,10 @@ class Results(Record, frozen=True, kw_only=True):
 
 
 def check_baseline(folder: Path, plan: Plan, allow: bool) -> tuple[str, ...]:
-    """In what an earlier evaluation differs from a planned one. `UsageError` unless that is allowed."""
+    """In what an earlier evaluation differs from a planned one, `UsageError` unless that is allowed; and what
+    of its records is damaged or not there."""
     earlier = read_evaluation(folder)
+    ended = outcomes_by_task(earlier).keys() & {one.instance_id for one in plan.tasks}
     if not outcomes_by_task(earlier):
         raise UsageError(f"the baseline {folder} has no outcome yet: let it end first")
     before, now = earlier.manifest.identity, msgspec.to_builtins(plan.manifest.identity)
@@ -79,7 +81,10 @@ def check_baseline(folder: Path, plan: Plan, allow: bool) -> tuple[str, ...]:
             f"the baseline {folder} was made with {' and '.join(unlike)}, so the difference would not be the "
             "model's: evaluate both alike, or --any-baseline to compare all the same"
         )
-    return unlike
+    lost = [f"damaged records ({flaw})" for flaw in earlier.flaws[:1]]
+    if ended and len(ended) < len(plan.tasks):
+        lost.append(f"an end of only {len(ended)} of the {len(plan.tasks)} tasks")
+    return (*unlike, *lost)
 
 
 def _other_sampling(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:

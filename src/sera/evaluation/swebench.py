@@ -42,16 +42,21 @@ def write_predictions(folder: Path, model: str, seed: int, patches: dict[str, st
         {"instance_id": name, "model_name_or_path": model, "model_patch": patch}
         for name, patch in patches.items()
     ]
-    place = folder / f"seed-{seed}"
-    place.mkdir(exist_ok=True)
+    place = _of_seed(folder, seed)
     replace(place / "preds.jsonl", b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 
 
 def write_totals(folder: Path, seed: int, tasks: list[str], outcomes: dict[str, Outcome]) -> None:
     """The totals of one seed. `tasks` are all that there are; one without an outcome is incomplete."""
-    place = folder / f"seed-{seed}"
-    place.mkdir(exist_ok=True)
+    place = _of_seed(folder, seed)
     replace(place / "report.json", _pretty(totals(tasks, outcomes)))
+
+
+def _of_seed(folder: Path, seed: int) -> Path:
+    place = folder / f"seed-{seed}"
+    with boundary(RunError, f"cannot write the figures {place}"):
+        place.mkdir(exist_ok=True)
+    return place
 
 
 def totals(tasks: list[str], outcomes: dict[str, Outcome]) -> Json:
@@ -115,7 +120,9 @@ def _split(tests: tuple[str, ...], failed: tuple[str, ...]) -> Json:
 
 
 def _in_path(model: str) -> str:
-    return model.replace("/", "__")
+    """A model is called what its server calls it."""
+    plain = "".join(one if one.isprintable() else "_" for one in model.replace("/", "__"))
+    return plain if plain.strip(".") else "model"
 
 
 def _pretty(value: Json) -> bytes:

@@ -226,6 +226,6 @@ def _project_name(tree: Path) -> str:
     tool = table.get("tool")
     for section in (table.get("project"), tool.get("poetry") if isinstance(tool, dict) else None):
         name = section.get("name") if isinstance(section, dict) else None
-        if isinstance(name, str) and len(name) <= _NAME_LENGTH:
+        if isinstance(name, str) and len(name) <= _NAME_LENGTH and name.isprintable() and "/" not in name:
             return name
     return ""

@@ -7,10 +7,11 @@ What was found out is kept in `TASKS/work` as it comes, so the same command goes
 a larger number adds to what is there.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class _Clock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._before = float(file.read_text("utf-8")) if file.exists() else 0.0
+        self._before = _noted(file)
         self._started = time.monotonic()
 
     def note(self) -> float:
@@ -85,6 +86,14 @@ class _Clock:
             told(sentence)
 
         return step
+
+
+def _noted(file: Path) -> float:
+    """The seconds that a file tells; what is damaged tells none, and no more hangs on it."""
+    with suppress(OSError, ValueError):
+        seconds = float(file.read_text("utf-8"))
+        return seconds if 0 <= seconds < math.inf else 0.0
+    return 0.0
 
 
 class _Found(NamedTuple):
@@ -196,7 +205,7 @@ async def _baseline(work: Path, environment: Environment, config: TasksConfig, t
 
 def _known_baseline(file: Path) -> Baseline | None:
     """What was found out before; None if it was not, or if it is damaged."""
-    text = file.read_bytes().removesuffix(b"\n") if file.exists() else b""
+    text = file.read_bytes().removesuffix(b"\n") if file.is_file() else b""
     if not read_seal(text) and b'"sum":' in text:  # older ones have no seal
         return None
     try:

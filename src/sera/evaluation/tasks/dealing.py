@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from sera.evaluation.tasks.config import SplitConfig
 from sera.evaluation.tasks.record import Split
 from sera.records import Function
+from sera.repositories.held_out import ends_with_mark
 from sera.repositories.history import Bound
 
 _LEAST_MODULES = 8
@@ -45,4 +46,4 @@ def held_out(name: str, split: Split, changed: Iterable[str] = ()) -> str:
     entries |= {entry for entry in changed if entry.partition(":")[0] not in entries}
     head = "# Kept for the evaluation: nothing that starts here, or changes this, may be trained on.\n"
     bound = [Bound(split.training_commit, name).entry] if split.training_commit else []
-    return head + "".join(f"{entry}\n" for entry in (*bound, *sorted(entries)))
+    return head + ends_with_mark([*bound, *sorted(entries)])

@@ -33,7 +33,7 @@ from sera.evaluation.tasks.diffs import parts_of
 from sera.evaluation.tasks.examples import Read
 from sera.evaluation.tasks.hiding import find_test, readable
 from sera.evaluation.tasks.issue import function_of, write_issue
-from sera.evaluation.tasks.record import Instance, Kind
+from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import apply, task_backend
 from sera.evaluation.tasks.running import Order, TestRun, files_of, run_tests, test_command
 from sera.records import Record
@@ -105,7 +105,7 @@ async def judge_commit(
     changed = changed_functions(environment.tree, gold)
     instance = msgspec.structs.replace(
         template,
-        instance_id=f"{template.repo}__{template.repo}-{commit.hash[:10]}",
+        instance_id=task_name(template.repo, commit.hash[:10]),
         base_commit=commit.parent,
         patch=gold,
         test_patch=tests,

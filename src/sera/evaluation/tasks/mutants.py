@@ -24,7 +24,7 @@ from sera.evaluation.tasks.dealing import unit_of
 from sera.evaluation.tasks.diffs import diff, diff_all, diff_lines
 from sera.evaluation.tasks.hiding import hide, read_within, readable
 from sera.evaluation.tasks.issue import write_issue
-from sera.evaluation.tasks.record import Instance, Kind
+from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import task_backend
 from sera.evaluation.tasks.running import (
     Order,
@@ -181,7 +181,7 @@ class Mutants:
         name = content_id(self._template.tree, function.path, bug)[:8]
         return msgspec.structs.replace(
             self._template,
-            instance_id=f"{self._template.repo}__{self._template.repo}-{name}",
+            instance_id=task_name(self._template.repo, name),
             problem_statement=text,
             patch=gold,
             test_patch=diff_all(without, with_tests),

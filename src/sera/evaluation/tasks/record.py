@@ -9,6 +9,7 @@ A starting tree is the archive of `Instance.tree` with `Instance.start_patch` ap
 """
 
 import hashlib
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,15 @@ import msgspec
 
 from sera.errors import TasksError, boundary
 from sera.records import SCHEMA, Record
+from sera.untrusted import decode
+from sera.visible import one_line
 
 ROWS, MANIFEST, HELD_OUT, TREES = "tasks.jsonl", "manifest.json", "held_out.txt", "trees"
+_LONGEST_NAME = 255
+"""Bytes, as of a file."""
+_MOST_OF_PROJECT = 100
+"""Characters of a project's name in the name of a task, which has it twice."""
+_AGAIN = "`sera tasks build` with the command that made it writes it again"
 
 
 class Kind(StrEnum):
@@ -137,6 +145,12 @@ class Manifest(Record, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
+def task_name(project: str, rest: str) -> str:
+    """The id of a task, in SWE-bench's form. It names folders, and a project calls itself what it likes."""
+    plain = re.sub(r"[^\w.+-]+", "-", project, flags=re.ASCII)[:_MOST_OF_PROJECT]
+    return f"{plain}__{plain}-{rest}"
+
+
 def write_rows(folder: Path, instances: list[Instance]) -> str:
     """Write the tasks of a set, whole or not at all; the SHA-256 of the file."""
     content = b"".join(msgspec.json.encode(one) + b"\n" for one in instances)
@@ -154,22 +168,41 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def read_instances(folder: Path) -> list[Instance]:
-    """The tasks of a set, in their order; `TasksError` names the line that cannot be read."""
-    decoder = msgspec.json.Decoder(Instance)
+    """The tasks of a set, in their order; `TasksError` names the line that cannot be read. The set may be a
+    stranger's: what names files in it leads nowhere else."""
     found = []
     for number, line in enumerate(_read(folder / ROWS).splitlines(), 1):
-        if line.strip():
-            with boundary(TasksError, f"{folder / ROWS}, line {number} is no task", msgspec.DecodeError):
-                found.append(decoder.decode(line))
+        if not line.strip():
+            continue
+        with boundary(
+            TasksError, f"{folder / ROWS}, line {number} is no task ({_AGAIN})", msgspec.DecodeError
+        ):
+            one: Instance = decode(line, Instance)
+        if not _is_name(one.instance_id) or not _is_hash(one.tree) or not _is_hash(one.start_commit):
+            raise TasksError(
+                f"{folder / ROWS}, line {number}: {one_line(one.instance_id)} of {one_line(one.tree)} "
+                "cannot be a task, as its names lead out of its folders: leave the line out"
+            )
+        found.append(one)
     return found
+
+
+def _is_name(name: str) -> bool:
+    """Whether a folder can have that name."""
+    plain = name.isprintable() and "/" not in name and name not in ("", ".", "..")
+    return plain and len(name.encode()) <= _LONGEST_NAME
+
+
+def _is_hash(text: str) -> bool:
+    return bool(re.fullmatch("[0-9a-f]{0,64}", text))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """What a set says of itself; `TasksError` if it is no whole set, or its tasks were changed since."""
-    with boundary(TasksError, f"{folder / MANIFEST} is damaged", msgspec.DecodeError):
-        manifest = msgspec.json.decode(_read(folder / MANIFEST), type=Manifest)
+    with boundary(TasksError, f"{folder / MANIFEST} is damaged ({_AGAIN})", msgspec.DecodeError):
+        manifest: Manifest = decode(_read(folder / MANIFEST), Manifest)
     if hashlib.sha256(_read(folder / ROWS)).hexdigest() != manifest.sha256:
-        raise TasksError(f"{folder / ROWS} is not what {MANIFEST} says: build the set anew")
+        raise TasksError(f"{folder / ROWS} is not what {MANIFEST} says: {_AGAIN}")
     return manifest
 
 
@@ -190,4 +223,4 @@ def _read(file: Path) -> bytes:
 
 def _ids(text: str) -> tuple[str, ...]:
     with boundary(TasksError, "a list of tests in a task is damaged", msgspec.DecodeError):
-        return tuple(msgspec.json.decode(text, type=list[str]))
+        return tuple(decode(text, list[str]))

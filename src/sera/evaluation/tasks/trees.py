@@ -12,6 +12,7 @@ import gzip
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ from sera.repositories.git import GitFailed, run, writing
 from sera.repositories.snapshots import commit_tree
 from sera.repositories.staging import MODIFIED, SourceLimits
 from sera.settings import default_cache
+
+_AT_ONCE = 1 << 20
+"""Bytes."""
 
 
 def start_layer(environment: Environment, instance: Instance, cache: Path | None = None) -> Layer:
@@ -96,7 +100,7 @@ def find_environment(folder: Path, instance: Instance, cache: Path | None = None
 def write_archive(environment: Environment, folder: Path) -> None:
     """Put the repository's files into a set of tasks, byte for byte the same each time."""
     file = archive_of(folder, environment.tree_hash)
-    if not file.exists():
+    if not _is_whole(file):
         top = f"{environment.name or 'project'}/"
         packed = run(
             ["archive", "--format=tar", f"--prefix={top}", "HEAD"],
@@ -105,6 +109,17 @@ def write_archive(environment: Environment, folder: Path) -> None:
             most=2 * SourceLimits().total_bytes,
         )
         replace(file, gzip.compress(packed, mtime=0))
+
+
+def _is_whole(archive: Path) -> bool:
+    """Whether it can be unpacked to its end."""
+    try:
+        with gzip.open(archive) as opened:
+            while opened.read(_AT_ONCE):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 def _places(cache: Path | None) -> Path:
