@@ -71,7 +71,7 @@ $(TRAINING): pyproject.toml | $(STAMP)
 	@touch $@
 
 demo-loop: setup $(TRAINING) $(DEMO_SOURCE) $(WEIGHTS)
-	SERA_CACHE=.cache $(BIN)/sera specialize $(DEMO_SOURCE) --out demo-run/loop --config demo/loop.toml
+	SERA_CACHE=.cache $(BIN)/sera specialize $(DEMO_SOURCE) --out demo-run/loop
 
 test: setup $(TRAINING) lint
 	$(BIN)/python -m pytest

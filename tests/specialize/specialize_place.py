@@ -83,6 +83,10 @@ student = "qwen3"
 min_recall = 0.0
 min_ratio = 0.0
 
+[train]
+warmup_steps = 0
+device.gpu = "cpu"
+
 [evaluate]
 seeds = 1
 check = false

@@ -1,5 +1,6 @@
 """The plan: command lines that follow from the settings, refusals, and when a stage is done again."""
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -115,14 +116,19 @@ def test_a_training_is_done_again_when_its_recipe_or_student_has_changed(
     recipe, student = tmp_path / "own.toml", tmp_path / "student"
     recipe.write_text("epochs = 1.0\n")
     student.mkdir()
-    (student / "config.json").write_text("{}")
+    shape = {
+        "model_type": "qwen3", "num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8,
+        "num_attention_heads": 1, "vocab_size": 99, "max_position_embeddings": 40_960,
+    }  # fmt: skip
+    (student / "config.json").write_text(json.dumps(shape))
+    (student / "tokenizer.json").touch()
     asked = quick("base=", "trained=", f"recipe={recipe}", f"student={student}", "dataset.student=qwen3")
     made = make_plan(asked)
     recipe.write_text("epochs = 2.0\n")
     again = make_plan(asked)
     assert again["train"].identity != made["train"].identity
     assert again["before"].key == made["before"].key
-    (student / "config.json").write_text('{"num_hidden_layers": 2}')
+    (student / "config.json").write_text(json.dumps(shape | {"num_hidden_layers": 2}))
     reshaped = make_plan(asked)
     assert reshaped["train"].identity != again["train"].identity
     assert reshaped["before"].identity != again["before"].identity

@@ -98,9 +98,9 @@ def test_a_folder_of_something_else_is_left_alone(place: Place, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", ".lock"}
 
 
-def test_a_dry_run_forecasts_and_makes_nothing(place: Place, tmp_path: Path) -> None:
+def test_a_plan_forecasts_and_makes_nothing(place: Place, tmp_path: Path) -> None:
     teacher = ("--teacher", "http://localhost:9/v1", "--model", "glm-4.5-air")
-    said = sera(place, "--dry-run", "--out", str(tmp_path / "new"), *teacher)
+    said = sera(place, "--plan", "--out", str(tmp_path / "new"), *teacher)
     assert "generate: sera generate" in said
     assert "cost if nothing were cached" in said
     assert not (tmp_path / "new").exists()

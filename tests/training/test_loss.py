@@ -14,7 +14,7 @@ from sera.errors import DatasetError, TrainError
 from sera.training import Request, train_student
 from sera.training.folder import CHECKPOINT
 from sera.training.loss import measure_loss, read_loss
-from sera.training.rows import is_held_out
+from sera.training.rows import held_out_tasks
 
 pytest.importorskip("trl")
 
@@ -22,8 +22,9 @@ pytest.importorskip("trl")
 def test_it_is_the_figure_of_the_trainer_itself(request_: Request) -> None:
     request = msgspec.structs.replace(request_, config=tiny_config(held_out=0.25))
     finished = train_student(request, Told())
-    rows = (json.loads(line) for line in (request.dataset / "train.jsonl").open("rb"))
-    kept = {row["id"] for row in rows if is_held_out(row["task"], request.config)}
+    rows = [json.loads(line) for line in (request.dataset / "train.jsonl").open("rb")]
+    tasks = held_out_tasks((row["task"] for row in rows), request.config)
+    kept = {row["id"] for row in rows if row["task"] in tasks}
     for student, told in (
         (request.student, finished.held_out_before),
         (str(request.out / CHECKPOINT), finished.held_out_after),

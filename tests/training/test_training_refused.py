@@ -180,7 +180,6 @@ WAYS = {
         "trl.attention, trl.liger needs a GPU",
         lambda b: b.settings(trl={"attention": "cudnn", "liger": True}),
     ),
-    "nothing held out": Way("holds no task", lambda b: b.settings(held_out=1e-9)),
     "everything held out": Way("none is left", lambda b: b.settings(held_out=0.999999)),
     "no such trainer": Way("choose trl", lambda b: b.ask(trainer="magic")),
     "a harness that does not ship": Way("give --harness", lambda b: b.manifest(profile="feed" * 4)),
@@ -192,6 +191,17 @@ def test_refused_with_a_reason(bench: Bench, way: Way, monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     way.change(bench)
     with pytest.raises(SeraError, match=way.said):
+        plan_training(bench.request)
+
+
+def test_a_share_of_few_tasks_holds_one_of_them(bench: Bench) -> None:
+    """A refusal would come after the teacher was paid; the one task of a dataset is another matter."""
+    bench.settings(held_out=1e-9)
+    plan = plan_training(bench.request).plan
+    assert (plan.rows, plan.held_out) == (11, 1)
+    make_data(bench.data / "single", bench.student, rows=1)
+    bench.ask(dataset=bench.data / "single")
+    with pytest.raises(SeraError, match="or 0 where all rows are of one task"):
         plan_training(bench.request)
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sera.runs.ledger import Balance
 
+F = TypeVar("F", bound=Callable[..., Any])
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -30,6 +31,12 @@ _PLAIN_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+
+
+def plan_option(help_: str) -> Callable[[F], F]:
+    """The flag of every command that can show what it would do, and stop."""
+    return click.option("--plan", "--dry-run", "only_plan", is_flag=True, help=help_)
+
 
 leave_out_option = click.option(
     "--leave-out",

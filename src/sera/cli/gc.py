@@ -2,18 +2,18 @@
 
 import click
 
-from sera.cli.common import complain, console, json_option, print_json, table
+from sera.cli.common import complain, console, json_option, plan_option, print_json, table
 
 
 @click.command(
     epilog="""\b
 Examples:
-  sera gc --dry-run
+  sera gc --plan
   sera gc""",
 )
-@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@plan_option("Only list what would be removed.")
 @json_option
-def command(dry_run: bool, as_json: bool) -> None:
+def command(only_plan: bool, as_json: bool) -> None:
     """Remove what sandboxes of killed processes have left on this machine: containers of Docker and
     Podman, control groups, temporary folders, those of local models among them.
 
@@ -28,7 +28,7 @@ def command(dry_run: bool, as_json: bool) -> None:
     rows = []
     for leftover in found:
         outcome = "would be removed"
-        if not dry_run:
+        if not only_plan:
             try:
                 leftover.remove()
                 outcome = "removed"

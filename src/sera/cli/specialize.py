@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import EXIT_INTERRUPTED, FILE, PATH, complain, console, table
+from sera.cli.common import EXIT_INTERRUPTED, FILE, PATH, complain, console, plan_option, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  sera specialize ./my-project --out out --student smollm2-135m-instruct --recipe demo-loop --dry-run
+  sera specialize ./my-project --out out
+  sera specialize ./my-project --out out --student ./Qwen3-8B --recipe lora --set generate.functions=1000 --plan
   sera specialize ./my-project --out out --config loop.toml
   sera specialize ./my-project --out out --config loop.toml --until dataset
   sera specialize ./my-project --out out --config loop.toml --skip tasks,before,after
@@ -42,7 +43,7 @@ A key for the teacher is read from the environment variable SERA_API_KEY."""
 @click.option("--skip", metavar="STAGE,…", default="", help="Leave these out, and go on with what is there.")
 @click.option("--until", metavar="STAGE", default="", help="The last stage to do.")
 @click.option("--only", metavar="STAGE,…", default="", help="Leave all others out.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, and stop.")
+@plan_option("Show the plan, and stop.")
 def command(
     repo: str,
     out: Path,
@@ -55,7 +56,7 @@ def command(
     skip: str,
     until: str,
     only: str,
-    dry_run: bool,
+    only_plan: bool,
 ) -> None:
     """Specialise a student to REPO: prepare, tasks, generate, dataset, evaluate, train, evaluate, report.
 
@@ -64,24 +65,31 @@ def command(
     """
     from sera.cli.generate import teacher_settings
     from sera.errors import Halted
-    from sera.settings import load_config
-    from sera.specialize.config import SpecializeConfig
+    from sera.specialize.config import load_settings
     from sera.specialize.plan import Request
+    from sera.specialize.readiness import refuse_unready
     from sera.specialize.report import write_report
     from sera.specialize.run import specialize
 
     given: dict[str, object] = {"student": student, "recipe": recipe}
     given |= {f"generate.{key}": value for key, value in teacher_settings(teacher, model).items()}
+    config, is_trial = load_settings(file, pairs, given)
     request = Request(
         repo=repo,
         out=out,
-        config=load_config(SpecializeConfig, file, pairs, given),
+        config=config,
         repeat=_repeat(repo, out, file, pairs, student, recipe, teacher, model),
         skip=_skipped(skip, only),
         until=until,
     )
+    if is_trial:
+        complain(
+            f"no student is named: this is a trial of the way with {config.student}, which learns the form of calls "
+            "and resolves nothing. --student MODEL --recipe NAME train one in earnest"
+        )
     _show(request)
-    if dry_run:
+    refuse_unready(request)
+    if only_plan:
         return
     try:
         specialize(request, lambda: write_report(request), complain)

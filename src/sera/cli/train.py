@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sera.cli.common import FILE, PATH, FloatRange, console, duration, json_option, print_json, table
+from sera.cli.common import (
+    FILE,
+    PATH,
+    FloatRange,
+    console,
+    duration,
+    json_option,
+    plan_option,
+    print_json,
+    table,
+)
 from sera.cli.training_progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ in it, and what is proven of it: docs/training.md."""
     metavar="NAME|FILE",
     help="Settings: sera-32b, sera-8b, sera-8b-ga, lora, qlora, demo-loop, or a TOML file.",
 )
-@click.option("--plan", "only_plan", is_flag=True, help="Check everything, show what it will take, and stop.")
+@plan_option("Check everything, show what it will take, and stop.")
 @click.option(
     "--held-out",
     type=FloatRange(0, 1, max_open=True),

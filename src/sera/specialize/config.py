@@ -1,7 +1,9 @@
 """What `sera specialize` can be told: a table for each stage, handed to its command as `--set` pairs."""
 
 import re
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,13 +16,14 @@ from sera.evaluation.config import EvaluateConfig
 from sera.evaluation.models import SCRIPTED
 from sera.evaluation.tasks.config import TasksConfig
 from sera.generation.job import GenerateConfig
-from sera.settings import Config, load_config
+from sera.settings import Config, convert, load_config, to_tree
 from sera.training.config import TrainConfig
 from sera.training.recipes import find_recipe
 
 C = TypeVar("C", bound=Config)
 Table = dict[str, Any]
 REHEARSAL = "rehearsal"
+_TRIAL = files(__package__) / "trial.toml"
 _BARE = re.compile(r"(?!(?:true|false|inf|nan)$)[A-Za-z][\w/.-]*")
 """Text that `--set` takes as text without quotes."""
 
@@ -29,7 +32,8 @@ class SpecializeConfig(Config, frozen=True):
     """Everything `sera specialize` can be told. What a stage's table leaves out is that command's default."""
 
     student: str = ""
-    """The model that is trained: a name of `sera model list`, a folder, a GGUF file, or a name on the hub."""
+    """The model that is trained: a name of `sera model list`, a folder, a GGUF file, or a name on the hub.
+    Empty takes the settings of a trial below all others: the smallest student, on a processor."""
     recipe: str = ""
     """Settings of the training, as `sera train --recipe` takes them; the table `train` comes on top."""
     gguf: Literal["", "f16", "q8_0"] = ""
@@ -65,14 +69,31 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     evaluate: EvaluateConfig
 
 
+def load_settings(
+    file: Path | None, pairs: Iterable[str], given: Mapping[str, object]
+) -> tuple[SpecializeConfig, bool]:
+    """The settings, and whether they are those of a trial: where no student is named, `trial.toml` fills in
+    what the others leave out. `ConfigError` as of `load_config`."""
+    config = load_config(SpecializeConfig, file, pairs, given)
+    if config.student:
+        return config, False
+    trial = tomllib.loads(_TRIAL.read_text("utf-8"))
+    own = {key: value for key, value in to_tree(config).items() if value}
+    return convert(_over(trial, own), SpecializeConfig, "settings"), True
+
+
+def _over(below: Table, above: Table) -> Table:
+    """One table over another, key by key."""
+    both = below.keys() & above.keys()
+    inner = {key: _over(below[key], above[key]) for key in both if isinstance(below[key], dict)}
+    return below | above | inner
+
+
 def settle(config: SpecializeConfig) -> Settled:
     """Fill every stage's settings as its command will. `ConfigError` names table and key of what is wrong."""
     config = shared(config)
     if not config.student:
-        raise UsageError(
-            "say which model is to be trained: --student NAME, e.g. --student smollm2-135m-instruct "
-            "--recipe demo-loop to try it on any machine"
-        )
+        raise UsageError("say which model is to be trained: --student NAME")
     _fill("prepare", config.prepare, PrepareConfig)
     return Settled(
         tasks=_fill("tasks", config.tasks, TasksConfig),

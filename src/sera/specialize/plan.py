@@ -24,7 +24,8 @@ from sera.models.weights import cached_file, known_weights
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.runs import read_run
-from sera.specialize.config import REHEARSAL, Settled, SpecializeConfig, pairs_of, settle, shared
+from sera.specialize.config import REHEARSAL, Settled, SpecializeConfig, pairs_of, settle
+from sera.specialize.fitting import fitted
 from sera.specialize.marks import environment_mark, environments, mark, recipe_marks, student_marks
 from sera.specialize.stage import Stage
 from sera.teachers import RehearsalConfig
@@ -130,8 +131,8 @@ def refuse_unknown(names: Iterable[str]) -> None:
 class _Planner:
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.config = shared(request.config)
-        self.settled: Settled = settle(request.config)
+        self.config = fitted(request.config)
+        self.settled: Settled = settle(self.config)
         self.at = Places(request.out)
         self._refuse_other_words()
         wanted = self.settled.generate
@@ -145,7 +146,7 @@ class _Planner:
         if name not in known:
             return []
         target = cached_file(name)
-        if not target.exists() and _is_here(name):
+        if not target.exists() and is_here(name):
             return []
         return [
             Stage(
@@ -356,7 +357,7 @@ class _Planner:
 
 def student_options(name: str) -> list[str]:
     """The options of `sera dataset build` that render for a student; none for one that is on the hub."""
-    if name in known_weights() and not _is_here(name):
+    if name in known_weights() and not is_here(name):
         return ["--tokenizer", f"(of {name}, once it is fetched)"]
     if name not in known_weights() and not Path(name).exists():
         return []
@@ -369,7 +370,8 @@ def sets(table: Mapping[str, object]) -> list[str]:
     return [word for pair in pairs_of(table) for word in ("--set", pair)]
 
 
-def _is_here(model: str) -> bool:
+def is_here(model: str) -> bool:
+    """Whether the weights of that name are on this machine."""
     try:
         find_weights(model)
     except ModelError:

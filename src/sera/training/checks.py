@@ -12,7 +12,7 @@ from sera.datasets.rendering import Student
 from sera.errors import DatasetError, TrainError, UsageError, boundary
 from sera.harness.profile import Profile, load_profile
 from sera.training.config import TrainConfig
-from sera.training.contract import Plan, Trainer
+from sera.training.contract import Memory, Plan, Trainer
 from sera.training.forecast import Device
 from sera.training.student import StudentModel
 
@@ -99,12 +99,15 @@ def refuse_schedule(config: TrainConfig, steps: int) -> None:
 
 def refuse_unfit(plan: Plan) -> None:
     """Raises `TrainError` if a device cannot hold it, with what would help."""
-    memory = plan.memory
+    refuse_too_little(plan.student, plan.memory, adapter=plan.trained_parameters < plan.parameters)
+
+
+def refuse_too_little(student: str, memory: Memory, adapter: bool) -> None:
+    """The same, of a forecast of memory alone."""
     if memory.needs_gb > memory.has_gb:
         worst = max(memory.parts, key=lambda name: memory.parts[name])
-        adapter = plan.trained_parameters < plan.parameters
         raise TrainError(
-            f"{plan.student} does not fit: {memory.needs_gb:.1f} GB are needed on each {memory.device} and "
+            f"{student} does not fit: {memory.needs_gb:.1f} GB are needed on each {memory.device} and "
             f"{memory.has_gb:.1f} GB can be had, most of it for {worst} ({memory.parts[worst]:.1f} GB). "
             f"{(_CURES | _CURES_OF_ADAPTERS if adapter else _CURES)[worst]}"
         )

@@ -36,11 +36,7 @@ def export_gguf(out: Path, kind: str) -> Path:
     folder, file = out / CHECKPOINT, out / FILE
     read_finished(folder)
     model = open_student(str(folder))
-    if model.shape.architecture not in ARCHITECTURES:
-        raise TrainError(
-            f"{model.shape.architecture} models cannot be written as GGUF here, only "
-            f"{', '.join(ARCHITECTURES)}: use llama.cpp's own converter on {folder}"
-        )
+    refuse_inexpressible(model.shape)
     new = out / f".{FILE}"
     student = load_student(str(folder))
     with boundary(TrainError, f"the GGUF cannot be written to {out}"):
@@ -48,6 +44,15 @@ def export_gguf(out: Path, kind: str) -> Path:
         asyncio.run(_try(new, student))
         new.replace(file)
     return file
+
+
+def refuse_inexpressible(shape: Shape) -> None:
+    """Raises `TrainError` for an architecture that is not written as GGUF here."""
+    if shape.architecture not in ARCHITECTURES:
+        raise TrainError(
+            f"{shape.architecture} models cannot be written as GGUF here, only {', '.join(ARCHITECTURES)}: "
+            "use llama.cpp's own converter on the checkpoint"
+        )
 
 
 def _write(folder: Path, shape: Shape, student: Student, kind: str, file: Path) -> None:

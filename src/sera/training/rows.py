@@ -39,10 +39,18 @@ class Files(NamedTuple):
     held_out: Path | None
 
 
-def is_held_out(task: str, config: TrainConfig) -> bool:
-    """Whether a task's rows are kept from training: the same tasks for the same seed, whatever else there
-    is."""
-    return int(content_id(config.seed, task)[:8], 16) < config.held_out * 16**8
+def held_out_tasks(tasks: Iterable[str], config: TrainConfig) -> frozenset[str]:
+    """The tasks whose rows are kept from training: drawn by the seed, each by itself, so that they stay the
+    same whatever else there is. A share of few tasks holds at least one."""
+    drawn = {task: int(content_id(config.seed, task)[:8], 16) for task in tasks} if config.held_out else {}
+    within = frozenset(task for task, number in drawn.items() if number < config.held_out * 16**8)
+    return within or frozenset(sorted(drawn, key=lambda task: (drawn[task], task))[:1])
+
+
+def parted(job: Job, held_out: bool) -> Iterator[Row]:
+    """The rows that are held out, or those that are trained on, in the order of the dataset."""
+    kept = held_out_tasks((row["task"] for row in job.dataset.rows()), job.config)
+    return (row for row in job.dataset.rows() if (row["task"] in kept) is held_out)
 
 
 def split(job: Job) -> tuple[list[int], list[int]]:
@@ -50,17 +58,14 @@ def split(job: Job) -> tuple[list[int], list[int]]:
 
     Raises `UsageError` if nothing is left for one of both.
     """
-    config, train, kept = job.config, list[int](), list[int]()
-    for row in job.dataset.rows():
-        (kept if is_held_out(row["task"], config) else train).append(int(row["tokens"]))
+    train, kept = ([int(row["tokens"]) for row in parted(job, held_out)] for held_out in (False, True))
     if not train and not kept:
         raise UsageError(f"there is no row in {job.dataset.path}: build it from a run that has some")
-    if config.held_out and not kept:
-        raise UsageError(
-            f"a share of {config.held_out:g} holds no task of this dataset out: take a larger one, or none"
-        )
     if not train:
-        raise UsageError("every row is held out, and none is left to train on: take a smaller --held-out")
+        raise UsageError(
+            "every row is held out, and none is left to train on: take a smaller --held-out, or 0 where all "
+            "rows are of one task"
+        )
     return train, kept
 
 
@@ -82,8 +87,8 @@ def digest(ids: Sequence[int], labels: Sequence[int]) -> bytes:
 
 def proven(job: Job, held_out: bool, most: int) -> list[bytes]:
     """Digests of the first rows, rendered from the dataset's file."""
-    chosen = (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is held_out)
-    return [digest(row.ids, _apart(row)) for row in encode(islice(chosen, most), job.reading)]
+    chosen = islice(parted(job, held_out), most)
+    return [digest(row.ids, _apart(row)) for row in encode(chosen, job.reading)]
 
 
 def write_rows(job: Job, folder: Path) -> Files:
@@ -97,8 +102,7 @@ def write_rows(job: Job, folder: Path) -> Files:
         for path, kept in ((train, False), (held_out, True)):
             if kept and not wanted.held_out:
                 continue
-            rows = (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is kept)
-            write_arrow(path, ([row] for row in encode(rows, job.reading)))
+            write_arrow(path, ([row] for row in encode(parted(job, kept), job.reading)))
         if job.config.packing:
             single = train.rename(folder / "single.arrow")
             write_arrow(train, _packed(single, job.config))

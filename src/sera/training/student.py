@@ -18,10 +18,10 @@ from sera.errors import DatasetError, ModelError, UsageError, boundary
 from sera.models import Weights, find_weights
 from sera.models.gguf import read_metadata_of, tensor_names, write_tokenizer
 from sera.models.shapes import Shape, shape_of_folder
-from sera.models.weights import Kind
+from sera.models.weights import Kind, known_weights
 from sera.settings import default_cache
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """Those that can be read from a GGUF, trained and written as one."""
 
@@ -91,8 +91,13 @@ def open_student(model: str, tokenizer: str = "", cache: Path | None = None) -> 
     )
 
 
+def is_on_hub(model: str) -> bool:
+    """Whether it is a name on the hub, and nothing of this machine."""
+    return model not in known_weights() and bool(_HUB_NAME.fullmatch(model)) and not Path(model).exists()
+
+
 def _find(model: str, cache: Path | None) -> Weights:
-    if not _HUB_NAME.fullmatch(model) or Path(model).exists():
+    if not is_on_hub(model):
         return find_weights(model, cache)
     try:
         from huggingface_hub import snapshot_download

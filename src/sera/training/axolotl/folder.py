@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,7 +22,7 @@ from sera.training.axolotl.settings import (
 )
 from sera.training.config import DeviceConfig
 from sera.training.contract import Job, Plan
-from sera.training.rows import is_held_out
+from sera.training.rows import parted
 from sera.training.tokenizer_files import write_tokenizer
 
 LAUNCH = "launch.sh"
@@ -56,9 +55,9 @@ def write_folder(job: Job, plan: Plan, folder: Path) -> None:
         if job.config.zero:
             text = msgspec.json.format(msgspec.json.encode(deepspeed_settings(job.config.zero)), indent=2)
             (folder / DEEPSPEED).write_bytes(text + b"\n")
-        write_rows(folder / ROWS, _rows(job, held_out=False))
+        write_rows(folder / ROWS, parted(job, held_out=False))
         if job.config.held_out:
-            write_rows(folder / HELD_OUT, _rows(job, held_out=True))
+            write_rows(folder / HELD_OUT, parted(job, held_out=True))
         (folder / LAUNCH).write_text(_script(job.config.device), "utf-8")
 
 
@@ -73,10 +72,6 @@ def write_rows(file: Path, rows: Iterator[Tree]) -> None:
         for row in rows:
             turns = [{key: turn[key] for key in ("role", "content", "train")} for turn in row["messages"]]
             opened.write(json_line({"messages": turns}))
-
-
-def _rows(job: Job, held_out: bool) -> Iterator[dict[str, Any]]:
-    return (row for row in job.dataset.rows() if is_held_out(row["task"], job.config) is held_out)
 
 
 def launch_command(device: DeviceConfig) -> str:

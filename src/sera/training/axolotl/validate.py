@@ -17,7 +17,7 @@ from sera.training.axolotl.asking import ask, find_axolotl, refuse_without_fork,
 from sera.training.axolotl.folder import write_config, write_folder, write_rows
 from sera.training.axolotl.settings import CONFIG, PREPARED, ROWS, axolotl_settings
 from sera.training.contract import Job, Plan
-from sera.training.rows import digest, encode, is_held_out
+from sera.training.rows import digest, encode, parted
 from sera.training.stage import Request, plan_training
 
 _ROWS = 32
@@ -99,5 +99,4 @@ def _difference(job: Job, labels: list[int], other: tuple[list[int], list[int]] 
 
 
 def _first(job: Job) -> Iterator[dict[str, object]]:
-    trained = (row for row in job.dataset.rows() if not is_held_out(row["task"], job.config))
-    return islice(trained, _ROWS)
+    return islice(parted(job, held_out=False), _ROWS)
