@@ -25,7 +25,7 @@ import msgspec
 
 from sera.errors import TeacherError
 from sera.records import Usage
-from sera.teachers.chat_wire import decode_request, encode_reply
+from sera.teachers.chat_wire import decode_request, encode_replies
 from sera.teachers.contract import ChatRequest, Reply
 from sera.teachers.prices import FREE, Price
 
@@ -150,7 +150,7 @@ class FaultyServer:
         self._charge(reply.usage)
         if fault in ("reset", "stall", "408"):
             return await self._vanish(fault, reader, writer)
-        whole = encode_reply(reply, body["model"], f"chatcmpl-{self.requests}", created=0)
+        whole = encode_replies([reply], body["model"], f"chatcmpl-{self.requests}", created=0)
         _spoil(whole, fault)
         if body.get("stream"):
             content, kind = b"".join(_events(whole)), "text/event-stream"

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from sera.formats.messages import decode_message, encode_message, split_reasoning
 from sera.records import Message, ToolCall, Usage
-from sera.teachers.chat_wire import decode_reply, decode_request, encode_reply, encode_request
-from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.chat_wire import decode_reply, decode_request, encode_replies, encode_request
+from sera.teachers.contract import ChatRequest, Reply, Sampling
 
 CONVERSATION = (
     Message(role="system", content="s"),
@@ -29,13 +30,18 @@ def test_messages_survive_the_round_trip(message: Message) -> None:
 
 def test_requests_and_replies_survive_the_round_trip() -> None:
     request = ChatRequest(messages=CONVERSATION, tools=[{"type": "function"}], seed=7)
-    assert decode_request(encode_request(request, "m", temperature=0.6)) == request
+    assert decode_request(encode_request(request, "m")) == request
+    wanted = Sampling(max_tokens=9, temperature=0.6, top_p=0.5, stop=("a", "b"))
+    told = decode_request(
+        encode_request(request, "m", max_tokens=9, temperature=0.6, top_p=0.5, stop=["a", "b"])
+    )
+    assert told == msgspec.structs.replace(request, sampling=wanted)
     reply = Reply(
         message=CONVERSATION[2],
         finish_reason="tool_calls",
         usage=Usage(calls=1, prompt=9, cached=4, completion=2),
     )
-    assert decode_reply(encode_reply(reply, "m", "id", 0)) == reply
+    assert decode_reply(encode_replies([reply], "m", "id", 0)) == reply
 
 
 def test_malformed_arguments_are_sent_as_valid_json() -> None:

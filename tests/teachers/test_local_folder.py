@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from training_support import SHAPE, write_tokenizer
 
+from sera.errors import TeacherRefused
 from sera.harness import load_profile
 from sera.records import Message
 from sera.teachers import ChatRequest, LocalConfig, make_teacher
-from sera.teachers.contract import Reply
+from sera.teachers.contract import Reply, Sampling
 from sera.teachers.local import LocalTeacher
 from sera.teachers.local.transformers import _TransformersTeacher
 
@@ -111,3 +113,29 @@ def test_a_second_request_reads_only_what_is_new(folder: Path) -> None:
     assert len({one.message.content for one in (first, again, other)}) > 1, "the seed counts"
     assert (first.usage.cached, again.usage.cached) == (0, first.usage.prompt - 1)
     assert 0 < first.usage.completion <= 40
+
+
+def test_a_folder_is_heard_and_ends_as_it_is_told(folder: Path) -> None:
+    config = LocalConfig(model=str(folder), max_tokens=40, threads=1, temperature=0)
+    heard: list[str] = []
+
+    async def main() -> tuple[Reply, Reply, Reply]:
+        async with make_teacher(config) as teacher:
+            plain = asked("hello")
+            whole = await teacher.complete(msgspec.structs.replace(plain, hear=heard.append))
+            short = await teacher.complete(msgspec.structs.replace(plain, sampling=Sampling(max_tokens=5)))
+            letter = next(one for one in whole.message.content[3:] if one.isascii() and one.isprintable())
+            stop = Sampling(stop=(letter,))
+            stopped = await teacher.complete(msgspec.structs.replace(plain, sampling=stop))
+            with pytest.raises(TeacherRefused, match="no tool call can be demanded"):
+                await teacher.complete(msgspec.structs.replace(plain, sampling=Sampling(must_call=True)))
+            return whole, short, stopped
+
+    whole, short, stopped = asyncio.run(asyncio.wait_for(main(), 120))
+    told = "".join(heard)
+    assert told
+    assert whole.message.content.startswith(told)
+    assert (short.usage.completion, short.finish_reason) == (5, "length")
+    assert stopped.finish_reason == "stop"
+    assert whole.message.content.startswith(stopped.message.content)
+    assert stopped.usage.completion < whole.usage.completion

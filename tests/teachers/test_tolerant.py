@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sera.records import Message, ToolCall
-from sera.teachers.tolerant import find_calls, read_text, with_calls
+from sera.teachers.tolerant import find_calls, plain_beginning, read_text, with_calls
 
 TOOLS = [
     {
@@ -186,3 +186,24 @@ def test_well_formed_calls_come_back_as_they_were(arguments: dict[str, str]) -> 
     body = json.dumps({"name": "edit", "arguments": arguments}, ensure_ascii=False)
     _, [found] = find_calls(f"<tool_call>\n{body}\n</tool_call>", TOOLS)
     assert found.arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("pieces", "tools", "heard"),
+    [
+        (("one ", "two", " \n"), False, "one two"),
+        (("  \n", "one"), False, "  \none"),
+        (("<think>", "no"), False, ""),
+        (("a < b", " and more"), False, "a"),
+        (("use {x}",), False, "use {x}"),
+        (("I look: ", '{"name": "bash"'), True, "I look:"),
+        (("So:\n```", "json"), True, "So:"),
+        (("one [", "two"), True, "one"),
+    ],
+)
+def test_only_what_is_certainly_text_is_heard(pieces: tuple[str, ...], tools: bool, heard: str) -> None:
+    said: list[str] = []
+    hear = plain_beginning(said.append, TOOLS if tools else [])
+    for piece in pieces:
+        hear(piece)
+    assert "".join(said) == heard

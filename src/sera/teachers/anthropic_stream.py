@@ -1,5 +1,6 @@
 """A streamed answer of the Messages API, put together into the body that an unstreamed one has."""
 
+from collections.abc import Callable
 from typing import Any
 
 Json = dict[str, Any]
@@ -14,6 +15,8 @@ class AnthropicStream:
         self._usage: Json = {}
         self._blocks: dict[int, Json] = {}
         self._pieces: dict[int, list[str]] = {}
+        self.hear: Callable[[str], None] | None = None
+        """Told each piece of the answer's text."""
         self.complete = False
         """Whether the answer came to its end. A stream that breaks off before is no answer."""
 
@@ -29,6 +32,8 @@ class AnthropicStream:
             case "content_block_delta":
                 if piece := _PIECES.get(event["delta"].get("type")):
                     self._pieces[event["index"]].append(event["delta"][piece])
+                    if piece == "text" and self.hear:
+                        self.hear(event["delta"][piece])
             case "message_delta":
                 self._head |= event["delta"]
                 self._count(event.get("usage"))

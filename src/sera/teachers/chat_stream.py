@@ -4,6 +4,7 @@ Tolerant like `chat_wire`: chunks without choices or with `usage: null`, a tool 
 without an index or an id, arguments as an object, a stream that ends without `[DONE]`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ class ChatStream:
         self._texts: dict[str, list[str]] = {}
         self._calls: dict[object, _Call] = {}
         self._finish: str | None = None
+        self.hear: Callable[[str], None] | None = None
+        """Told each piece of the answer's text."""
         self.complete = False
         """Whether the answer came to its end. A stream that breaks off before is no answer."""
 
@@ -50,6 +53,8 @@ class ChatStream:
         for name in _TEXTS:
             if isinstance(delta.get(name), str):
                 self._texts.setdefault(name, []).append(delta[name])
+                if name == "content" and self.hear:
+                    self.hear(delta[name])
         for call in delta.get("tool_calls") or ():
             self._calls.setdefault(self._key(call), _Call()).take(call)
 

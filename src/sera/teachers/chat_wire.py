@@ -4,13 +4,30 @@ Their messages are the matter of `formats.messages`. Streams are put together by
 read here. Counts may be missing.
 """
 
-from typing import Any
+import secrets
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from sera.formats.messages import decode_message, encode_message
 from sera.records import Message, Usage
-from sera.teachers.contract import ChatRequest, Reply, token_count
+from sera.teachers.contract import MOST_TOKENS, ChatRequest, Reply, Sampling, token_count
 
 Json = dict[str, Any]
+_N = TypeVar("_N", int, float)
+_SEEDS = 2**31
+"""As many as every engine takes."""
+_STOPS = 16
+_NEVER: dict[str, tuple[object, ...]] = {
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "logit_bias": (None, {}),
+    "response_format": (None, {"type": "text"}),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "functions": (None, []),
+    "function_call": (None, "auto", "none"),
+}
+"""What would change an answer and no teacher can do, with the values that ask for nothing."""
 
 
 def encode_request(request: ChatRequest, model: str, **sampling: object) -> Json:
@@ -27,29 +44,76 @@ def encode_request(request: ChatRequest, model: str, **sampling: object) -> Json
 
 
 def decode_request(body: Json) -> ChatRequest:
-    """Read a request that a client sent to us; `KeyError` and `TypeError` mean it is malformed."""
+    """Read a request that a client sent to us. Without a seed it gets one by chance, so that the same
+    question again is another try. `KeyError`, `TypeError`, `ValueError` and `AttributeError` mean that it is
+    malformed, or asks for what no teacher can do."""
+    if asked := [name for name, harmless in _NEVER.items() if body.get(name) not in harmless]:
+        raise ValueError(f"{', '.join(asked)}: not supported")
+    tools, must_call = _offered(list(body.get("tools") or ()), body.get("tool_choice"))
+    seed = _number(body, ("seed",), int, -(2**63), 2**63 - 1)
     return ChatRequest(
         messages=tuple(decode_message(message) for message in body["messages"]),
-        tools=list(body.get("tools") or ()),
-        seed=int(body.get("seed") or 0),
+        tools=tools,
+        seed=secrets.randbelow(_SEEDS) if seed is None else seed,
+        sampling=Sampling(
+            max_tokens=_number(body, ("max_completion_tokens", "max_tokens"), int, 1, MOST_TOKENS),
+            temperature=_number(body, ("temperature",), float, 0, 100),
+            top_p=_number(body, ("top_p",), float, 1e-6, 1),
+            stop=_stops(body.get("stop")),
+            must_call=must_call,
+        ),
     )
 
 
-def encode_reply(reply: Reply, model: str, identity: str, created: int) -> Json:
-    """The body of a chat-completions answer."""
-    usage = reply.usage
+def _offered(tools: list[Json], choice: object) -> tuple[list[Json], bool]:
+    """(the tools that may be called, whether one must be) by a `tool_choice`."""
+    if choice in (None, "auto"):
+        return tools, False
+    if choice == "none":
+        return [], False
+    if choice != "required":
+        if not isinstance(choice, dict) or not isinstance(choice.get("function"), dict):
+            raise ValueError(f"tool_choice {choice!r:.40}: auto, none, required or a function's name")
+        name = choice["function"].get("name")
+        tools = [tool for tool in tools if tool["function"]["name"] == name]
+    if not tools:
+        raise ValueError("tool_choice demands a call of a tool that is not offered")
+    return tools, True
+
+
+def _number(body: Json, names: Sequence[str], kind: type[_N], least: float, most: float) -> _N | None:
+    """The first of these fields that is there."""
+    found = next((body[name] for name in names if body.get(name) is not None), None)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not least <= found <= most:
+        raise ValueError(f"{names[-1]} {found!r:.40}: a number from {least:g} to {most:g}")
+    return kind(found)
+
+
+def _stops(told: object) -> tuple[str, ...]:
+    texts = (told,) if isinstance(told, str) else tuple(told or ()) if isinstance(told, list | None) else None
+    if texts is None or len(texts) > _STOPS or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError(f"stop: a text, or a list of at most {_STOPS}")
+    return texts
+
+
+def encode_replies(replies: Sequence[Reply], model: str, identity: str, created: int) -> Json:
+    """The body of a chat-completions answer, or of several to one request: the prompt counts once."""
+    usage, written = replies[0].usage, sum(reply.usage.completion for reply in replies)
     return {
         "id": identity,
         "object": "chat.completion",
         "created": created,
         "model": model,
         "choices": [
-            {"index": 0, "message": encode_message(reply.message), "finish_reason": reply.finish_reason}
+            {"index": n, "message": encode_message(reply.message), "finish_reason": reply.finish_reason}
+            for n, reply in enumerate(replies)
         ],
         "usage": {
             "prompt_tokens": usage.prompt,
-            "completion_tokens": usage.completion,
-            "total_tokens": usage.prompt + usage.completion,
+            "completion_tokens": written,
+            "total_tokens": usage.prompt + written,
             "prompt_tokens_details": {"cached_tokens": usage.cached},
         },
     }

@@ -10,11 +10,24 @@ at worst; after, what it did cost.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from sera.records import Message, Usage
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How one answer is to be sampled, where that differs from the teacher's own settings."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    """Texts before which the answer ends."""
+    must_call: bool = False
+    """Whether the answer has to hold a tool call. `TeacherRefused` of one that cannot be made to."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +38,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Tool definitions in the chat-completions form."""
     seed: int = 0
     """Equal requests with equal seeds get equal answers, as far as the model can do that."""
+    sampling: Sampling = Sampling()
+    hear: Callable[[str], None] | None = None
+    """Told pieces of the answer's text as they come, by a teacher that can: what is told is the beginning of
+    the reply's content, but for blanks around it. An answer that had to be begun again is not told."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

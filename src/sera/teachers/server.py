@@ -1,19 +1,24 @@
 """Any teacher over HTTP: an OpenAI-compatible endpoint on loopback.
 
     POST /v1/chat/completions    whole, or as server-sent events with `"stream": true`
-    GET  /v1/models              one model
+    GET  /v1/models              one model, and /v1/models/NAME
     GET  /health                 200 once it answers
 
-Errors have OpenAI's shape: 400 for a malformed body and for what the teacher refuses, 404 and 405 for a
-wrong address or method, 408 and 413 for a body that is too slow or too large, 500 for the teacher's own
-failures. A client that leaves cancels its request. There is no key and no encryption, so do not bind it to
-anything but loopback on a machine that others can reach.
+A stream brings text while the teacher writes it, if the teacher can be heard (`ChatRequest.hear`): up to
+where a tool call may begin, which comes whole, as reasoning does. Fields that would change the answer and
+that no teacher can do are refused.
+
+Errors have OpenAI's shape: 400 for a malformed body, for what the teacher refuses and for a conversation that
+is too long, 404 and 405 for a wrong address or method, 408 and 413 for a body that is too slow or too large,
+500 for failures on this side. In a stream that has begun an error is its last event. A client that leaves
+cancels its request. There is no key and no encryption, so do not bind it to anything but loopback on a
+machine that others can reach.
 """
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,18 +26,18 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sera.errors import TeacherError, TeacherRefused, UsageError, boundary
+from sera.errors import SeraError, UsageError, boundary
 from sera.records import content_id
-from sera.teachers.chat_wire import decode_request, encode_reply
-from sera.teachers.contract import ChatRequest, Reply, Teacher
+from sera.teachers.chat_wire import decode_request, encode_replies
+from sera.teachers.contract import ChatRequest, Teacher
+from sera.teachers.streaming import CLIENT_LEFT, Head, error_of, stream, until_gone
 from sera.untrusted import decode
 
-_PIECE = 64
-"""Characters of one event of a stream."""
-_CLIENT_LEFT = 499
+_ANSWERS = 16
+"""To one request, at most."""
 _MOST_BYTES, _SECONDS = 64 << 20, 60.0
 """Of the body of a request, which is a conversation: a million tokens are some 5 MB; and for it to come."""
 _GRACE = 1
@@ -47,31 +52,41 @@ def make_app(teacher: Teacher, model: str) -> Starlette:
 
     async def completions(request: Request) -> Response:
         body = _read_body(await _received(request))
-        reply = await _answer(teacher, _read_request(body), request)
-        if reply is None:
-            return Response(status_code=_CLIENT_LEFT)
-        name = str(body.get("model") or model)
-        whole = encode_reply(reply, name, f"chatcmpl-{content_id(body)}", created=0)
-        if not body.get("stream"):
-            return JSONResponse(whole)
-        options = body.get("stream_options")
-        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        return StreamingResponse(_events(whole, with_usage), media_type="text/event-stream")
+        asked, number = _read_request(body)
+        name, identity = str(body.get("model") or model), f"chatcmpl-{content_id(body)}"
+        if body.get("stream"):
+            options = body.get("stream_options")
+            with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+            return await stream(teacher, asked, request, Head(name, identity, with_usage))
+        every = [msgspec.structs.replace(asked, seed=asked.seed + n) for n in range(number)]
+        answers = asyncio.gather(*(teacher.complete(one) for one in every))
+        if not await until_gone(answers, request):
+            return Response(status_code=CLIENT_LEFT)
+        return JSONResponse(encode_replies(answers.result(), name, identity, created=0))
 
     async def models(_: Request) -> Response:
-        return JSONResponse(
-            {"object": "list", "data": [{"id": model, "object": "model", "owned_by": "sera"}]}
-        )
+        return JSONResponse({"object": "list", "data": [card]})
+
+    async def one_model(request: Request) -> Response:
+        if request.path_params["name"] != model:
+            raise HTTPException(
+                404, f"there is no model {request.path_params['name']!r:.100}, only {model!r}"
+            )
+        return JSONResponse(card)
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    card = {"id": model, "object": "model", "created": 0, "owned_by": "sera"}
     routes = [
         Route("/v1/chat/completions", completions, methods=["POST"]),
         Route("/v1/models", models),
+        Route("/v1/models/{name:path}", one_model),
         Route("/health", health),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _explain, TeacherError: _fail})
+    return Starlette(
+        routes=routes, exception_handlers={HTTPException: _explain, SeraError: _fail, Exception: _crash}
+    )
 
 
 def serve(teacher: Teacher, model: str, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -116,7 +131,7 @@ async def _received(request: Request) -> bytes:
                 if len(body) > _MOST_BYTES:
                     raise HTTPException(413, f"the body is longer than {_MOST_BYTES:,} bytes", _CLOSE)
     except ClientDisconnect:
-        raise HTTPException(_CLIENT_LEFT, "the client left", _CLOSE) from None
+        raise HTTPException(CLIENT_LEFT, "the client left", _CLOSE) from None
     except TimeoutError:
         raise HTTPException(408, f"the body did not come within {_SECONDS:g} seconds", _CLOSE) from None
     return bytes(body)
@@ -130,32 +145,21 @@ def _read_body(raw: bytes) -> Json:
         raise HTTPException(400, f"the body is not a JSON object: {problem}") from problem
 
 
-def _read_request(body: Json) -> ChatRequest:
+def _read_request(body: Json) -> tuple[ChatRequest, int]:
+    """(the request, how many answers it asks for)"""
+    number = 1 if (told := body.get("n")) is None else told
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _ANSWERS:
+        raise HTTPException(400, f"n: a whole number from 1 to {_ANSWERS}")
+    if number > 1 and body.get("stream"):
+        raise HTTPException(400, "n: one answer to a stream")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise HTTPException(400, "messages must be a list of at least one message")
     try:
-        return decode_request(body)
+        return decode_request(body), number
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise HTTPException(
             400, f"the request cannot be read: {type(problem).__name__}: {problem}"
         ) from problem
-
-
-async def _answer(teacher: Teacher, asked: ChatRequest, request: Request) -> Reply | None:
-    """The teacher's reply, or None if the client leaves before it comes."""
-    answering = asyncio.ensure_future(teacher.complete(asked))
-    leaving = asyncio.ensure_future(_departure(request))
-    try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return answering.result() if answering.done() else None
-    finally:
-        answering.cancel()
-        leaving.cancel()
-
-
-async def _departure(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────
@@ -167,47 +171,16 @@ async def _explain(_: Request, problem: Exception) -> Response:
 
 
 async def _fail(_: Request, problem: Exception) -> Response:
-    if isinstance(problem, TeacherRefused):
-        return _error(400, "invalid_request_error", str(problem))
-    return _error(500, "server_error", str(problem))
+    assert isinstance(problem, SeraError)
+    status, error = error_of(problem)
+    return JSONResponse({"error": error}, status)
+
+
+async def _crash(_: Request, problem: Exception) -> Response:
+    """The traceback goes to stderr."""
+    return _error(500, "server_error", f"a fault of the server: {type(problem).__name__}")
 
 
 def _error(status: int, kind: str, text: str, headers: Mapping[str, str] | None = None) -> Response:
     error = {"message": text, "type": kind, "param": None, "code": None}
     return JSONResponse({"error": error}, status, headers)
-
-
-async def _events(whole: Json, with_usage: bool) -> AsyncIterator[bytes]:
-    for chunk in _chunks(whole, with_usage):
-        yield b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-    yield b"data: [DONE]\n\n"
-
-
-def _chunks(whole: Json, with_usage: bool) -> Iterator[Json]:
-    """A whole answer as the chunks of a stream."""
-    head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    if with_usage:
-        head["usage"] = None
-    choice = whole["choices"][0]
-    for delta in _deltas(choice["message"]):
-        yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
-    if with_usage:
-        yield head | {"choices": [], "usage": whole["usage"]}
-
-
-def _deltas(message: Json) -> Iterator[Json]:
-    yield {"role": "assistant", "content": ""}
-    for field in ("reasoning_content", "content"):
-        for piece in _pieces(message.get(field) or ""):
-            yield {field: piece}
-    for index, call in enumerate(message.get("tool_calls") or ()):
-        function = call["function"]
-        opening = {"index": index, "id": call["id"], "type": "function"}
-        yield {"tool_calls": [opening | {"function": {"name": function["name"], "arguments": ""}}]}
-        for piece in _pieces(function["arguments"]):
-            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-
-def _pieces(text: str) -> Iterator[str]:
-    return (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))

@@ -27,7 +27,7 @@ by a model that was shown it, is none either.
 import json
 import re
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -46,6 +46,8 @@ _TAGS = ("<tool_call>", "</tool_call>")
 """As they should be."""
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
+_MAY_BEGIN = "<{[`"
+"""Characters that a call in any of the forms may begin with."""
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _NAMES = ("name", "function", "tool", "tool_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
@@ -90,6 +92,25 @@ def with_calls(message: Message, tools: Tools) -> Message:
         return message
     read = read_text(message.content, tools)
     return msgspec.structs.replace(read, reasoning=message.reasoning or read.reasoning)
+
+
+def plain_beginning(hear: Callable[[str], None], tools: Tools) -> Callable[[str], None]:
+    """`hear`, told only what is certainly text: up to where reasoning, or with tools a call, may begin."""
+    marks = _MAY_BEGIN if tools else "<"
+    ended, held = False, ""
+
+    def told(piece: str) -> None:
+        nonlocal ended, held
+        if ended:
+            return
+        at = min((n for mark in marks if (n := piece.find(mark)) >= 0), default=len(piece))
+        ended, text = at < len(piece), held + piece[:at]
+        sure = text.rstrip()
+        held = text[len(sure) :]
+        if sure:
+            hear(sure)
+
+    return told
 
 
 def find_calls(text: str, tools: Tools) -> tuple[str, list[Found]]:

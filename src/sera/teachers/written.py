@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
+from sera.errors import TeacherRefused
 from sera.formats import find_format
 from sera.records import Message
 from sera.teachers.around import TeacherAround
 from sera.teachers.contract import ChatRequest, Reply, Teacher
 from sera.teachers.ids import with_unique_ids
-from sera.teachers.tolerant import read_text
+from sera.teachers.tolerant import plain_beginning, read_text
 
 
 class WrittenTeacher(TeacherAround):
@@ -33,7 +34,11 @@ class WrittenTeacher(TeacherAround):
         """As the teacher does. A call within an answer that was cut off counts if it is whole."""
         turns = find_format(self._style).render(request.messages, request.tools)
         plain = tuple(Message(role=turn.role, content=turn.text) for turn in turns)
-        reply = await self._teacher.complete(ChatRequest(messages=plain, seed=request.seed))
+        if request.sampling.must_call:
+            raise TeacherRefused(f"calls are written as text ({self._style}), so that none can be demanded")
+        hear = plain_beginning(request.hear, request.tools) if request.hear else None
+        asked = msgspec.structs.replace(request, messages=plain, tools=[], hear=hear)
+        reply = await self._teacher.complete(asked)
         text = reply.message.content
         if reply.message.reasoning:
             text = f"<think>\n{reply.message.reasoning}\n</think>\n\n{text}"

@@ -22,8 +22,8 @@ def command(model: str, port: int, pairs: tuple[str, ...]) -> None:
     many users take vLLM or SGLang: `sera teacher command` writes the launch command.
     """
     from sera.settings import load_config
-    from sera.teachers.local import LocalConfig, LocalTeacher
+    from sera.teachers import LocalConfig, make_teacher
     from sera.teachers.server import serve
 
     config = load_config(LocalConfig, pairs=pairs, given={"model": model})
-    serve(LocalTeacher(config), model, port=port)
+    serve(make_teacher(config), model, port=port)

@@ -15,7 +15,7 @@ from sera.teachers.contract import ChatRequest, Reply, Teacher
 from sera.teachers.ids import with_unique_ids
 from sera.teachers.local.config import LocalConfig
 from sera.teachers.local.llama import llama_teacher
-from sera.teachers.tolerant import with_calls
+from sera.teachers.tolerant import plain_beginning, with_calls
 
 
 class LocalTeacher:
@@ -60,6 +60,9 @@ class LocalTeacher:
     async def complete(self, request: ChatRequest) -> Reply:
         """One answer. An answer that was cut off holds no call that its server did not see in it."""
         assert self._engine, "the teacher is not open"
+        if request.hear:
+            heard = plain_beginning(request.hear, request.tools)
+            request = msgspec.structs.replace(request, hear=heard)
         reply = await self._engine.complete(request)
         message = with_calls(reply.message, request.tools)
         if message is reply.message:

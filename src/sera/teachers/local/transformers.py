@@ -11,7 +11,7 @@ in other pieces differs in the last bits.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -59,6 +59,10 @@ class _TransformersTeacher:
         """One answer. A cancelled request ends with the token under way, before the next begins."""
         given_up = threading.Event()
         loop = asyncio.get_running_loop()
+        if hear := request.hear:
+            request = msgspec.structs.replace(
+                request, hear=lambda piece: loop.call_soon_threadsafe(hear, piece) and None
+            )
         try:
             return await loop.run_in_executor(self._thread, self._model.answer, request, given_up)
         finally:
@@ -97,15 +101,19 @@ class _Model:
     def answer(self, request: ChatRequest, given_up: threading.Event) -> Reply:
         """Continue the conversation; what has come of it so far, if nobody waits for it any more."""
         prompt = self._prompt(request)
-        room = min(self._config.max_tokens, self._limit - len(prompt))
+        if request.sampling.must_call:
+            raise TeacherRefused("a folder of weights is asked as it is: no tool call can be demanded of it")
+        room = min(request.sampling.max_tokens or self._config.max_tokens, self._limit - len(prompt))
         if room <= 0:
             raise ContextOverflow(f"the conversation has {len(prompt)} tokens, the model reads {self._limit}")
         kept, shared = self._kept_for(prompt)
-        written = self._generate(prompt, kept, room, request.seed, given_up)
+        written = self._generate(prompt, kept, room, request, given_up)
         self._keep(kept)
         ended = written[-1:] and written[-1] in self._ends()
         text = self._tokenizer.decode(written[:-1] if ended else written, skip_special_tokens=False)
-        reasoning, content = split_reasoning(text)
+        stops = [at for stop in request.sampling.stop if (at := text.find(stop)) >= 0]
+        ended = ended or bool(stops)
+        reasoning, content = split_reasoning(text[: min(stops)] if stops else text)
         return Reply(
             message=Message(role="assistant", content=content, reasoning=reasoning),
             finish_reason="stop" if ended else "length",
@@ -136,16 +144,23 @@ class _Model:
         return kept, shared
 
     def _generate(
-        self, prompt: list[int], kept: _Conversation, room: int, seed: int, given_up: threading.Event
+        self,
+        prompt: list[int],
+        kept: _Conversation,
+        room: int,
+        request: ChatRequest,
+        given_up: threading.Event,
     ) -> list[int]:
         from transformers import StoppingCriteriaList
 
-        torch, hot = self._torch, self._config.temperature > 0
+        torch, own = self._torch, request.sampling
+        temperature = self._config.temperature if own.temperature is None else own.temperature
+        hot = temperature > 0
 
         def enough(tokens: Any, _: Any, **__: Any) -> Any:
             return torch.full((len(tokens),), given_up.is_set(), device=tokens.device)
 
-        torch.manual_seed(seed)
+        torch.manual_seed(request.seed)
         with torch.inference_mode():
             whole = self._model.generate(
                 torch.tensor([prompt], device=self._model.device),
@@ -153,16 +168,37 @@ class _Model:
                 past_key_values=kept.cache,
                 max_new_tokens=room,
                 do_sample=hot,
-                temperature=self._config.temperature if hot else None,
-                top_p=None,
+                temperature=temperature if hot else None,
+                top_p=own.top_p if hot else None,
                 top_k=None,
                 eos_token_id=sorted(self._ends()),
                 pad_token_id=min(self._ends()),
                 stopping_criteria=StoppingCriteriaList([enough]),
+                stop_strings=list(own.stop) or None,
+                tokenizer=self._tokenizer if own.stop else None,
+                streamer=self._streamer(request.hear) if request.hear and not own.stop else None,
             )
         tokens: list[int] = whole[0].tolist()
         kept.tokens = tokens[: kept.cache.get_seq_length()]
         return tokens[len(prompt) :]
+
+    def _streamer(self, hear: Callable[[str], None]) -> Any:
+        """Tells `hear` the words of an answer as they become whole."""
+        from transformers import TextStreamer
+
+        ends = self._ends()
+
+        class Told(TextStreamer):  # type: ignore[misc]  # of a library without types
+            def put(self, value: Any) -> None:
+                """All of the prompt, then a token at a time."""
+                if self.next_tokens_are_prompt or int(value.flatten()[-1]) not in ends:
+                    super().put(value)
+
+            def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002
+                """A piece."""
+                hear(text)
+
+        return Told(self._tokenizer, skip_prompt=True, skip_special_tokens=False)
 
     def _keep(self, conversation: _Conversation) -> None:
         self._kept = [*self._kept, conversation][-self._config.parallel :]

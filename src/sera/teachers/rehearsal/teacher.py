@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from sera.errors import TeacherRefused
 from sera.harness import Profile, load_profile
 from sera.records import Message, ToolCall, Usage
-from sera.teachers.contract import ChatRequest, Reply
+from sera.teachers.contract import ChatRequest, Reply, Sampling
 from sera.teachers.rehearsal.answers import pull_request_answer, self_check_answer
 from sera.teachers.rehearsal.config import RehearsalConfig
 from sera.teachers.rehearsal.conversation import Conversation, Wording, read_conversation
@@ -52,7 +53,7 @@ class RehearsalTeacher:
     async def complete(self, request: ChatRequest) -> Reply:
         """Continue a conversation. `TeacherError` only by `fail_rate`; never returns by `stall_rate`."""
         await self._faults.suffer(self._dice(request))
-        return self.answer(request)
+        return _bounded(self.answer(request), request.sampling)
 
     def answer(self, request: ChatRequest) -> Reply:
         """The answer itself: pure, without faults of time."""
@@ -77,11 +78,16 @@ class RehearsalTeacher:
             return _said(pull_request_answer(conversation, asked["demonstration"], dice, self._wording))
         if not request.tools:
             return _said(say(dice, "answers.idle"))
-        return self._act(conversation, request.seed, dice)
+        return self._act(conversation, request, dice)
 
-    def _act(self, conversation: Conversation, seed: int, dice: Dice) -> Message:
-        rollout = Dice(digest(self._config.seed, seed, conversation.opening))
+    def _act(self, conversation: Conversation, request: ChatRequest, dice: Dice) -> Message:
+        rollout = Dice(digest(self._config.seed, request.seed, conversation.opening))
         step = next_step(self._script(conversation, rollout), conversation)
+        if step.tool not in (offered := [str(tool["function"]["name"]) for tool in request.tools]):
+            raise TeacherRefused(
+                f"the rehearsal would call {step.tool}, and is offered {', '.join(offered)}: it plays agents "
+                f"with the tools of sera's harness profiles only"
+            )
         arguments = msgspec.json.encode(step.arguments).decode()
         call = ToolCall(id=f"call_{dice.key}", name=step.tool, arguments=arguments)
         return Message(role="assistant", content=step.content, reasoning=step.reasoning, tool_calls=(call,))
@@ -124,6 +130,21 @@ def next_step(script: Script[None], conversation: Conversation) -> Step:
     except StopIteration:
         return submit()
     return step
+
+
+def _bounded(reply: Reply, sampling: Sampling) -> Reply:
+    """The answer, ended where the asker wants it to. Chance is none of a model's: a temperature changes
+    nothing."""
+    message, most = reply.message, sampling.max_tokens
+    if sampling.must_call and not message.tool_calls:
+        raise TeacherRefused("the rehearsal calls no tool here: ask with tool_choice auto")
+    if found := [at for stop in sampling.stop if (at := message.content.find(stop)) >= 0]:
+        reply = Reply(message=_said(message.content[: min(found)]), usage=reply.usage)
+    if most and reply.usage.completion > most:
+        said = _said(reply.message.content[: most * _CHARACTERS_PER_TOKEN])
+        usage = msgspec.structs.replace(reply.usage, completion=most)
+        reply = Reply(message=said, finish_reason="length", usage=usage)
+    return reply
 
 
 def _said(text: str) -> Message:

@@ -25,6 +25,8 @@ class Stream(Protocol):
     """Puts the events of a stream together."""
 
     complete: bool
+    hear: Callable[[str], None] | None
+    """Told each piece of the answer's text."""
 
     def feed(self, event: Json) -> None:
         """One event."""
@@ -64,13 +66,27 @@ def _chat_headers(key: Key, query: str) -> dict[str, str]:
 
 
 def _chat_body(request: ChatRequest, config: RemoteConfig) -> Json:
-    sampling: Json = {"temperature": config.temperature, config.max_tokens_field: config.max_tokens}
-    if config.stream:
+    sampling = _sampling(request, config, config.max_tokens_field, "stop")
+    if config.stream or request.hear:
         sampling |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.tools:
         sampling[ONE_CALL] = False
+    if request.sampling.must_call:
+        sampling["tool_choice"] = "required"
     body = chat_wire.encode_request(request, config.model, **sampling)
     return {name: value for name, value in body.items() if name not in config.omit}
+
+
+def _sampling(request: ChatRequest, config: RemoteConfig, length: str, stop: str) -> Json:
+    """What the request says, else the settings; `length` and `stop` are the protocol's names for these."""
+    own = request.sampling
+    found: Json = {
+        "temperature": config.temperature if own.temperature is None else own.temperature,
+        length: own.max_tokens or config.max_tokens,
+    }
+    if own.top_p is not None:
+        found["top_p"] = own.top_p
+    return found | ({stop: list(own.stop)} if own.stop else {})
 
 
 def _anthropic_headers(key: Key, query: str) -> dict[str, str]:  # noqa: ARG001
@@ -78,11 +94,12 @@ def _anthropic_headers(key: Key, query: str) -> dict[str, str]:  # noqa: ARG001
 
 
 def _anthropic_body(request: ChatRequest, config: RemoteConfig) -> Json:
-    sampling: Json = {"temperature": config.temperature, "max_tokens": config.max_tokens}
-    if config.stream:
+    sampling = _sampling(request, config, "max_tokens", "stop_sequences")
+    if config.stream or request.hear:
         sampling["stream"] = True
     if request.tools and ONE_CALL not in config.omit:
-        sampling["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
+        kind = "any" if request.sampling.must_call else "auto"
+        sampling["tool_choice"] = {"type": kind, "disable_parallel_tool_use": True}
     body = anthropic_wire.encode_request(request, config.model, **sampling)
     return {name: value for name, value in body.items() if name not in config.omit}
 

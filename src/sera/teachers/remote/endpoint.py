@@ -6,6 +6,7 @@ repeated here; see `retries`.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import httpx2
 
@@ -139,11 +140,11 @@ class Line:
         if _names_one_call(refused) or isinstance(without, Reply):
             self.asks_one_call = False
 
-    async def ask(self, body: bytes) -> Reply | Failure:
-        """Send one request, once."""
+    async def ask(self, body: bytes, hear: Callable[[str], None] | None = None) -> Reply | Failure:
+        """Send one request, once; `hear` is told the pieces of a streamed answer's text."""
         try:
             async with asyncio.timeout(self._config.timeout):
-                return await (self._stream(body) if self._config.stream else self._whole(body))
+                return await (self._stream(body, hear) if hear or self._config.stream else self._whole(body))
         except TimeoutError:
             return self._reader.failed(SLOW, f"no whole answer within {self._config.timeout:g} s")
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as problem:
@@ -167,8 +168,9 @@ class Line:
         read = httpx2.Response(response.status_code, headers=told, content=content)
         return self._reader.response(read, self._clock.today(), is_all)
 
-    async def _stream(self, body: bytes) -> Reply | Failure:
+    async def _stream(self, body: bytes, hear: Callable[[str], None] | None) -> Reply | Failure:
         stream, events = self.dialect.stream(), EventReader()
+        stream.hear = hear
         async with self._client.stream("POST", self._url, content=body) as response:
             if response.status_code != 200 or "event-stream" not in response.headers.get("content-type", ""):
                 return await self._read(response)

@@ -37,6 +37,8 @@ class Asked(msgspec.Struct, frozen=True):
     """The body for that path without the wish for one tool call in a reply; None if there is no such wish."""
     worst: Usage
     """What sending it once may cost at worst."""
+    hear: Callable[[str], None] | None = None
+    """As in `ChatRequest`; None once it is sent a second time."""
 
 
 class Retries:
@@ -53,6 +55,7 @@ class Retries:
             outcome = await self._race(asked, tried)
             if isinstance(outcome, Reply):
                 return outcome
+            asked = msgspec.structs.replace(asked, hear=None)
             self._router.refuse_if_none()
             if not allowance.covers(outcome.trouble, self._clock.now()):
                 raise outcome.error()
@@ -65,7 +68,7 @@ class Retries:
         """One request, and a second one to another endpoint if the first becomes a straggler."""
         if not self._config.hedge_after:
             return await self._attempt(asked, tried)
-        before = len(tried)
+        before, asked = len(tried), msgspec.structs.replace(asked, hear=None)
         racers = [asyncio.create_task(self._attempt(asked, tried))]
         try:
             await asyncio.wait(racers, timeout=self._config.hedge_after)
@@ -83,23 +86,23 @@ class Retries:
         async with self._router.place(tried) as place:
             line, path = place.line, place.line.dialect.path
             if not asked.plain:
-                outcome = await self._send(line, asked.bodies[path], asked.worst)
+                outcome = await self._send(line, asked.bodies[path], asked)
             elif not line.asks_one_call:
-                outcome = await self._send(line, asked.plain(path), asked.worst)
+                outcome = await self._send(line, asked.plain(path), asked)
             else:
-                outcome = await self._send(line, asked.bodies[path], asked.worst)
+                outcome = await self._send(line, asked.bodies[path], asked)
                 if line.may_not_know(outcome) and isinstance(outcome, Failure):
-                    refused, outcome = outcome, await self._send(line, asked.plain(path), asked.worst)
+                    refused, outcome = outcome, await self._send(line, asked.plain(path), asked)
                     line.learn(refused, outcome)
             place.note(outcome)
             return outcome
 
-    async def _send(self, line: Line, body: bytes, worst: Usage) -> Reply | Failure:
+    async def _send(self, line: Line, body: bytes, asked: Asked) -> Reply | Failure:
         """One request: a hold, the exchange, the end of the hold."""
-        hold = await self._meter.reserve(worst)
+        hold = await self._meter.reserve(asked.worst)
         outcome = None
         try:
-            outcome = _believed(await line.ask(body), worst)
+            outcome = _believed(await line.ask(body, asked.hear), asked.worst)
         finally:
             self._end(hold, outcome)
         return outcome

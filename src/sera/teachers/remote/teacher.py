@@ -85,8 +85,9 @@ class RemoteTeacher:
         }
         wishes = request.tools and ONE_CALL not in self._config.omit
         prompt = worst_prompt(max(map(len, bodies.values())), len(request.messages))
-        worst = Usage(calls=1, prompt=prompt, completion=self._config.max_tokens)
-        return Asked(bodies, plain if wishes else None, worst)
+        answer = request.sampling.max_tokens or self._config.max_tokens
+        worst = Usage(calls=1, prompt=prompt, completion=answer)
+        return Asked(bodies, plain if wishes else None, worst, request.hear)
 
 
 def worst_prompt(size: int, messages: int) -> int:
