@@ -5,10 +5,11 @@ import json
 import pytest
 from rich.text import Text
 
-from sera.cli.common import complain, console, print_json, table
+from sera.cli.common import bill, complain, console, print_json, table
 from sera.cli.render import matches_text, message_text
 from sera.generation.recall import LineMatch
 from sera.records import Message
+from sera.runs.ledger import Amount, Balance
 
 HOSTILE = "\x1b]0;title\x07 \x1b[2J\x9b31m \u202eback [bold]plain[/bold] [/nothing] :bug:"
 
@@ -80,3 +81,15 @@ def test_styles_are_still_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     shown = capsys.readouterr().out
     assert shown.startswith("\x1b[32m␛]0;title")
     assert harmless(shown.replace("\x1b[32m", "").replace("\x1b[0m", ""))
+
+
+def test_a_bill_without_a_price_is_one_of_tokens() -> None:
+    """A run whose model nobody has priced has not cost $0.00."""
+    spent = Balance(settled=Amount(tokens=120_000), uncertain=Amount(tokens=3000))
+    told = bill(spent, priced=False)
+    assert "$" not in told
+    assert "120,000 tokens as billed, and at most 3,000 tokens more" in told
+    assert "teacher.price" in told
+    assert "$0.00 as billed" in bill(spent), "a server of one's own costs nothing"
+    paid = Balance(settled=Amount(nano=2_500_000_000, tokens=9))
+    assert "$2.50 as billed" in bill(paid, priced=False), "what was charged before is told"

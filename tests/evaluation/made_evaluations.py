@@ -186,7 +186,7 @@ class Actor:
         self.asked += 1
         turn = sum(message.role == "assistant" for message in request.messages)
         words = request.messages[1].content.partition("PLAN: ")[2].split()
-        message = _act(words[0], words[1], turn)
+        message = _act(words[0], words[1], turn) if words else call("bash", command="ls")
         calls = tuple(
             msgspec.structs.replace(one, id=f"call_{turn}_{n}") for n, one in enumerate(message.tool_calls)
         )

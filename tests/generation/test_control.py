@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_svg import Meddled
+from test_svg import Meddled, said
 
 from sera.engines.local import Shift
 from sera.errors import TeacherError, TeacherRefused
@@ -319,3 +319,26 @@ def test_torn_and_foreign_orders_are_passed_over(tmp_path: Path) -> None:
         file.write(b'op"}\n')
     assert [order.verb for order in book.read()] == [Verb.STOP]
     assert OrderBook(tmp_path).read() == []
+
+
+def test_a_run_that_yields_nothing_stops_and_says_why(shift: Any) -> None:
+    def babble(what: str) -> Reply | None:
+        return said("Hm.") if what == "step" else None
+
+    _, halted, teacher = shift(functions=24, teacher=Slow(babble, reject_rate=0))
+    assert "0 of 20 tasks gave a pair, fewer than stop_below=0.02 allows" in halted
+    assert "20 t1_unfinished: malformed" in halted
+    assert "--stop-below 0" in halted
+    assert 20 <= len(teacher.ends) <= 22, "no other is begun"
+    again, halted, teacher = shift(functions=24, teacher=Slow(babble, reject_rate=0))
+    assert not halted, "only what was ended since the command was given counts"
+    assert not again.owed()
+
+
+def test_a_run_may_yield_nothing_if_it_is_told_so(shift: Any) -> None:
+    def babble(what: str) -> Reply | None:
+        return said("Hm.") if what == "step" else None
+
+    run, halted, _ = shift(functions=21, teacher=Slow(babble, reject_rate=0), stop_below=0.0)
+    assert not halted
+    assert not run.owed()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderHook
     from rich.table import Table
 
-    from sera.runs.ledger import Balance
+    from sera.runs.ledger import Amount, Balance
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -163,19 +163,22 @@ def table(
     return result
 
 
-def bill(spent: "Balance") -> str:
-    """What a run has spent, in a line or two."""
+def bill(spent: "Balance", priced: bool = True) -> str:
+    """What a run has spent, in a line or two; in tokens alone if nobody has said what they cost."""
+
+    def sum_of(amount: "Amount") -> str:
+        return f"${amount.usd:.2f}" if priced or amount.nano else f"{amount.tokens:,} tokens"
+
     told = (
-        f"spent: ${spent.settled.usd:.2f} as billed, and at most ${spent.uncertain.usd:.2f} more for "
+        f"spent: {sum_of(spent.settled)} as billed, and at most {sum_of(spent.uncertain)} more for "
         "requests that were broken off"
     )
     if spent.reserved.tokens:
-        told += f"; ${spent.reserved.usd:.2f} reserved for requests in flight"
+        told += f"; {sum_of(spent.reserved)} reserved for requests in flight"
+    if not priced and not spent.total.nano:
+        told += "\nthe price of the model is not known, so no dollars are counted: --set teacher.price.input=… says it"
     if spent.lost.tokens or spent.lost.nano:
-        told += (
-            f"\n${spent.lost.usd:.2f} and {spent.lost.tokens:,} tokens are counted at the most for lines of the ledger that "
-            "are damaged or lost"
-        )
+        told += f"\n{_lost(spent)} are counted at the most for lines of the ledger that are damaged or lost"
     for flaw in spent.flaws:
         told += f"\n{flaw}"
     if spent.uncounted:
@@ -199,9 +202,11 @@ def tell_flaws(flaws: Sequence[str], spent: "Balance | None" = None) -> None:
     if len(told) > _FLAWS:
         complain(f"and {len(told) - _FLAWS:,} places more")
     if spent and spent.lost.tokens:
-        complain(
-            f"${spent.lost.usd:.2f} and {spent.lost.tokens:,} tokens are counted at the most for what the ledger has lost"
-        )
+        complain(f"{_lost(spent)} are counted at the most for what the ledger has lost")
+
+
+def _lost(spent: "Balance") -> str:
+    return f"${spent.lost.usd:.2f} and " * bool(spent.total.nano) + f"{spent.lost.tokens:,} tokens"
 
 
 def counted(number: int, noun: str) -> str:

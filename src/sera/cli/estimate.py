@@ -219,7 +219,7 @@ def print_forecast(out: "Console", made: "Forecast") -> None:
     for source, note in notes.items():
         out.print(f"[{note}] {source}")
     if made.billed and made.billed.total.tokens:
-        out.print(bill(made.billed))
+        out.print(bill(made.billed, made.price is not None))
 
 
 def _amount(unit: str, value: float | None) -> str:

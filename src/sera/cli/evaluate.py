@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sera.evaluation.record import Outcome
     from sera.evaluation.results import Results
     from sera.evaluation.statistics import Comparison, Interval
+    from sera.evaluation.trials import Trials
 
 
 @click.command(
@@ -103,7 +105,7 @@ def command(
     config = load_config(EvaluateConfig, file, pairs, {**numbers, **asked})
     require(config.sandbox)
     plan = plan_evaluation(tasks, config)
-    if plan.predictions is None and isinstance(config.teacher, RemoteConfig):
+    if isinstance(config.teacher, RemoteConfig) and _owes_rollouts(plan, out):
         asyncio.run(check_served(config.teacher, config.context))
     differences = check_baseline(baseline, plan, any_baseline) if baseline else ()
     for notice in plan.notices:
@@ -143,39 +145,61 @@ class _Rate:
         return f"{self._states['resolved']} of {ended} resolved so far" if ended else ""
 
 
+def _owes_rollouts(plan: "Plan", out: Path) -> bool:
+    """Whether the model will be asked anything."""
+    from sera.evaluation.folder import EVALUATION, read_evaluation
+    from sera.evaluation.trials import owed
+
+    if plan.predictions is not None:
+        return False
+    return not (out / EVALUATION).is_file() or bool(owed(plan, read_evaluation(out)))
+
+
 def _work(plan: "Plan", evaluation: "Evaluation") -> str:
-    """Check the tasks, then work off the trials; why it was ended early, or nothing."""
+    """Check model and tasks, then work off the trials; why it was ended early, or nothing."""
+    from sera.errors import Halted
+
     try:
         return asyncio.run(_evaluate(plan, evaluation))
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Halted):
         return INTERRUPTED
 
 
 async def _evaluate(plan: "Plan", evaluation: "Evaluation") -> str:
-    from sera.cli.progress import progress
+    from sera.cli.first_check import first_check
+    from sera.cli.progress import progress, telling
     from sera.evaluation.asking import teacher_config
-    from sera.evaluation.models import SCRIPTED
     from sera.evaluation.trials import Trials, owed, sound
     from sera.runs import LEDGER, SpendingLimits, open_ledger
-    from sera.teachers import RemoteConfig, make_teacher, price_of
+    from sera.teachers import RemoteConfig, Waits, make_teacher, price_of
 
-    wanted, limits = teacher_config(plan.config), plan.config.limits
+    wanted, limits, waits = teacher_config(plan.config), plan.config.limits, Waits()
     metered = isinstance(wanted, RemoteConfig) or limits != SpendingLimits()
     with open_ledger(evaluation.path / LEDGER, limits, price_of(wanted), evaluation.proven) as ledger:
         tell_flaws(evaluation.flaws, ledger.summary())
-        asked = plan.predictions is None
-        teacher = make_teacher(wanted, ledger if metered else None) if asked else None
-        trials = Trials(plan, evaluation, teacher)
+        asks = plan.predictions is None and owed(plan, evaluation)
+        teacher = make_teacher(wanted, ledger if metered else None, waits) if asks else None
+        trials = Trials(plan, evaluation, teacher, waits)
         with interruptible(trials):
-            if plan.config.check and plan.config.predictions not in SCRIPTED:
-                if waiting := trials.unchecked():
-                    complain(f"checking {counted(len(waiting), 'task')}, each by its own patch and by none")
-                await trials.check()
-            total, left = len(sound(plan, evaluation)) * plan.config.seeds, len(owed(plan, evaluation))
-            with progress(f"evaluating {plan.model}", total, total - left, _Rate(evaluation)) as finished:
-                async with teacher or nullcontext():
+            async with teacher or nullcontext():
+                if teacher and plan.profile:
+                    with telling(waits):
+                        await trials.first(partial(first_check, wanted, teacher, plan.profile, False))
+                await _check_tasks(plan, trials)
+                total, left = len(sound(plan, evaluation)) * plan.config.seeds, len(owed(plan, evaluation))
+                title = f"evaluating {plan.model}"
+                with progress(title, total, total - left, _Rate(evaluation), waits) as finished:
                     await trials.work(finished)
     return trials.halted
+
+
+async def _check_tasks(plan: "Plan", trials: "Trials") -> None:
+    from sera.evaluation.models import SCRIPTED
+
+    if plan.config.check and plan.config.predictions not in SCRIPTED:
+        if waiting := trials.unchecked():
+            complain(f"checking {counted(len(waiting), 'task')}, each by its own patch and by none")
+        await trials.check()
 
 
 # ── showing ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """`sera generate`: run the teacher over a repository and record every rollout."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sera.generation.job import GenerateConfig, Job
     from sera.records import Pair
     from sera.runs import Run
+    from sera.teachers import Waits
 
 
 @click.command(
@@ -61,6 +63,12 @@ from the environment variable SERA_API_KEY."""
 @click.option("--max-usd", type=FloatRange(0, min_open=True), help="Dollars the run may cost in all.")
 @click.option("--max-tokens", type=IntRange(1), help="Tokens the run may use in all.")
 @click.option("--max-hours", type=FloatRange(0, min_open=True), help="Hours the run may work in all.")
+@click.option(
+    "--stop-below",
+    type=FloatRange(0, 1),
+    metavar="SHARE",
+    help="Stop when fewer of the ended tasks gave a pair, from 20 on; 0: never.  [default: 0.02]",
+)
 @click.option(
     "--pilot",
     type=IntRange(2),
@@ -199,21 +207,20 @@ def teacher_settings(teacher: str | None, model: str | None) -> dict[str, object
 def _work(job: "Job", run: "Run") -> str:
     from sera.analysis import Outlook
     from sera.cli.progress import progress
-    from sera.teachers import price_of
+    from sera.teachers import Waits, price_of
 
-    total = len(run.tasks)
-    outlook = Outlook(run, price_of(job.config.teacher))
-    with progress(
-        f"generating from {job.snapshot.name}", total, total - len(run.owed()), outlook
-    ) as finished:
+    total, owed = len(run.tasks), len(run.owed())
+    outlook, waits = Outlook(run, price_of(job.config.teacher)), Waits()
+    with progress(f"generating from {job.snapshot.name}", total, total - owed, outlook, waits) as finished:
         try:
-            return asyncio.run(_generate(job, run, finished))
+            return asyncio.run(_generate(job, run, finished, waits))
         except asyncio.CancelledError:
             return INTERRUPTED
 
 
-async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
-    """Work off the run; why it was ended early, or nothing."""
+async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]", waits: "Waits") -> str:
+    """Work off the run; why it was ended early, or nothing. One that owes nothing asks nobody anything."""
+    from sera.cli.first_check import first_check
     from sera.engines.local import Shift
     from sera.runs import LEDGER, open_ledger
     from sera.sandboxes import make_backend
@@ -222,13 +229,15 @@ async def _generate(job: "Job", run: "Run", finished: "Finished[Pair]") -> str:
     config = job.config
     with open_ledger(run.path / LEDGER, config.limits, price_of(config.teacher), run.proven) as ledger:
         tell_flaws(run.flaws, ledger.summary())
-        teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None)
+        if not run.owed():
+            return ""
+        teacher = make_teacher(config.teacher, ledger if _is_metered(config) else None, waits)
         async with teacher, make_backend(job.sandbox, job.layer) as backend:
             if backend.notice:
                 complain(backend.notice)
-            shift = Shift(job, run, teacher, backend, finished, ledger)
+            shift = Shift(job, run, teacher, backend, finished, ledger, waits)
             with interruptible(shift):
-                await shift.work()
+                await shift.work(partial(first_check, config.teacher, teacher, run.profile, True))
             return shift.halted
 
 

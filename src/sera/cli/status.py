@@ -73,7 +73,7 @@ def _print(run: Path, summary: "Summary") -> None:
     if summary.left_out:
         out.print(f"{counted(summary.left_out, 'file')} that tools made left out of the patches")
     if summary.spent.total.tokens or summary.spent.flaws:
-        out.print(bill(summary.spent))
+        out.print(bill(summary.spent, summary.priced))
     for flaw in summary.flaws[:_SHOWN]:
         out.print(flaw)
     if summary.damaged:

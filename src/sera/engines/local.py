@@ -9,7 +9,7 @@ ends the run: the other workers are cancelled, their sandboxes closed, and the e
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sera.agent import Agent
@@ -22,20 +22,30 @@ from sera.records import Pair, State, Task
 from sera.runs import Ledger, Run
 from sera.runs.control import Order, Verb
 from sera.sandboxes import Backend
-from sera.teachers import Teacher
+from sera.teachers import Teacher, Waits
+from sera.visible import one_line
 
 _LISTENS_EVERY = 0.25
 """Seconds between two looks at the orders."""
 _ROUNDING = 1e-9
+_ENOUGH = 20
+"""Ended tasks from which on their yield says something: of one with a yield of a fifth, 1 % begin so."""
+_REASONS = 3
+_SHOWN = 200
 
 Finished = Callable[[Pair], None]
+
+
+async def _at_once() -> None:
+    """A check of nothing."""
 
 
 class Shift:
     """One process's work on one run.
 
     `finished` is called once for each task, with the end it came to; for one that failed, when it is not
-    tried again. The time of `ledger` stops while the run is paused.
+    tried again. The time of `ledger` stops while the run is paused. By `waits`, nothing waits in the teacher
+    once the work is halted.
     """
 
     def __init__(
@@ -46,6 +56,7 @@ class Shift:
         backend: Backend,
         finished: Finished,
         ledger: Ledger | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self.halted = ""
         """Why the work was ended before the tasks were; empty if it was not."""
@@ -53,7 +64,10 @@ class Shift:
         self._config = job.config
         self._ledger = ledger
         self._finished = finished
+        self._waits = waits or Waits()
         self._told: set[str] = set()
+        self._became: Counter[str] = Counter()
+        """Reasons of the tasks ended by this process, empty for those complete."""
         self._tasks = {task.id: task for task in run.tasks}
         self._owed = {task.id for task in run.owed()}
         self._queue = Queue(run.owed())
@@ -75,11 +89,13 @@ class Shift:
         styles = {text.name: text.text for text in job.demonstrations}
         self._steps = Steps(run, agent, backend, styles)
 
-    async def work(self) -> None:
-        """Work off what the run owes. Raises `TeacherUnusable` and `RunError`."""
+    async def work(self, check: Callable[[], Awaitable[None]] = _at_once) -> None:
+        """Work off what the run owes, once `check` has passed. Raises what that does, `TeacherUnusable` and
+        `RunError`."""
         self._obey_all()
         listener = asyncio.create_task(self._listen())
         try:
+            await self._first(check)
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._config.concurrency, len(self._tasks))):
                     group.create_task(self._worker())
@@ -91,9 +107,20 @@ class Shift:
             with suppress(asyncio.CancelledError):
                 await listener
 
+    async def _first(self, check: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._permission()
+            async with self._waits.wait():
+                await check()
+        except Halted:
+            pass
+        except BudgetExhausted as exhausted:
+            self.halt(str(exhausted))
+
     def halt(self, reason: str) -> None:
-        """Let the steps under way end, begin no others."""
+        """Let the steps under way end, begin no others, and wait for nothing in between."""
         self.halted = self.halted or reason
+        self._waits.stop(self.halted)
         self._queue.close()
         self._may_go_on.set()
 
@@ -153,6 +180,21 @@ class Shift:
         if pair.task not in self._told:
             self._told.add(pair.task)
             self._finished(pair)
+            self._judge_yield(pair)
+
+    def _judge_yield(self, pair: Pair) -> None:
+        """Stop where next to nothing comes of the tasks of this process."""
+        if pair.state is State.DROPPED:
+            return
+        reason = one_line(f"{pair.state}: {pair.reason}")[:_SHOWN]
+        self._became["" if pair.state is State.COMPLETE else reason] += 1
+        ended, complete = self._became.total(), self._became[""]
+        if ended >= _ENOUGH and complete < self._config.stop_below * ended:
+            why = [f"{count} {said}" for said, count in self._became.most_common(_REASONS + 1) if said]
+            self.halt(
+                f"{complete} of {ended} tasks gave a pair, fewer than stop_below={self._config.stop_below:g} "
+                f"allows ({'; '.join(why[:_REASONS])}): mend the cause, or go on anyhow with --stop-below 0"
+            )
 
     def _stop_if_reached(self) -> None:
         """At the share of ended tasks from which stragglers are not waited for: they stay owed, with all of

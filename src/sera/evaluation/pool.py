@@ -10,26 +10,38 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from sera.errors import BudgetExhausted, Halted
+from sera.teachers import Waits
 
 T = TypeVar("T")
 
 
 class Pool:
-    """So many workers in one event loop."""
+    """So many workers in one event loop. By `waits`, nothing waits in a teacher once they are halted."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, waits: Waits | None = None) -> None:
         self.halted = ""
         """Why the work was ended early; empty if it was not."""
-        self._workers = workers
+        self._workers, self._waits = workers, waits or Waits()
 
     def halt(self, reason: str) -> None:
-        """Let the steps under way end, begin no others."""
+        """Let the steps under way end, begin no others, and wait for nothing in between."""
         self.halted = self.halted or reason
+        self._waits.stop(self.halted)
 
     async def permission(self) -> None:
         """What every request to the model waits for."""
         if self.halted:
             raise Halted(self.halted)
+
+    async def first(self, check: Callable[[], Awaitable[None]]) -> None:
+        """What comes before the work; a stop ends it at once."""
+        try:
+            async with self._waits.wait():
+                await check()
+        except Halted:
+            pass
+        except BudgetExhausted as exhausted:
+            self.halt(str(exhausted))
 
     async def work(self, items: Iterable[T], do: Callable[[T], Awaitable[None]]) -> None:
         """Do every item, unless told to stop."""

@@ -6,7 +6,7 @@ Whatever was recorded before is not done again. A rollout under way goes on from
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -22,7 +22,7 @@ from sera.evaluation.record import Outcome, State
 from sera.evaluation.swebench import write_log
 from sera.evaluation.tasks.record import Instance
 from sera.records import End, Rollout, Stage, content_id
-from sera.teachers import Teacher
+from sera.teachers import Teacher, Waits
 
 Finished = Callable[[Outcome], None]
 _MOST_SAID = 500
@@ -32,10 +32,12 @@ _MOST_SAID = 500
 class Trials:
     """One process's work on one evaluation; `teacher` None: predictions are judged."""
 
-    def __init__(self, plan: Plan, evaluation: Evaluation, teacher: Teacher | None) -> None:
+    def __init__(
+        self, plan: Plan, evaluation: Evaluation, teacher: Teacher | None, waits: Waits | None = None
+    ) -> None:
         self._plan = plan
         self._evaluation = evaluation
-        self._pool = Pool(plan.config.workers)
+        self._pool = Pool(plan.config.workers, waits)
         self._rollouts = self._rollouts_of(teacher) if teacher else None
 
     @property
@@ -67,6 +69,10 @@ class Trials:
                 f"{len(bad)} of {len(self._plan.tasks)} tasks cannot be evaluated ({'; '.join(bad[:5])}"
                 f"{'; …' if len(bad) > 5 else ''}): build them anew, or --set broken=leave_out"
             )
+
+    async def first(self, check: Callable[[], Awaitable[None]]) -> None:
+        """What comes before the work; a stop ends it at once."""
+        await self._pool.first(check)
 
     async def work(self, finished: Finished) -> None:
         """Work off what is owed; `finished` is called with every outcome."""

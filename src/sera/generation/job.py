@@ -17,7 +17,7 @@ from sera.environments.choosing import choose_environment
 from sera.errors import ConfigError, RunError
 from sera.generation.demonstrations import Demonstration, load_demonstrations
 from sera.harness import AUTO, DEFAULT_PROFILE, NEUTRAL_PROFILE, Profile, load_profile, profile_for
-from sera.records import Layer, Record, Task, content_id
+from sera.records import Layer, Ratio, Record, Task, content_id
 from sera.redaction import RedactionConfig, Redactor, make_redactor
 from sera.redaction.stored import secrets_of, stored
 from sera.repositories import (
@@ -59,6 +59,9 @@ class GenerateConfig(Config, frozen=True):
     again_after: Seconds = 60.0
     """Seconds before the first of these tries; before each further one twice as many. With the patience of a
     remote teacher the last task of a run outlives an outage of an hour."""
+    stop_below: Ratio = 0.02
+    """Share of the tasks ended since the command was given that must have come to a pair: below it the run
+    stops and says why, at the earliest after 20. 0: never."""
     revision: str = ""
     """Commit, tag or branch to take instead of the working tree."""
     leave_out: tuple[str, ...] = ()

@@ -273,12 +273,14 @@ class Ledger:
 
     def _explain(self, limit: str) -> str:
         now = self._count.balance
-        lost = f", ${now.lost.usd:.4f} in lines that are lost" if now.lost.tokens else ""
-        used = (now.total - now.reserved).tokens
+        dollars = ""
+        if self._tariff:
+            lost = f", ${now.lost.usd:.4f} in lines that are lost" if now.lost.tokens else ""
+            dollars = f"${now.settled.usd:.4f} spent and ${now.uncertain.usd:.4f} uncertain{lost}, "
         return (
-            f"the limit {limit} leaves no room for the next request at its worst: ${now.settled.usd:.4f} "
-            f"spent and ${now.uncertain.usd:.4f} uncertain{lost}, {used} tokens, "
-            f"{self._seconds() / 3600:.2f} hours; a higher limit lets it go on"
+            f"the limit {limit} leaves no room for the next request at its worst: {dollars}"
+            f"{(now.total - now.reserved).tokens} tokens, {self._seconds() / 3600:.2f} hours; a higher limit "
+            f"lets it go on"
         )
 
 

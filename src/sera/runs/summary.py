@@ -35,6 +35,8 @@ class Summary(Record, frozen=True):
     """Of all model calls on record, also those of refused and failed attempts."""
     spent: Balance
     """By the ledger: dollars and tokens, settled, uncertain, in flight; all zero if nothing was metered."""
+    priced: bool
+    """Whether the price of the teacher's tokens is known; if not, no dollars are counted in `spent`."""
     rollouts: int
     """One that broke and was gone on with counts once."""
     left_out: int
@@ -77,6 +79,7 @@ def summarize(run: Run, tariff: Tariff | None = None) -> Summary:
         mean_recall=statistics.fmean(recalls) if recalls else None,
         usage=usage_of(run, rollouts),
         spent=read_ledger(run.path / LEDGER, run.proven, tariff),
+        priced=tariff is not None,
         rollouts=len(rollouts),
         left_out=run.rollouts.left_out,
         seconds_left=_seconds_left(pairs, owed),

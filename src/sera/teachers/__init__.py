@@ -11,23 +11,23 @@ from sera.teachers.local import LocalConfig, LocalTeacher
 from sera.teachers.metered import MeteredTeacher
 from sera.teachers.prices import FREE, Price
 from sera.teachers.rehearsal import RehearsalConfig, RehearsalTeacher
-from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher
+from sera.teachers.remote import Endpoint, RemoteConfig, RemoteTeacher, Waits
 from sera.teachers.remote.keys import read_key
 from sera.teachers.written import WrittenTeacher
 
 TeacherConfig = RehearsalConfig | RemoteConfig | LocalConfig
 
 
-def make_teacher(config: TeacherConfig, meter: Meter | None = None) -> Teacher:
-    """The teacher that the settings describe; `meter` counts what it costs. Nothing is connected until it
-    is entered."""
+def make_teacher(config: TeacherConfig, meter: Meter | None = None, waits: Waits | None = None) -> Teacher:
+    """The teacher that the settings describe; `meter` counts what it costs, `waits` shows and ends what it
+    waits for. Nothing is connected until it is entered."""
     match config:
         case RehearsalConfig():
             return _counted(RehearsalTeacher(config), meter)
         case LocalConfig():
             return _counted(_written(LocalTeacher(config), config.format), meter)
         case RemoteConfig():
-            return _written(RemoteTeacher(config, meter), config.format)
+            return _written(RemoteTeacher(config, meter, waits=waits), config.format)
 
 
 def _written(teacher: Teacher, style: str) -> Teacher:
@@ -81,6 +81,7 @@ __all__ = [
     "Reply",
     "Teacher",
     "TeacherConfig",
+    "Waits",
     "keys_of",
     "make_teacher",
     "price_of",

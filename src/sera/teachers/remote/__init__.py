@@ -3,5 +3,6 @@
 
 from sera.teachers.remote.config import Endpoint, RemoteConfig
 from sera.teachers.remote.teacher import RemoteTeacher
+from sera.teachers.remote.waits import Waits
 
-__all__ = ["Endpoint", "RemoteConfig", "RemoteTeacher"]
+__all__ = ["Endpoint", "RemoteConfig", "RemoteTeacher", "Waits"]

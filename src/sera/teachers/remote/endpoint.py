@@ -7,6 +7,7 @@ repeated here; see `retries`.
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 
@@ -32,9 +33,13 @@ _ONE_CALL = ("parallel_tool", "tool_choice")
 """How a refusal names the wish for one tool call."""
 _TOLD = ("retry-after", "location")
 """Headers that say something."""
+_CONNECTED = "http11.send_request_headers.started"
+"""The client's word for a connection being there, just before it is written to."""
 _LASTING = 60.0
 """Seconds for which an endpoint that has answered must refuse before it is given up: gateways say 404 or 401
 while what is behind them restarts."""
+
+Json = dict[str, Any]
 
 
 class Line:
@@ -110,20 +115,25 @@ class Line:
             self.breaker.fail(self._clock.now(), probe)
         elif probe:
             self.breaker.abandon()
-        if outcome.trouble is not UNUSABLE:
+        if outcome.trouble is UNUSABLE or (outcome.trouble is REFUSED and not self._answered):
+            self._take_refusal(outcome, probe)
+        elif not outcome.trouble.passes:  # a gateway's 429 or 503 between two refusals says nothing of them
             self._refusals = 0
-        elif self._refuses_for_good(probe):
-            self.given_up = outcome.text
 
-    def _refuses_for_good(self, probe: bool) -> bool:
-        """Take down a refusal. One that has answered must refuse a probe after `_LASTING` still: many
-        requests at once may meet a short trouble."""
+    def _take_refusal(self, refused: Failure, probe: bool) -> None:
+        """Give it up if it refuses for good. One that has answered must refuse a probe after `_LASTING`
+        still: many requests at once may meet a short trouble. One that has not may refuse a few requests for
+        what is in them, and if it lists the model, all of them for a moment."""
         now = self._clock.now()
         self._refused_since = self._refused_since if self._refusals else now
         self._refusals += 1
         if self._answered:
-            return probe and now - self._refused_since >= _LASTING
-        return self._refusals >= (self._config.trip_after if self._listed else 1)
+            if probe and now - self._refused_since >= _LASTING:
+                self.given_up = refused.text
+        elif refused.trouble is UNUSABLE and not self._listed:
+            self.given_up = refused.text
+        elif self._refusals >= self._config.trip_after:
+            self.given_up = f"{refused.text} – {self._refusals} refusals and not one answer"
 
     def may_not_know(self, outcome: Reply | Failure) -> bool:
         """Whether a request that asked for one tool call may have been refused for that: the refusal says so,
@@ -140,11 +150,25 @@ class Line:
         if _names_one_call(refused) or isinstance(without, Reply):
             self.asks_one_call = False
 
-    async def ask(self, body: bytes, hear: Callable[[str], None] | None = None) -> Reply | Failure:
-        """Send one request, once; `hear` is told the pieces of a streamed answer's text."""
+    async def ask(
+        self,
+        body: bytes,
+        sent: Callable[[], None] = lambda: None,
+        hear: Callable[[str], None] | None = None,
+    ) -> Reply | Failure:
+        """Send one request, once. `sent` is called when there is a connection, before the first byte; `hear`
+        is told the pieces of a streamed answer's text."""
+
+        async def connected(event: str, _: Json) -> None:
+            if event == _CONNECTED:
+                sent()
+
+        watched = {"trace": connected}
         try:
             async with asyncio.timeout(self._config.timeout):
-                return await (self._stream(body, hear) if hear or self._config.stream else self._whole(body))
+                if hear or self._config.stream:
+                    return await self._stream(body, watched, hear)
+                return await self._whole(body, watched)
         except TimeoutError:
             return self._reader.failed(SLOW, f"no whole answer within {self._config.timeout:g} s")
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as problem:
@@ -154,8 +178,8 @@ class Line:
         except httpx2.HTTPError as problem:
             return self._reader.failed(LOST, _describe(problem))
 
-    async def _whole(self, body: bytes) -> Reply | Failure:
-        async with self._client.stream("POST", self._url, content=body) as response:
+    async def _whole(self, body: bytes, watched: Json) -> Reply | Failure:
+        async with self._client.stream("POST", self._url, content=body, extensions=watched) as response:
             return await self._read(response)
 
     async def _read(self, response: httpx2.Response) -> Reply | Failure:
@@ -168,10 +192,12 @@ class Line:
         read = httpx2.Response(response.status_code, headers=told, content=content)
         return self._reader.response(read, self._clock.today(), is_all)
 
-    async def _stream(self, body: bytes, hear: Callable[[str], None] | None) -> Reply | Failure:
+    async def _stream(
+        self, body: bytes, watched: Json, hear: Callable[[str], None] | None
+    ) -> Reply | Failure:
         stream, events = self.dialect.stream(), EventReader()
         stream.hear = hear
-        async with self._client.stream("POST", self._url, content=body) as response:
+        async with self._client.stream("POST", self._url, content=body, extensions=watched) as response:
             if response.status_code != 200 or "event-stream" not in response.headers.get("content-type", ""):
                 return await self._read(response)
             try:

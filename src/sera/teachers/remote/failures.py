@@ -11,7 +11,7 @@
     deferred       yes       no         –                            409, 425
     overflow       no        no         –                            the words in `_OVERFLOW`
     refused        no        no         –                            other 4xx
-    unusable       passes    no         out for good, if it persists 3xx, 401, 402, 403, 404, no credit
+    unusable       passes    no         out for good, if it persists 3xx, 401, 402, 403, 404, `meant` as such
 
 A trouble that passes is waited out: as long as the patience lasts, repeating for it costs no repeat.
 
@@ -129,14 +129,46 @@ _NO_CREDIT = (
     "insufficient credits",
     "credit balance is too low",
 )
+_NO_MODEL = (
+    "invalid model name",
+    "model_not_found",
+    "no such model",
+    "unknown model",
+    "is not a valid model",
+    "model not exist",
+    "model does not exist",
+)
+"""Words of LiteLLM, OpenAI, Ollama, z.ai, OpenRouter and DeepSeek."""
+_NO_KEY = (
+    "api key not valid",
+    "api_key_invalid",
+    "invalid api key",
+    "invalid_api_key",
+    "incorrect api key",
+    "authenticationerror",
+    "authentication_error",
+)
+"""Words of Google, OpenAI, Anthropic, and of LiteLLM for what is behind it."""
+_VAGUE = (400, 500)
+"""With which some refuse a wrong name or key."""
 _TOO_LARGE, _UNTOLD = 413, 500
+
+
+def meant(status: int, detail: str) -> int:
+    """The status that says what is the matter, where the one that came with those words does not."""
+    words = detail.lower()
+    if any(said in words for said in _NO_CREDIT):
+        return 402
+    if status in _VAGUE and any(said in words for said in _NO_MODEL):
+        return 404
+    if status in _VAGUE and any(said in words for said in _NO_KEY):
+        return 401
+    return status
 
 
 def by_status(status: int, detail: str) -> Trouble:
     """What a status other than 200 stands for; `detail` is the answer's text."""
-    words = detail.lower()
-    if any(said in words for said in _NO_CREDIT):
-        return UNUSABLE
+    words, status = detail.lower(), meant(status, detail)
     if _TOO_MANY_TOKENS in words and _THROTTLE.search(words):
         return BUSY
     if status == _TOO_LARGE or (status in _OVERFLOWING and any(said in words for said in _OVERFLOW)):

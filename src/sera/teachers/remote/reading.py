@@ -21,6 +21,7 @@ from sera.teachers.remote.failures import (
     Trouble,
     by_status,
     in_answer,
+    meant,
     seconds_to_wait,
 )
 from sera.teachers.remote.keys import Key
@@ -37,10 +38,10 @@ _READ = 2000
 _VERSION = re.compile(r"([-@_.](\d{3,}[\d-]*|preview|fp8|bf16|int[48]|awq|gptq|q\d\w*|gguf))*")
 _CURES = {
     401: "the key was not accepted: set {key}",
+    402: "the account has no credit left",
     403: "the key may not use this model: set another in {key}",
     404: "there is no such model or address: check --model and the base URL, which usually ends in /v1",
 }
-_NO_CREDIT = "the account has no credit left"
 
 Json = dict[str, Any]
 
@@ -103,17 +104,17 @@ class Reader:
         trouble = by_status(status, said)
         text = f"answered {status}: {' '.join(said.split())[: _SHOWN // 2]}"
         if trouble is UNUSABLE:
-            text += f" – {self._cure(response)}"
+            text += f" – {self._cure(response, meant(status, said))}"
         wait = seconds_to_wait(response.headers.get("retry-after"), today)
         return self.failed(trouble, text, retry_after=wait)
 
-    def _cure(self, response: httpx2.Response) -> str:
-        """What to do about an endpoint that cannot be used as it is."""
+    def _cure(self, response: httpx2.Response, status: int) -> str:
+        """What to do about an endpoint that cannot be used as it is; `status` as it is `meant`."""
         if response.is_redirect:
             return f"it has moved: give its new address as base URL{self._new_address(response)}"
         file, variable = self._endpoint.key_file, self._endpoint.key_env
         key = f"the file {file}" if file else f"the environment variable {variable}"
-        return _CURES.get(response.status_code, _NO_CREDIT).format(key=key)
+        return _CURES[status].format(key=key)
 
     def _new_address(self, response: httpx2.Response) -> str:
         """The base URL that a redirect names, without what may be secret in it; nothing if it names none."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sera.errors import BudgetExhausted
+from sera.errors import BudgetExhausted, Halted
 from sera.records import Usage
 from sera.teachers.contract import Meter, Reply
 from sera.teachers.remote.clock import Clock
@@ -22,6 +22,7 @@ from sera.teachers.remote.config import RemoteConfig
 from sera.teachers.remote.endpoint import Line
 from sera.teachers.remote.failures import LONGEST_PAUSE, Failure, Trouble
 from sera.teachers.remote.routing import Router
+from sera.teachers.remote.waits import Waits
 
 _FIRST_PAUSE = 0.5
 _TIMES, _MORE = 4, 2**17
@@ -44,11 +45,14 @@ class Asked(msgspec.Struct, frozen=True):
 class Retries:
     """Gets one answer to one request out of endpoints that fail."""
 
-    def __init__(self, router: Router, meter: Meter, config: RemoteConfig, clock: Clock) -> None:
-        self._router, self._meter, self._config, self._clock = router, meter, config, clock
+    def __init__(
+        self, router: Router, meter: Meter, config: RemoteConfig, clock: Clock, waits: Waits
+    ) -> None:
+        self._router, self._meter, self._config = router, meter, config
+        self._clock, self._waits = clock, waits
 
     async def answer(self, asked: Asked) -> Reply:
-        """The answer; raises `TeacherError` and its kinds, `TeacherUnusable` and `BudgetExhausted`."""
+        """The answer; raises `TeacherError` and its kinds, `TeacherUnusable`, `BudgetExhausted`, `Halted`."""
         tried: set[Line] = set()
         allowance = Allowance(self._config.retries, self._config.patience)
         for repetition in itertools.count():
@@ -59,7 +63,8 @@ class Retries:
             self._router.refuse_if_none()
             if not allowance.covers(outcome.trouble, self._clock.now()):
                 raise outcome.error()
-            await self._clock.sleep(pause(repetition, outcome.retry_after, self._clock.chance()))
+            async with self._waits.wait(outcome.text):
+                await self._clock.sleep(pause(repetition, outcome.retry_after, self._clock.chance()))
             if not self._router.another(tried):
                 tried.clear()
         raise AssertionError("the loop above returns or raises")
@@ -99,16 +104,23 @@ class Retries:
 
     async def _send(self, line: Line, body: bytes, asked: Asked) -> Reply | Failure:
         """One request: a hold, the exchange, the end of the hold."""
-        hold = await self._meter.reserve(asked.worst)
-        outcome = None
+        async with self._waits.wait():
+            hold = await self._meter.reserve(asked.worst)
         try:
-            outcome = _believed(await line.ask(body, asked.hear), asked.worst)
-        finally:
-            self._end(hold, outcome)
+            async with self._waits.wait() as keep:
+                with self._waits.answering():
+                    outcome = _believed(await line.ask(body, keep, asked.hear), asked.worst)
+        except Halted:
+            self._meter.release(hold)
+            raise
+        except BaseException:
+            self._meter.uncertain(hold)
+            raise
+        self._end(hold, outcome)
         return outcome
 
-    def _end(self, hold: int, outcome: Reply | Failure | None) -> None:
-        """Tell the meter what became of a hold; None: it was broken off."""
+    def _end(self, hold: int, outcome: Reply | Failure) -> None:
+        """Tell the meter what became of a hold."""
         if isinstance(outcome, Reply) and not outcome.estimated:
             self._meter.settle(hold, outcome.usage, outcome.written)
         elif isinstance(outcome, Failure) and outcome.told:
@@ -142,12 +154,12 @@ def _can_be(used: Usage, worst: Usage) -> bool:
 
 
 async def _first_answer(racers: list[asyncio.Task[Reply | Failure]]) -> Reply | Failure:
-    """The first answer, or the last failure. A second request that the budget forbids is not missed."""
+    """The first answer, or the last failure. A second request that budget or stop forbid is not missed."""
     running, failure = set(racers), None
     while running:
         ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for racer in ended:
-            if racer is not racers[0] and isinstance(racer.exception(), BudgetExhausted):
+            if racer is not racers[0] and isinstance(racer.exception(), BudgetExhausted | Halted):
                 continue
             outcome = racer.result()
             if isinstance(outcome, Reply):

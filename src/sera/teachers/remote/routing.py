@@ -10,6 +10,7 @@ from sera.teachers.contract import Reply
 from sera.teachers.remote.clock import Clock
 from sera.teachers.remote.endpoint import Line
 from sera.teachers.remote.failures import Failure
+from sera.teachers.remote.waits import Waits
 
 _SHORTEST, _LONGEST = 0.05, 1.0
 """Seconds between two looks for an endpoint that is well."""
@@ -32,8 +33,11 @@ class Place(msgspec.Struct):
 class Router:
     """Several ways to one model."""
 
-    def __init__(self, lines: Sequence[Line], patience: float, clock: Clock) -> None:
+    def __init__(
+        self, lines: Sequence[Line], patience: float, clock: Clock, waits: Waits | None = None
+    ) -> None:
         self._lines, self._patience, self._clock = lines, patience, clock
+        self._waits = waits or Waits()
 
     def another(self, tried: set[Line]) -> bool:
         """Whether some endpoint that is well has not been tried."""
@@ -63,9 +67,11 @@ class Router:
             line = self._choose(set(self._lines) - tried) or self._choose(set(self._lines))
             if line is None:
                 self._lose_patience(since)
-                await self._clock.sleep(self._until_well())
+                async with self._waits.wait(self._troubles()):
+                    await self._clock.sleep(self._until_well())
                 continue
-            entered = await line.gate.enter()
+            async with self._waits.wait():
+                entered = await line.gate.enter()
             if line.usable(self._clock.now()):
                 return Place(line, entered, line.breaker.begin())
             line.gate.leave()
@@ -78,8 +84,10 @@ class Router:
     def _lose_patience(self, since: float) -> None:
         waited = self._clock.now() - since
         if waited >= self._patience:
-            last = "; ".join(line.given_up or line.trouble for line in self._lines)
-            raise TeacherError(f"no endpoint has been well for {waited:.0f} s: {last}")
+            raise TeacherError(f"no endpoint has been well for {waited:.0f} s: {self._troubles()}")
+
+    def _troubles(self) -> str:
+        return "; ".join(line.given_up or line.trouble for line in self._lines)
 
     def _until_well(self) -> float:
         now = self._clock.now()

@@ -21,6 +21,7 @@ from sera.teachers.remote.dialects import ONE_CALL
 from sera.teachers.remote.endpoint import Line
 from sera.teachers.remote.retries import Asked, Retries
 from sera.teachers.remote.routing import Router
+from sera.teachers.remote.waits import Waits
 
 _TEMPLATE, _PER_MESSAGE = 1024, 16
 """Tokens that a chat template adds at most to what the body holds: once, and for each message."""
@@ -31,13 +32,20 @@ _BYTES_PER_TOKEN = 3
 class RemoteTeacher:
     """One model, any number of requests at once."""
 
-    def __init__(self, config: RemoteConfig, meter: Meter | None = None, clock: Clock | None = None) -> None:
-        clock = clock or Clock()
+    def __init__(
+        self,
+        config: RemoteConfig,
+        meter: Meter | None = None,
+        clock: Clock | None = None,
+        waits: Waits | None = None,
+    ) -> None:
+        clock, waits = clock or Clock(), waits or Waits()
         self._config = config
         self._lines = [Line(endpoint, config, clock) for endpoint in config.addresses]
         self._dialects = {line.dialect.path: line.dialect for line in self._lines}
-        router = Router(self._lines, config.patience, clock)
-        self._retries = Retries(router, meter or Unmetered(), config, clock)
+        router = Router(self._lines, config.patience, clock, waits)
+        self._retries = Retries(router, meter or Unmetered(), config, clock, waits)
+        self._waits = waits
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> "RemoteTeacher":
@@ -46,7 +54,8 @@ class RemoteTeacher:
             for line in self._lines:
                 line.open()
                 opening.push_async_callback(line.close)
-            problems = await asyncio.gather(*(line.knock() for line in self._lines))
+            async with self._waits.wait():
+                problems = await asyncio.gather(*(line.knock() for line in self._lines))
             if all(problems):
                 raise TeacherUnusable("; ".join(problems))
             self._open = opening.pop_all()
