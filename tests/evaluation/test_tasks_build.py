@@ -16,7 +16,7 @@ from sera.cli import cli
 from sera.datasets.selection.held_out import load_held_out
 from sera.environments import Environment, prepare
 from sera.errors import ConfigError, TasksError
-from sera.evaluation.tasks.build import _noted, build
+from sera.evaluation.tasks.build import _noted, build, deciding
 from sera.evaluation.tasks.checking import check
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.record import (
@@ -408,3 +408,11 @@ def test_repositories_of_which_no_tasks_can_be_made(tmp_path: Path, files: dict[
     prepare(open_snapshot(str(folder)), SETTINGS.prepare)
     with pytest.raises(TasksError, match=said):
         asyncio.run(build(str(folder), tmp_path / "out", SETTINGS))
+
+
+def test_what_is_left_out_is_told_by_the_files_alone() -> None:
+    """So that a set that was begun before there was such a setting is gone on with."""
+    plain, other = TasksConfig(), load_config(TasksConfig, given={"leave_out": ["data"], "mutants": 3})
+    assert deciding(plain) == deciding(other)
+    assert "leave_out" not in json.dumps(deciding(plain))
+    assert deciding(plain) != deciding(load_config(TasksConfig, given={"seed": 1}))

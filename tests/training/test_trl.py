@@ -233,9 +233,40 @@ def test_an_adapter_is_merged_and_runs_in_llama(request_: Request) -> None:
     assert told.plan
     assert told.plan.trained_parameters < told.plan.parameters
     assert told.losses[-1] < told.losses[0]
-    assert not [name for name in weight_names(request.out / "checkpoint") if "lora" in name]
+    checkpoint = request.out / "checkpoint"
+    assert not [name for name in weight_names(checkpoint) if "lora" in name]
+    _refuse_lossy_merge(Path(request.student), checkpoint)
     assert export_gguf(request.out, "f16").is_file()
     assert train_student(request, Told()) == read_finished(request.out / "checkpoint")
+
+
+def _refuse_lossy_merge(student: Path, checkpoint: Path) -> None:
+    """Every merged weight is the exact sum, rounded once, than which 16 bits hold nothing nearer; and what the
+    student says moves by little of what the adapter moves it."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    def load(folder: Path) -> torch.nn.Module:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+
+    kept = json.loads((checkpoint / "adapter" / "adapter_config.json").read_text())
+    assert kept["base_model_name_or_path"] == student.name
+    exact = PeftModel.from_pretrained(load(student), str(checkpoint / "adapter")).eval()
+    served, ids = load(checkpoint), torch.arange(200).remainder(250)[None]
+    with torch.no_grad():
+        wanted = exact(ids).logits
+        apart, moved = (
+            (model(ids).logits - wanted).square().mean().sqrt() for model in (served, load(student))
+        )
+        sums = exact.merge_and_unload().state_dict()
+    for name, weight in served.state_dict().items():
+        assert torch.equal(weight, sums[name].to(torch.bfloat16).float()), name
+    print(f"logits: the adapter moves them by {moved:.4f}, merging and rounding it by {apart:.5f}")
+    assert apart < 0.1 * moved
+    finished = read_finished(checkpoint)
+    assert finished.rounding
+    assert 0 < finished.rounding < 0.2
+    assert f"changes the weights by {finished.rounding:.1%}" in (checkpoint / "README.md").read_text()
 
 
 def test_packed_rows_train_the_same_tokens(request_: Request, tmp_path: Path, bare_student: Path) -> None:

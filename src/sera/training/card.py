@@ -29,7 +29,14 @@ Source of the data: {sources}. The licences of these repositories and of {studen
 """
 
 
-def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> str:
+_ADAPTER = """\
+`adapter/` holds the adapter alone, in PEFT's form, for a server that has {student} already. Here it is merged
+in 32 bits; rounding that to 16 bits changes the weights by {rounding:.1%} of what the adapter does{bits}.
+
+"""
+
+
+def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None], rounding: float | None) -> str:
     """Its text."""
     manifest, config = job.dataset.manifest, job.config
     before, after = held_out
@@ -50,8 +57,17 @@ def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None]) -> s
         format=markdown_code(manifest.settings["format"]),
         context=min(config.sequence, job.student.shape.context),
         harness=job.profile.hash,
-        weights="`sera.json` holds settings and figures, `dataset.json` the manifest of the dataset.\n",
+        weights=_adapter(job, rounding)
+        + "`sera.json` holds settings and figures, `dataset.json` the manifest of the dataset.\n",
         sources=", ".join(
             markdown(f"{source.repository} at {source.commit:.12}") for source in manifest.sources
         ),
     )
+
+
+def _adapter(job: Job, rounding: float | None) -> str:
+    if rounding is None:
+        return ""
+    quantized = job.config.lora is not None and job.config.lora.quantized
+    bits = ". It was trained over weights in 4 bits, and these are whole" if quantized else ""
+    return _ADAPTER.format(student=markdown(job.student.name), rounding=rounding, bits=bits)

@@ -1,6 +1,7 @@
 """From trained weights to a checkpoint that is served as it was trained.
 
     model.safetensors, config.json, generation_config.json     merged, names repaired, in 16 bits
+    adapter/                                                   the adapter alone, if one was trained
     tokenizer.json and what is beside it                       the student's own files
     chat_template.jinja                                        the template it was trained with
     chat_template.original.jinja                               its own, if that is another
@@ -28,7 +29,7 @@ from sera.training.folder import CHECKPOINT, read_metrics
 from sera.training.names import refuse_missing
 from sera.training.parity import refuse_unlike_serving
 from sera.training.tokenizer_files import pretty, write_tokenizer
-from sera.training.weights import expected_names, write_weights
+from sera.training.weights import Written, expected_names, write_weights
 
 KIND = "sera-checkpoint"
 RECORD = "sera.json"
@@ -66,6 +67,8 @@ class Finished(Record, frozen=True, kw_only=True):
     held_out_after: float | None
     repaired: int
     """Weights whose names a trainer had wrapped."""
+    rounding: float | None = None
+    """Of an adapter, which is merged in 32 bits: what rounding to 16 bits changes, over what it changes."""
 
 
 def finished_before(folder: Path) -> Finished | None:
@@ -88,11 +91,11 @@ def finish(job: Job, plan: Plan, weights: Path, out: Path) -> Finished:
     with boundary(TrainError, f"the checkpoint cannot be written to {out}"):
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        repaired = write_weights(job, weights, new)
+        written = write_weights(job, weights, new)
         refuse_missing(new, *expected_names(new))
         write_tokenizer(job, new)
         _set_ends(new, job)
-        record = _record(job, plan, out, repaired)
+        record = _record(job, plan, out, written)
         _write_records(job, record, new)
         refuse_unlike_serving(job, new)
         new.rename(out / CHECKPOINT)
@@ -111,7 +114,7 @@ def _set_ends(folder: Path, job: Job) -> None:
         file.write_bytes(pretty({**config, **ends, "use_cache": True}))
 
 
-def _record(job: Job, plan: Plan, out: Path, repaired: int) -> Finished:
+def _record(job: Job, plan: Plan, out: Path, written: Written) -> Finished:
     settings = job.dataset.manifest.settings
     steps = read_metrics(out)
     losses = [step.loss for step in steps if step.loss is not None]
@@ -134,7 +137,8 @@ def _record(job: Job, plan: Plan, out: Path, repaired: int) -> Finished:
         loss_last=losses[-1] if losses else None,
         held_out_before=held_out[0] if held_out else None,
         held_out_after=held_out[-1] if held_out else None,
-        repaired=repaired,
+        repaired=written.repaired,
+        rounding=written.rounding,
     )
 
 
@@ -144,5 +148,5 @@ def _write_records(job: Job, record: Finished, folder: Path) -> None:
     (folder / RECORD).write_bytes(pretty(record))
     done = msgspec.structs.replace(record.plan, steps=record.steps)
     (folder / "README.md").write_text(
-        card(job, done, (record.held_out_before, record.held_out_after)), "utf-8"
+        card(job, done, (record.held_out_before, record.held_out_after), record.rounding), "utf-8"
     )

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -52,7 +52,8 @@ from sera.settings import to_tree
 Told = Callable[[str], None]
 _WORK = "work"
 FIXED = "functions of files in an encoding that cannot be written back"
-_NOT_IDENTITY = ("mutants", "history", "commits", "workers")
+_NOT_IDENTITY = ("mutants", "history", "commits", "workers", "leave_out")
+"""The first grow; what is left out shows in the files."""
 
 
 class _Slot(Record, frozen=True):
@@ -172,11 +173,17 @@ def _environment(snapshot: Snapshot, config: TasksConfig) -> Environment:
     return environment
 
 
+def deciding(config: TasksConfig) -> dict[str, Any]:
+    """The settings that two calls on one set must share."""
+    tree = {key: value for key, value in to_tree(config).items() if key not in _NOT_IDENTITY}
+    return tree | {"prepare": {key: value for key, value in tree["prepare"].items() if key != "leave_out"}}
+
+
 @contextmanager
 def _working(out: Path, snapshot: Snapshot, environment: Environment, config: TasksConfig) -> Iterator[Path]:
     """The folder of what was found out, held by this process alone; `TasksError` if it is of other facts."""
-    tree = {key: value for key, value in to_tree(config).items() if key not in _NOT_IDENTITY}
-    identity = content_id("tasks", snapshot.tree_hash, snapshot.origin_commit, environment.digest, tree)
+    facts = (snapshot.tree_hash, snapshot.origin_commit, environment.digest, deciding(config))
+    identity = content_id("tasks", *facts)
     work = out / _WORK
     with boundary(TasksError, f"cannot write the set of tasks {out}"):
         work.mkdir(parents=True, exist_ok=True)
