@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from environment_support import write_tree
 
-from sera.environments import prepare
+from sera.environments import Environment, prepare
 from sera.evaluation.tasks.bugs import apply_bug, find_bugs, is_changeable
 from sera.evaluation.tasks.build import FIXED, build
 from sera.evaluation.tasks.config import TasksConfig
-from sera.evaluation.tasks.record import read_instances, read_manifest
+from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
+from sera.evaluation.tasks.resolving import resolve, task_backend
+from sera.evaluation.tasks.trees import find_environment, start_layer
 from sera.repositories import open_snapshot
+from sera.sandboxes import NamespacesConfig
 from sera.settings import load_config
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -113,3 +116,11 @@ def test_a_set_of_them(tmp_path: Path) -> None:
     }
     assert read_manifest(out).rejected[FIXED] == 1
     assert "unknown" not in (out / "held_out.txt").read_text()
+    (latin,) = (one for one in read_instances(out) if one.path == "sizes/latin.py")
+    assert "GIT binary patch" in latin.patch, "no text would be what Latin-1 is"
+    assert asyncio.run(judged(find_environment(out, latin), latin, latin.patch.strip()))
+
+
+async def judged(environment: Environment, task: Instance, patch: str) -> bool:
+    async with task_backend(environment, start_layer(environment, task), NamespacesConfig()) as backend:
+        return (await resolve(backend, environment, task, patch, 60)).resolved

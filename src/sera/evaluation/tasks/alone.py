@@ -6,7 +6,6 @@ test leaves in files is seen too: the tests run in both orders, each order in a 
 fails in one of them only is the victim of another.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from sera.evaluation.tasks.running import Order, Outcome, TestRun
@@ -18,17 +17,23 @@ IN_COMPANY = "its tests fail in the company of others only"
 
 async def find_telling(tests: Sequence[str], before: Runs, after: Runs) -> dict[str, Outcome] | str:
     """Of some tests, those that tell, each with how it fails when it is alone; or why that is not known."""
-    first, second, good = await asyncio.gather(
-        before(tests, "forwards"), before(tests, "backwards"), after(tests, "forwards")
-    )
-    for run in (first, second, good):
-        if run.unreadable:
-            return run.unreadable
-        if not run.in_time:
-            return "a test does not end"
-    again, passed = _failures(second, tests), good.named("passed")
-    telling = {name: one for name, one in _failures(first, tests).items() if name in again and name in passed}
-    return telling or IN_COMPANY
+    telling: dict[str, Outcome] = {}
+    orders: tuple[Order, ...] = ("forwards", "backwards")
+    for order in orders:
+        run = await before(tests, order)
+        if reason := _why_unknown(run):
+            return reason
+        telling = {name: telling.get(name, one) for name, one in _failures(run, tests).items()}
+        tests = [*telling]
+        if not tests:
+            return IN_COMPANY
+    run = await after(tests, "forwards")
+    passed = run.named("passed")
+    return _why_unknown(run) or {name: telling[name] for name in tests if name in passed} or IN_COMPANY
+
+
+def _why_unknown(run: TestRun) -> str:
+    return run.unreadable or ("" if run.in_time else "a test does not end")
 
 
 def _failures(run: TestRun, tests: Sequence[str]) -> dict[str, Outcome]:

@@ -99,9 +99,9 @@ async def apply(box: Sandbox, patch: str) -> CommandResult:
 
 async def apply_handed_in(box: Sandbox, patch: str) -> CommandResult:
     """Apply a patch that may come from any harness, as SWE-bench does: what git refuses is tried once more by
-    GNU patch, with as much fuzz as there. What git said is the answer where that fails too."""
-    patch = patch if patch.endswith("\n") else f"{patch}\n"
-    told = [part for part in parts_of(patch) if not _BINARY.match(part)]
+    GNU patch, with as much fuzz as there. What git said is the answer where that fails too. Line feeds at the
+    end, which many strip, are needed: one ends a line, and a second a binary patch; more say nothing."""
+    told = [part for part in parts_of(f"{patch}\n\n") if not _BINARY.match(part)]
     result = await apply(box, "".join(told))
     if result.exit_code == 0:
         return result
