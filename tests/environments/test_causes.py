@@ -5,36 +5,54 @@ from pathlib import Path
 import pytest
 from environment_support import write_tree
 
-from sera.environments.causes import find_cause
+from sera.environments.causes import Place, find_cause
 from sera.environments.copies import replace_copies
 from sera.environments.own_runners import OWN_RUNNERS, count_tests, read_failures, read_summary, sample
 
+INDEX, CONTRADICT = "the package index cannot be reached", "the requirements contradict each other"
+NETWORK = "it needs the network, which a sandbox does not have"
 SAID = [
-    ("foo.c:3:10: fatal error: libxml/tree.h: No such file or directory", "a C header is missing: libxml/tree.h"),
-    ("x.c:1: fatal error: Python.h: No such file", "the headers of Python are missing"),
-    ("error: command 'gcc' failed: No such file or directory", "there is no C compiler in the sandbox"),
-    ("/usr/bin/ld: cannot find -lpq: No such file", "a system library is missing: pq"),
-    ("ImportError: libGL.so.1: cannot open shared object file", "a system library is missing: libGL.so.1"),
-    ("error: can't find Rust compiler", "it needs Rust, which the sandbox has not"),
-    ("ModuleNotFoundError: No module named 'distutils'", "this Python is too new for the project (it uses distutils)"),
-    ("ImportError: cannot import name 'Mapping' from 'collections' (/usr/lib/x)", "this Python is too new for the project (it uses Mapping)"),
-    ("ModuleNotFoundError: No module named 'pkg_resources'", "it uses pkg_resources, which new setuptools no longer have"),
-    ("ModuleNotFoundError: No module named 'requests_mock'", "a module is missing: requests_mock"),
-    ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "it needs the network, which a sandbox does not have"),
-    ("OSError: [Errno 28] No space left on device", "the disk is full"),
-    ("  Because docopt==0.6.2 has no usable wheels and", "a dependency has no wheel: docopt"),
-    ("building source distributions is disabled", "a dependency has no wheel"),
-    ("  Because nosuch-thing was not found in the package registry and you", "the index does not have nosuch-thing"),
-    ("ERROR: ResolutionImpossible: for help", "the requirements contradict each other"),
-    ("E   fixture 'mocker' not found", "a plugin of the test runner is missing (mocker)"),
-    ("LookupError: setuptools-scm was unable to detect version for /x", "the build takes the version from tags, which a snapshot does not have"),
-    ("all is well\nlast line", "the cause is not recognised"),
+    ("sandbox", "foo.c:3:10: fatal error: libxml/tree.h: No such file or directory", "a C header is missing: libxml/tree.h"),
+    ("sandbox", "x.c:1: fatal error: Python.h: No such file", "the headers of Python are missing"),
+    ("sandbox", "error: command 'gcc' failed: No such file or directory", "there is no C compiler in the sandbox"),
+    ("sandbox", "/usr/bin/ld: cannot find -lpq: No such file", "a system library is missing: pq"),
+    ("sandbox", "ImportError: libGL.so.1: cannot open shared object file", "a system library is missing: libGL.so.1"),
+    ("sandbox", "error: can't find Rust compiler", "it needs Rust, which the sandbox has not"),
+    ("sandbox", "ModuleNotFoundError: No module named 'distutils'", "this Python is too new for the project (it uses distutils)"),
+    ("sandbox", "ImportError: cannot import name 'Mapping' from 'collections' (/usr/lib/x)", "this Python is too new for the project (it uses Mapping)"),
+    ("sandbox", "ModuleNotFoundError: No module named 'pkg_resources'", "it uses pkg_resources, which new setuptools no longer have"),
+    ("sandbox", "ModuleNotFoundError: No module named 'requests_mock'", "a module is missing: requests_mock"),
+    ("sandbox", "socket.gaierror: [Errno -3] Temporary failure in name resolution", NETWORK),
+    ("sandbox", "urllib3.exceptions.MaxRetryError: HTTPSConnectionPool(host='example.org', port=443): Max retries exceeded with url: /", NETWORK),
+    ("sandbox", "OSError: [Errno 101] Network is unreachable", NETWORK),
+    ("sandbox", "fatal: unable to access 'https://example.org/': Could not resolve host: example.org", NETWORK),
+    ("installer", "  cause: Failed to fetch: http://127.0.0.1:9/simple/flask/", INDEX),
+    ("installer", "WARNING: Retrying after connection broken by 'NewConnectionError('<x>: Failed to establish a new connection')'", INDEX),
+    ("sandbox", "OSError: [Errno 28] No space left on device", "the disk is full"),
+    ("installer", "  Because docopt==0.6.2 has no usable wheels and", "a dependency has no wheel: docopt"),
+    ("installer", "  Because markupsafe>=0.23,<2.0 has no usable wheels and jinja2==2.11.2", "a dependency has no wheel: markupsafe"),
+    ("installer", "  cause: Because all versions of docopt have no usable wheels and you", "a dependency has no wheel: docopt"),
+    ("installer", "hint: Wheels are required for `cffi` because building from source is disabled", "a dependency has no wheel: cffi"),
+    ("installer", "building source distributions is disabled", "a dependency has no wheel"),
+    ("installer", "  Because nosuch-thing was not found in the package registry and you", "the index does not have nosuch-thing"),
+    ("installer", "  cause: Because there is no version of flask==99 and you require", "the index has no such release of flask"),
+    ("installer", "hint: `httpx` was filtered by `exclude-newer` to only include packages", "no release that is asked for is as old as the packages are to be: httpx"),
+    ("installer", "ERROR: ResolutionImpossible: for help", CONTRADICT),
+    ("sandbox", "E   AssertionError: these types are incompatible", "an assertion of the test fails"),
+    ("sandbox", "E   fixture 'mocker' not found", "a plugin of the test runner is missing (mocker)"),
+    ("sandbox", "async def functions are not natively supported.", "a plugin of the test runner is missing: one for asynchronous tests"),
+    ("sandbox", "AttributeError: module 'werkzeug' has no attribute '__version__'", "a package has another version than the project expects: __version__ is missing from it"),
+    ("sandbox", "TypeError: set_cookie() got an unexpected keyword argument 'charset'", "a package has another version than the project expects: charset is missing from it"),
+    ("sandbox", "E   pytest.PytestRemovedIn9Warning: Passing None has been deprecated.", "a package warns of something the project uses, and the tests take that as an error (PytestRemovedIn9Warning)"),
+    ("sandbox", "subprocess.CalledProcessError: Command '['make', 'x']' returned non-zero exit status 1.", "a command that the test runs fails"),
+    ("sandbox", "LookupError: setuptools-scm was unable to detect version for /x", "the build takes the version from tags, which a snapshot does not have"),
+    ("sandbox", "all is well\nlast line", "the cause is not recognised"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "cause"), SAID, ids=[cause for _, cause in SAID])
-def test_cause(said: str, cause: str) -> None:
-    found = find_cause(f"a first line\n{said}\nand more")
+@pytest.mark.parametrize(("place", "said", "cause"), SAID, ids=[said[:30] for _, said, _ in SAID])
+def test_cause(place: Place, said: str, cause: str) -> None:
+    found = find_cause(f"a first line\n{said}\nand more", place)
     assert found.cause == cause
     if found.cure:
         assert said.splitlines()[0].strip() in found.said

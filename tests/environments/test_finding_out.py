@@ -119,7 +119,7 @@ def test_values_of_another_type_count_as_missing(tmp_path: Path, line: str) -> N
 
 def test_other_places(tmp_path: Path) -> None:
     files = {
-        "tox.ini": "[tox]\nenvlist = py{38,310},py312\n[testenv]\ndeps =\n  py38: six\n  -r{toxinidir}/t.txt\n[testenv:docs]\ndeps = sphinx\n",
+        "tox.ini": "[tox]\nenvlist = py{38,310},py312\n[testenv]\ndeps =\n  py38: six\n  py310-min: six==1.0\n  docs,style: sphinx\n  -r{toxinidir}/t.txt\n[testenv:docs]\ndeps = sphinx\n",
         "t.txt": "flaky\n",
         "noxfile.py": "def tests(session):\n    session.install('-e', '.')\n    session.install('coverage', 'nox-only')\ndef docs(session):\n    session.install('sphinx')\n",
         "environment.yml": "dependencies:\n  - python=3.10\n  - numpy=1.26\n  - conda-forge::scipy>=1.9\n  - pip:\n    - flask==2\n",

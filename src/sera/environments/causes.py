@@ -5,9 +5,11 @@ import re
 import tomllib
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from sera.records import Record
 
+Place = Literal["installer", "sandbox"]
 _TAIL = 20_000
 _UNKNOWN = "the cause is not recognised"
 
@@ -24,11 +26,11 @@ class Cause(Record, frozen=True):
         return f"{self.cause}: {self.cure}" if self.cure else self.cause
 
 
-def find_cause(output: str) -> Cause:
-    """The cause behind what a program said; its last line if no pattern knows it."""
+def find_cause(output: str, place: Place) -> Cause:
+    """The cause behind what a program said at a place; its last line if no pattern knows it."""
     text = output[-_TAIL:]
-    for pattern, cause, cure in _patterns():
-        if found := pattern.search(text):
+    for where, pattern, cause, cure in _patterns():
+        if where in ("", place) and (found := pattern.search(text)):
             what = next((group for group in found.groups() if group), "")
             return Cause(
                 cause=cause.replace(": {1}", f": {what}" if what else "").replace("{1}", what),
@@ -40,10 +42,11 @@ def find_cause(output: str) -> Cause:
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str, str]]:
+def _patterns() -> list[tuple[str, re.Pattern[str], str, str]]:
     text = (resources.files("sera.environments") / "causes.toml").read_text("utf-8")
     return [
-        (re.compile(one["pattern"], re.I), one["cause"], one["cure"]) for one in tomllib.loads(text)["cause"]
+        (one.get("place", ""), re.compile(one["pattern"], re.I | re.M), one["cause"], one["cure"])
+        for one in tomllib.loads(text)["cause"]
     ]
 
 

@@ -132,7 +132,7 @@ class _Check:
             probe = await put_probe(self._box, "unittest_run.py")
             return ["python", probe, _ANSWER, most, plan.suite.paths[0] if plan.suite.paths else "."], {}
         await put_probe(self._box, "sera_pytest_probe.py")
-        options = ["-q", "-p", "sera_pytest_probe", "-p", "no:cacheprovider", "--tb=short"]
+        options = ["-q", "-p", "sera_pytest_probe", "-o", f"cache_dir={PLACE}/cache", "--tb=short"]
         options.append("--continue-on-collection-errors")
         names = {package.name for package in self._environment.prefix.glob("lib/python3*/site-packages/*")}
         options += ["-n0"] if "xdist" in names else []
@@ -197,7 +197,7 @@ async def check(
 
 
 def _trouble(what: str, said: str) -> Trouble:
-    cause = find_cause(said)
+    cause = find_cause(said, "sandbox")
     return Trouble(
         what=posixpath.normpath(what[:_MOST_SAID]), cause=cause.cause, cure=cause.cure, said=cause.said
     )

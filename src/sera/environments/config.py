@@ -7,7 +7,7 @@ import msgspec
 from sera.sandboxes import NamespacesConfig, SandboxConfig
 from sera.settings import Config, Count, Seconds
 
-_TEXTS = ("environment.python", "environment.version", "environment.exclude_newer")
+_TEXTS = ("python", "version", "exclude_newer", "exclude_newer_tools")
 
 
 def as_texts(pairs: tuple[str, ...]) -> tuple[str, ...]:
@@ -17,7 +17,8 @@ def as_texts(pairs: tuple[str, ...]) -> tuple[str, ...]:
 
 def _as_text(pair: str) -> str:
     key, _, value = pair.partition("=")
-    bare = key.strip() in _TEXTS and not value.strip().startswith(("'", '"'))
+    name = key.strip().removeprefix("environment.")
+    bare = name in _TEXTS and not value.strip().startswith(("'", '"'))
     return f'{key}="{value.strip()}"' if bare else pair
 
 
@@ -45,7 +46,11 @@ class EnvironmentConfig(Config, frozen=True):
     locks: bool = True
     """Try the versions of a lock file (uv, Poetry, PDM) before the newest ones."""
     exclude_newer: str = ""
-    """Take no release published after this date, e.g. `2024-06-01`; needs uv. For old commits."""
+    """Take no dependency published after this date, e.g. `2024-06-01`; needs uv. Empty: after the day of the
+    commit, if that is some weeks ago, and later ones where nothing usable comes of it; `none`: the newest."""
+    exclude_newer_tools: str = ""
+    """The same for pytest, its plugins and what builds the project. Empty: the day of the dependencies, or
+    half a year after the Python that is used came out, if that is later; `none`: the newest."""
     index: str = ""
     """URL of the package index. Empty: as uv and pip are configured on this machine."""
     build_dependencies: bool = False

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from sera.environments import indexes
+from sera.environments import dates, indexes
 from sera.environments.commands import CommandFailed, Log, run
 from sera.environments.interpreters import Interpreter
 from sera.environments.requirements import plainly
@@ -39,6 +39,8 @@ class Wanted(Record, frozen=True):
     constraints: tuple[str, ...] = ()
     index: str = ""
     exclude_newer: str = ""
+    tools_newer: str = ""
+    """The same for tools, where there is a date for the others."""
     build_dependencies: bool = False
 
 
@@ -88,8 +90,7 @@ class Uv:
             *options,
             *_files(prefix, wanted),
         ]
-        if wanted.exclude_newer:
-            argv += ["--exclude-newer", wanted.exclude_newer]
+        argv += dates.options(wanted.exclude_newer, wanted.tools_newer, (*wanted.own, *wanted.requirements))
         if not wanted.build_dependencies:
             argv.append("--no-build")
         run(argv, log, self._environment(wanted.index))
@@ -135,6 +136,11 @@ def find_installer() -> Installer:
     """uv if it is there, else pip."""
     program = _uv()
     return Uv(program) if program else Pip()
+
+
+def can_date() -> bool:
+    """Whether packages can be had as of a day."""
+    return bool(_uv())
 
 
 def compile_all(prefix: Path, interpreter: Interpreter, log: Log) -> None:

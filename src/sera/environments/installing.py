@@ -12,7 +12,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from sera.environments import indexes, store
-from sera.environments.causes import find_cause
+from sera.environments.causes import Cause, find_cause
 from sera.environments.commands import CommandFailed, Log
 from sera.environments.copies import link, replace_copies
 from sera.environments.installers import Installer, Wanted, compile_all, find_installer
@@ -23,7 +23,7 @@ from sera.environments.standin import contents, write_standin
 from sera.errors import PrepareError
 from sera.records import Record, content_id
 
-BUILDER = 3
+BUILDER = 4
 """Grows whenever the same inputs would give another environment."""
 _MARKER = "installed.json"
 _MOST_NAMED, _MOST_SHOWN = 20, 300
@@ -42,11 +42,17 @@ class Installed(Record, frozen=True):
 
 def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None) -> Installed:
     """An environment with what a build needs."""
-    wanted = Wanted(requirements=requirements, own=plan.build_packages, index=plan.index,
-                    exclude_newer=plan.exclude_newer, build_dependencies=plan.build_dependencies)  # fmt: skip
+    wanted = Wanted(
+        requirements=requirements,
+        own=plan.build_packages,
+        index=plan.index,
+        exclude_newer=plan.tools_newer,
+        tools_newer=plan.tools_newer,
+        build_dependencies=plan.build_dependencies,
+    )
     key = content_id(
         "tools", BUILDER, find_installer().name, plan.interpreter.identity, sorted(requirements),
-        plan.build_packages, indexes.identity(plan.index), plan.exclude_newer, plan.build_dependencies,
+        plan.build_packages, indexes.identity(plan.index), plan.tools_newer, plan.build_dependencies,
     )  # fmt: skip
 
     def make(place: Path, log: Log) -> Installed:
@@ -55,7 +61,7 @@ def install_tools(plan: Plan, requirements: tuple[str, ...], cache: Path | None)
             installer.install(prefix, wanted, log)
         except CommandFailed as failure:
             raise PrepareError(
-                f"what the project's build needs cannot be installed: {find_cause(failure.output)} "
+                f"what the project's build needs cannot be installed: {_cause(failure.output)} "
                 f"(see {log.path})"
             ) from failure
         return Installed(key=key, prefix=prefix)
@@ -68,7 +74,7 @@ def install_project(plan: Plan, built: Built, cache: Path | None) -> Installed:
     key = content_id(
         "project", BUILDER, find_installer().name, plan.interpreter.identity, plan.files, plan.extras,
         plan.sources, plan.packages, plan.constraints, indexes.identity(plan.index), plan.exclude_newer,
-        plan.build_dependencies,
+        plan.tools_newer, plan.build_dependencies,
         contents(built, plan.workdir), plan.workdir, built.links, built.modules,
     )  # fmt: skip
     return _kept(key, cache, lambda place, log: _install_project(plan, built, key, place, log))
@@ -82,7 +88,7 @@ def _install_project(plan: Plan, built: Built, key: str, place: Path, log: Log) 
         installer.install(prefix, wanted, log)
     except CommandFailed as failure:
         raise PrepareError(
-            f"the dependencies cannot be installed: {find_cause(failure.output)} (see {log.path})"
+            f"the dependencies cannot be installed: {_cause(failure.output)} (see {log.path})"
         ) from failure
     warnings = replace_copies(prefix, built.places(plan.workdir))
     warnings += link(prefix, {name: f"{plan.workdir}/{folder}" for name, folder in built.links.items()})
@@ -123,7 +129,7 @@ class _Choice:
         dropped = []
         if plan.constraints:
             everything = msgspec.structs.replace(everything, constraints=())
-            dropped.append(f"the locked versions: {find_cause(failure)}")
+            dropped.append(f"the locked versions: {_cause(failure)}")
             if not (failure := self._tried(everything)):
                 return everything, dropped
         return self._by_and_by(dropped)
@@ -132,8 +138,7 @@ class _Choice:
         core = self._wanted((), [])
         if failure := self._tried(core):
             raise PrepareError(
-                f"the project's dependencies cannot be installed: {find_cause(failure)} "
-                f"(see {self._log.path})"
+                f"the project's dependencies cannot be installed: {_cause(failure)} (see {self._log.path})"
             )
         extras: list[str] = []
         lines: list[str] = []
@@ -159,7 +164,7 @@ class _Choice:
             elif not (failure := self._tried(wanted([*found, *part]))):
                 found += part
             elif len(part) == 1:
-                yield part[0], find_cause(failure)
+                yield part[0], _cause(failure)
             else:
                 waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
 
@@ -174,6 +179,7 @@ class _Choice:
             constraints=plan.constraints,
             index=plan.index,
             exclude_newer=plan.exclude_newer,
+            tools_newer=plan.tools_newer,
             build_dependencies=plan.build_dependencies,
         )
 
@@ -185,6 +191,10 @@ class _Choice:
         except CommandFailed as failure:
             return failure.output or "it said nothing"
         return ""
+
+
+def _cause(said: str) -> Cause:
+    return find_cause(said, "installer")
 
 
 def _created(place: Path, interpreter: Interpreter, log: Log) -> tuple[Installer, Path]:

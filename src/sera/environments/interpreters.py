@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from sera.environments.dates import was_out
 from sera.environments.versions import Version, parse, satisfies
 from sera.errors import PrepareError
 from sera.records import Record
@@ -102,13 +103,14 @@ def inspect(path: Path) -> Interpreter | None:
 
 
 def choose_interpreter(
-    wanted: str | None, specifier: str, listed: Sequence[str], preferred: str
+    wanted: str | None, specifier: str, listed: Sequence[str], preferred: str, committed: str = ""
 ) -> tuple[Interpreter, str]:
     """The interpreter for a project, and why.
 
     `wanted` is the user's word: a version or a path. Else the project's `preferred` version (of a
     `.python-version`) if it is here, else the one that runs sera if the project takes it, else the newest
-    that it takes. `listed` are the versions that it says it is tested with.
+    that it takes; of a commit whose moment is known, the newest that was out then. `listed` are the versions
+    that it says it is tested with.
     """
     if wanted and "/" in wanted:
         if not (given := inspect(_resolved(Path(wanted).expanduser()))):
@@ -131,6 +133,9 @@ def choose_interpreter(
     tested = [one for one in fitting if f"{one.release[0]}.{one.release[1]}" in listed]
     if tested:
         return tested[0], f"{demand}, and is tested with {', '.join(listed)}"
+    if committed and (then := [one for one in fitting if was_out(one.release, committed)]):
+        newest = max(then, key=lambda one: one.release)
+        return newest, f"{demand}, and none newer here was out when the commit was made"
     return fitting[0], demand
 
 

@@ -1,11 +1,14 @@
 """From what a repository says of itself, and what the user says, to how its environment is made."""
 
+import datetime
 import hashlib
 from typing import Any
 
 import msgspec
 
 from sera.environments.config import EnvironmentConfig
+from sera.environments.dates import Dates, choose_dates
+from sera.environments.installers import can_date
 from sera.environments.interpreters import Interpreter, choose_interpreter
 from sera.environments.needs import Decision, for_tests
 from sera.environments.project import Project, read_project
@@ -17,6 +20,8 @@ from sera.redaction.addresses import shown
 from sera.repositories import Snapshot
 
 _RUNNER_NEEDS = {"pytest": ("pytest",), "nose": ("pynose",)}
+_BARE_VENV = (3, 12)
+"""The first Python whose virtual environments come without setuptools, which older projects count on."""
 NO_VERSION = "0.0.0"
 """Of a project that says none that can be read."""
 
@@ -57,6 +62,10 @@ class Plan(Record, frozen=True):
     decisions: tuple[Decision, ...]
     build_packages: tuple[str, ...] = ()
     """What the user says that the build needs, too."""
+    tools_newer: str = ""
+    """Day up to which tools are taken; `exclude_newer` is that of dependencies."""
+    dates: tuple[Dates, ...] = ()
+    """Days that are tried, the first ones first, until something usable comes of one; the plan is of one."""
 
     @property
     def test_command(self) -> tuple[str, ...]:
@@ -86,7 +95,17 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
     project = read_project(tree)
     suite = read_suite(tree, project, config.runner, config.tests)
     specifier = project.requires_python
-    interpreter, why = choose_interpreter(config.python, specifier, project.versions, project.preferred)
+    interpreter, why = choose_interpreter(
+        config.python, specifier, project.versions, project.preferred, snapshot.committed
+    )
+    dates = choose_dates(
+        config.exclude_newer,
+        config.exclude_newer_tools,
+        snapshot.committed,
+        interpreter.release,
+        can_date(),
+        datetime.datetime.now(datetime.UTC),
+    )
     extras, sources, decisions = for_tests(tree, project, suite, config)
     built_as = config.version or project.version or version or NO_VERSION
     build = config.build and project.buildable
@@ -104,7 +123,7 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
         decisions.append(
             Decision(what="versions", choice=f"{len(locked)} pinned", why=f"{project.lock} locks them")
         )
-    return Plan(
+    plan = Plan(
         name=project.name or snapshot.name,
         version=built_as,
         interpreter=interpreter,
@@ -126,12 +145,31 @@ def make_plan(snapshot: Snapshot, config: EnvironmentConfig, workdir: str, versi
         suite=suite,
         test_options=config.test_options,
         index=config.index,
-        exclude_newer=config.exclude_newer,
         build_dependencies=config.build_dependencies,
         workdir=workdir,
+        exclude_newer="",
+        dates=tuple(dates),
         files={path: hashlib.sha256((tree / path).read_bytes()).hexdigest() for path in project.files},
         refused=tuple(map(shown, project.refused)),
         decisions=tuple(decisions),
+    )
+    return as_of(plan, dates[0])
+
+
+def as_of(plan: Plan, dates: Dates) -> Plan:
+    """The plan with packages of other days."""
+    tools = f", tools {dates.tools or 'the newest'}" if dates.tools != dates.dependencies else ""
+    choice = f"as of {dates.dependencies}{tools}" if dates.dependencies else "the newest"
+    others = [one for one in plan.decisions if one.what != "packages"]
+    sources = [one for one in plan.sources if one.kind != "venv"]
+    if dates.dependencies and plan.interpreter.release < _BARE_VENV:
+        sources.append(Source(kind="venv", name="virtual environments of then", requirements=("setuptools",)))
+    return msgspec.structs.replace(
+        plan,
+        sources=tuple(sources),
+        exclude_newer=dates.dependencies,
+        tools_newer=dates.tools,
+        decisions=(*others, Decision(what="packages", choice=choice, why=dates.why)),
     )
 
 

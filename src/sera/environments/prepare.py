@@ -5,7 +5,7 @@ snapshot ─► plan ─► build in a sandbox ─► stand-in, dependencies ─
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from sera.environments.installers import find_installer
 from sera.environments.installing import BUILDER, install_project, install_tools, left_out
 from sera.environments.layers import make_layer
 from sera.environments.mapping import Built, read_wheel
-from sera.environments.plan import Plan, make_plan, to_key
+from sera.environments.plan import Plan, as_of, make_plan, to_key
 from sera.environments.records import Environment
 from sera.environments.requirements import plain
 from sera.environments.standin import unbuilt
@@ -31,6 +31,7 @@ from sera.records import content_id
 from sera.redaction.addresses import shown
 from sera.repositories import Snapshot
 from sera.settings import to_tree
+from sera.untrusted import remove
 
 _OLD_SETUPTOOLS = "setuptools<72"
 """The last that has `pkg_resources` and `setup.py test`: for builds of the old way that fail with the
@@ -64,9 +65,40 @@ def prepare(
             return found
         with store.building(place):
             log = Log(store.log_of(place))
-            environment = asyncio.run(_Preparation(snapshot, config, cache, plan, log, told).run(place))
+            environment = _first_usable(snapshot, config, cache, plan, log, told, place)
             store.write(place, store.RECORD, environment)
     return environment
+
+
+def _first_usable(
+    snapshot: Snapshot,
+    config: PrepareConfig,
+    cache: Path | None,
+    plan: Plan,
+    log: Log,
+    told: Told,
+    place: Path,
+) -> Environment:
+    """The environment with packages of the first of the plan's days of which something usable comes, else
+    of the last; with the reason why no earlier one does."""
+    reasons: list[str] = []
+    for dates in plan.dates[:-1]:
+        work = _Preparation(snapshot, config, cache, as_of(plan, dates), log, told)
+        try:
+            environment = asyncio.run(work.run(place, reasons))
+            if environment.works:
+                return environment
+            why = environment.why_not
+        except PrepareError as failure:
+            why = str(failure)
+        reasons.append(f"packages as of {dates.dependencies} ({dates.why}) do not do: {why}")
+        told(reasons[-1])
+        remove(place / "tree")
+    work = _Preparation(snapshot, config, cache, as_of(plan, plan.dates[-1]), log, told)
+    try:
+        return asyncio.run(work.run(place, reasons))
+    except PrepareError as failure:
+        raise PrepareError("; ".join([*reasons, str(failure)])) from failure
 
 
 def try_again(
@@ -116,8 +148,9 @@ class _Preparation:
         self._seconds: dict[str, float] = {}
         self._warnings: list[str] = []
 
-    async def run(self, place: Path) -> Environment:
-        """All steps."""
+    async def run(self, place: Path, warnings: Iterable[str]) -> Environment:
+        """All steps. `warnings` are of what was tried before."""
+        self._warnings += warnings
         plan = self._plan
         with self._timed(
             "build", "building the project in a sandbox" if plan.build else "reading the project"
@@ -170,7 +203,7 @@ class _Preparation:
 
     def _without_build(self, failure: PrepareError) -> tuple[Built, dict[str, bytes], bool]:
         said = failure.output if isinstance(failure, BuildFailed) else str(failure)
-        cause = find_cause(said)
+        cause = find_cause(said, "sandbox")
         self._warnings.append(
             f"the project's build failed, so it is linked as it lies in the tree: {cause} [{cause.said}]"
         )

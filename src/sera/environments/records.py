@@ -56,6 +56,11 @@ class Checked(Record, frozen=True):
         """Tests run, skipped ones included."""
         return self.passed + self.failed + self.skipped
 
+    def told(self, what: str = "") -> str:
+        """The cause of a trouble, that of `what` or else the most frequent, and the line that tells."""
+        one = next((one for one in self.troubles if one.what == what), next(iter(self.troubles), None))
+        return f": {one.cause} [{one.said}]" if one else ""
+
     @property
     def imported(self) -> bool:
         return bool(self.imports) and all(self.imports.values())
@@ -112,7 +117,19 @@ class Environment(Record, frozen=True):
     @property
     def works(self) -> bool:
         """Whether the project can be imported and its tests, if it has any, are found."""
-        return self.checked.imported and (self.plan.suite.runner == "none" or bool(self.checked.collected))
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """Why it is not usable; empty if it is."""
+        checked, suite = self.checked, self.plan.suite
+        if not checked.imports:
+            return "no module was found that could be imported: name them with environment.import_names"
+        if missing := [name for name, works in checked.imports.items() if not works]:
+            return f"import {missing[0]} fails{checked.told(f'import {missing[0]}')}"
+        if suite.runner == "none" or checked.collected:
+            return ""
+        return f"{suite.runner} finds no tests{checked.told()}"
 
     @property
     def variables(self) -> dict[str, str]:

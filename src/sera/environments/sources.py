@@ -15,6 +15,10 @@ _REQUIREMENTS = re.compile(
 )
 _FOLDERS_OF_REQUIREMENTS = ("requirements", "reqs", "requires", "tests/requirements")
 _MOST_FILES = 100
+_OTHER_FACTORS = re.compile(
+    r"min\w*|oldest|lowest|dev(el)?|master|main|nightly|pre|latest|docs?|style|lint|typing|mypy|pypy3?", re.I
+)
+"""Of tox environments that try other versions of dependencies, or do other work."""
 _FOLDERS = ("", *_FOLDERS_OF_REQUIREMENTS, "tests", "test", "dev", "ci", ".ci")
 
 
@@ -22,7 +26,7 @@ class Source(Record, frozen=True):
     """One place that names requirements."""
 
     kind: str
-    """`group`, `hatch`, `requirements`, `tox`, `nox`, `conda`, `setup` or `imports`."""
+    """`group`, `hatch`, `requirements`, `tox`, `nox`, `conda`, `setup`, `imports` or `venv`."""
     name: str
     """Of the group, or the path of the file."""
     requirements: tuple[str, ...]
@@ -77,11 +81,14 @@ def _hatch(environment: Any) -> list[str]:
 
 
 def _tox(tree: Path, refused: list[str]) -> list[str]:
-    """The `deps` of tox's own test environment; those of other environments are for other work."""
+    """The `deps` of tox's own test environment; those of other environments, and those under factors that
+    stand for such, are for other work."""
     found: list[str] = []
     seen = dict[Path, int]()
     for line in lines(ini(tree / "tox.ini").get("testenv", {}).get("deps", "")):
-        entry = re.sub(r"^[\w.{},!-]+:\s+", "", line)  # only under some factor
+        factors, entry = re.fullmatch(r"(?:([\w.{},! -]+):\s+)?(.*)", line).groups()  # type: ignore[union-attr]
+        if any(map(_OTHER_FACTORS.fullmatch, re.split(r"[^\w!]+", factors or ""))):
+            continue
         if include := re.fullmatch(r"-r\s*(?:\{toxinidir\}/)?(\S+)", entry):
             found += read_file(tree, include[1], refused, seen)
         else:

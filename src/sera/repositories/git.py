@@ -12,6 +12,7 @@ which outrank the repository's; and only commands are used that convert no file 
 Every failure is a `GitFailed` with what git said, secrets removed by whoever knew them.
 """
 
+import datetime
 import os
 import shutil
 import signal
@@ -111,6 +112,14 @@ class Local(msgspec.Struct, frozen=True):
         try:
             return self.run("rev-parse", "--verify", "--quiet", revision + "^{commit}").decode().strip()
         except GitFailed:
+            return ""
+
+    def committed(self, commit: str) -> str:
+        """The moment of a commit in UTC, as ISO 8601 writes it; empty for one that no calendar has."""
+        try:
+            seconds = self.run("rev-list", "--timestamp", "--max-count=1", commit, "--").split()[0]
+            return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).isoformat()
+        except (GitFailed, IndexError, ValueError, OverflowError, OSError):
             return ""
 
     def entries(self, tree: str) -> Iterator[Object]:

@@ -70,6 +70,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Of the project: from `pyproject.toml`, or else of the directory, archive or URL."""
     origin_commit: str = ""
     """Commit of the source that the files were taken from, or that its working tree stands on."""
+    committed: str = ""
+    """Moment of that commit, as ISO 8601 writes it; empty where there is none."""
     dirty: bool = False
     """The files differ from `origin_commit` (changed, untracked, deleted, or converted on checkout)."""
     files: int = 0
@@ -147,6 +149,7 @@ def _snapshot(origin: Origin, tree: Path, commit: str, tree_hash: str) -> Snapsh
         kind=origin.kind,
         name=_project_name(tree) or origin.name,
         origin_commit=origin.commit,
+        committed=origin.committed,
         dirty=origin.dirty,
         files=len(origin.staging.files) + len(origin.staging.links),
         skipped=dict(sorted(origin.staging.skipped.items())),

@@ -41,6 +41,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     name: str
     commit: str = ""
+    committed: str = ""
     dirty: bool = False
 
 
@@ -111,7 +112,14 @@ def _read_remote(
     local, commit = fetch(address, revision or "", building / "clone")
     _take_commit(local, commit, "", staging)
     name = _plain_name(description.rstrip("/").replace(":", "/"))
-    return Origin(staging=staging, description=description, kind="git", name=name, commit=commit)
+    return Origin(
+        staging=staging,
+        description=description,
+        kind="git",
+        name=name,
+        commit=commit,
+        committed=local.committed(commit),
+    )
 
 
 def _read_archive(
@@ -135,7 +143,14 @@ def _read_directory(
     if local is not None and (whole or revision is not None):
         commit = _commit_of(local, revision or "HEAD", path)
         _take_commit(local, commit, _prefix(local, path), staging)
-        return Origin(staging=staging, description=description, kind="git", name=name, commit=commit)
+        return Origin(
+            staging=staging,
+            description=description,
+            kind="git",
+            name=name,
+            commit=commit,
+            committed=local.committed(commit),
+        )
     if revision is not None:
         raise UsageError(f"{path} is not under git, so it has no revision {revision!r}")
     tracked, others = _listed(local, path) if local is not None else ([], [])
@@ -148,7 +163,15 @@ def _read_directory(
     taken = _take_listed(path, [*others, *tracked], staging)
     commit = local.commit()
     dirty = not commit or _differs(local, commit, path, staging, taken)
-    return Origin(staging=staging, description=description, kind="git", name=name, commit=commit, dirty=dirty)
+    return Origin(
+        staging=staging,
+        description=description,
+        kind="git",
+        name=name,
+        commit=commit,
+        committed=local.committed(commit),
+        dirty=dirty,
+    )
 
 
 # ── a repository on this machine ──────────────────────────────────────────────────────────────────
