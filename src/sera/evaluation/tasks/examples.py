@@ -255,7 +255,10 @@ def _bound(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text))
+    """Names that code uses, those of parameters included; every word of what is no whole code."""
+    nodes = [node for one in _parsed(text) for node in ast.walk(one)]
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.arg for node in nodes if isinstance(node, ast.arg)} or set(re.findall(r"\w+", text))
 
 
 def _parsed(text: str) -> list[ast.stmt]:
