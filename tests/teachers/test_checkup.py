@@ -291,3 +291,102 @@ def test_an_address_that_is_none() -> None:
 )  # fmt: skip
 def test_strange_bodies_are_findings_not_crashes(body: str) -> None:
     assert not check_server(lambda _: (200, JSON, body), {"data": [3, {"id": None}]}).usable
+
+
+# ── a server that is there, and not ready ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [hanging, lambda body: (503, JSON, '{"error": {"message": "Loading model", "code": 503}}')],
+    ids=["slow", "loading"],
+)
+def test_a_server_that_is_slow_or_loading_is_not_to_be_started(respond: Respond) -> None:
+    answers = found(check_server(respond, timeout=0.3), "answers")
+    assert "start the server" not in answers.cure
+    assert "wait until its log says that it is ready" in answers.cure
+
+
+def test_arguments_of_no_call_are_not_valid() -> None:
+    checkup = check_server(saying("I would list the files with ls."))
+    assert found(checkup, "arguments").state == "note"
+    assert "JSON" not in found(checkup, "arguments").text
+
+
+# ── the context ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_context_that_llama_cpp_lists() -> None:
+    listed: Json = {"data": [{"id": "m", "meta": {"n_ctx_train": 131072, "n_ctx": 8192}}]}
+    context = found(check_server(fine, listed), "context")
+    assert context.text.startswith("8,192 tokens (listed)")
+    assert "llama.cpp: -c" in context.cure
+
+
+def test_the_context_among_the_properties_of_llama_cpp() -> None:
+    with endpoint(fine, {"data": [{"id": "m"}], "default_generation_settings": {"n_ctx": 40960}}) as url:
+        assert found(check(url), "context").text == "40,960 tokens (n_ctx of llama.cpp, for one conversation)"
+
+
+def test_the_context_in_llama_cpp_s_refusal() -> None:
+    text = (
+        '{"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4096}}'
+    )
+    assert judge.limit_in(Answer(status=400, text=text)) == 4096
+
+
+def test_no_request_asks_for_an_endless_answer() -> None:
+    """A server without a limit of its own would write until it is stopped."""
+    asked: list[Json] = []
+
+    def respond(body: Json) -> Reply:
+        asked.append(body)
+        return fine(body)
+
+    check_server(respond, {"data": [{"id": "m"}]})
+    long = [body for body in asked if body.get("max_tokens", 0) > 4096]
+    assert len(long) == 1
+    assert long[0]["max_tokens"] <= 2**20
+    assert long[0]["stop"] == [" ", "\n", "."], "the answer ends with its first word"
+
+
+# ── several calls, and calls as text ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("calls", "state"), [(1, "ok"), (2, "problem")])
+def test_one_call_is_asked_for_where_two_are_wished(calls: int, state: str) -> None:
+    wishes: list[Json] = []
+
+    def respond(body: Json) -> Reply:
+        if "parallel_tool_calls" not in body:
+            return fine(body)
+        wishes.append(body)
+        return chat({"content": "", "tool_calls": [CALL | {"id": f"call_{n}"} for n in range(calls)]})
+
+    checkup = check_server(respond)
+    several = found(checkup, "several calls")
+    assert (several.state, "parallel_tool_calls=false" in several.text) == (state, True)
+    assert [wish["parallel_tool_calls"] for wish in wishes] == [False]
+    assert checkup.usable
+
+
+HERMES = (
+    '<think>\nhm\n</think>\n\n<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>'
+)
+XML = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+
+
+@pytest.mark.parametrize(("style", "text"), [("hermes", HERMES), ("xml", XML)])
+def test_a_student_that_writes_its_calls_as_text(style: str, text: str) -> None:
+    asked: list[Json] = []
+
+    def respond(body: Json) -> Reply:
+        asked.append(body)
+        return chat({"content": text})
+
+    checkup = check_server(respond, format=style)
+    assert checkup.usable, checkup.findings
+    assert found(checkup, "tool calls").state == found(checkup, "arguments").state == "ok"
+    assert not [body for body in asked if "tools" in body]
+    assert {one["role"] for body in asked for one in body["messages"]} <= {"system", "user", "assistant"}
+    assert not check_server(saying("I am a poet."), format=style).usable

@@ -137,10 +137,12 @@ def test_after_a_stop_nothing_is_sent() -> None:
     waits = Waits()
 
     async def main(base_url: str) -> None:
-        waits.stop("interrupted")
         async with asked(base_url, None, waits) as (asking, _):
+            waits.stop("interrupted")
             with pytest.raises(Halted, match="interrupted"):
                 await asyncio.wait_for(asking, 1)
+        with pytest.raises(Halted, match="interrupted"):
+            await asked(base_url, None, waits).__aenter__()
 
     with serving(answer()) as server:
         asyncio.run(main(server.base_url))

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -158,12 +158,19 @@ The key is read from the environment variable SERA_API_KEY, or the one that --ke
     help="Seconds for all.",
 )
 @click.option(
+    "--format",
+    "style",
+    type=click.Choice(["hermes", "xml"]),
+    help="Of a student that writes its calls as text, as teacher.format.",
+)
+@click.option(
     "--probe-context", is_flag=True, help="Send long prompts if the server does not tell its context."
 )
 @json_option
 def check(
-    url: str, model: str, key_env: str, timeout: float, time_limit: float, probe_context: bool, as_json: bool
-) -> None:
+    url: str, model: str, key_env: str, timeout: float, time_limit: float, style: Literal["hermes", "xml"] | None,
+    probe_context: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Talk to the OpenAI-compatible endpoint at URL and say whether it can be a teacher, with the cure for
     what is wrong. It takes some sixty short requests, which a paid endpoint charges.
 
@@ -178,6 +185,7 @@ def check(
         model=model,
         timeout=timeout,
         time_limit=time_limit,
+        format=style or "",
         probe_context=probe_context,
     )
     checkup = asyncio.run(check_endpoint(examined))

@@ -85,6 +85,11 @@ async def _listed(endpoint: Endpoint) -> dict[str, int | None]:
     list."""
     async with Probe(endpoint, _SECONDS) as probe:
         answer = await probe.get("/models")
+    if answer.late:
+        raise TeacherUnusable(
+            f"the server at {shown(probe.base_url)} has not listed its models within {_SECONDS:g} s: it is "
+            "slow, or still loading; try again when it is ready"
+        )
     if not answer.status:
         raise TeacherUnusable(f"no model server at {shown(probe.base_url)}: {answer.text}. Is it running?")
     rooms = {str(entry["id"]): entry.get("max_model_len") for entry in entries(answer) if "id" in entry}

@@ -15,11 +15,14 @@ Json = dict[str, Any]
 _TRAJECTORY = 32_000
 """Tokens of a whole trajectory by the method's statistics."""
 _REFUSED = (401, 402, 403)
+_LATER = (429, 503, 529)
+"""Said by a server that loads its model, or has too much to do."""
 _LIMITS = (
     r"maximum context length (?:is|of) (\d+)",
     r"context length (?:is|of) (?:only )?(\d+)",
     r"context (?:size|window)[^\d]{0,20}(\d+)",
     r"max_model_len[^\d]{0,5}(\d+)",
+    r'"n_ctx"\s*:\s*(\d+)',
     r"at most (\d+) tokens",
 )
 """Wordings of vLLM, SGLang, llama.cpp and OpenAI, in which the limit stands."""
@@ -29,8 +32,13 @@ def failed(name: str, answer: Answer, key_name: str) -> Finding:
     """Why a request brought no answer."""
     text = f"{f'status {answer.status}: ' if answer.status else ''}{answer.text or 'an empty answer'}"
     words = answer.text.lower()
-    if not answer.status:
-        cure = "start the server, wait until it has loaded the model, and check address and port"
+    if answer.late or answer.status in _LATER:
+        cure = (
+            "the server is there, but loading the model or busy: wait until its log says that it is ready, "
+            "and give --timeout more if it is only slow"
+        )
+    elif not answer.status:
+        cure = "start the server, and check address and port"
     elif 300 <= answer.status < 400:
         cure = "the address has moved: give the new one, often https:// instead of http://"
     elif answer.html:
@@ -97,6 +105,8 @@ def tool_calls(answer: Answer) -> Finding:
 
 def arguments(answer: Answer) -> Finding:
     """Whether the arguments of each call are a JSON object."""
+    if not answer.calls:
+        return note("arguments", "not known, since there was no call")
     for call in answer.calls:
         given = part(call, "function").get("arguments")
         if isinstance(given, dict):
@@ -125,15 +135,18 @@ def reasoning(answer: Answer) -> Finding:
 
 
 def several(answer: Answer) -> Finding:
-    """How several calls in one answer come."""
-    identities = [str(call.get("id") or "") for call in answer.calls]
+    """How many calls come in one answer that is asked for two, by a request that wants one at most."""
+    name, identities = "several calls", [str(call.get("id") or "") for call in answer.calls]
     if not answer.ok:
-        return note("several calls", f"not answered: {answer.text}")
+        cure = "if that is because of parallel_tool_calls=false: sera then asks without it"
+        return note(name, f"not answered: {answer.text}", cure)
     if len(identities) < 2:
-        return note("several calls", "one call at a time, which is all that sera needs")
-    if len(set(identities)) < len(identities):
-        return note("several calls", f"{len(identities)} calls with equal ids; sera gives them new ones")
-    return good("several calls", f"{len(identities)} calls with ids of their own")
+        return good(name, "one call at a time, as sera asks for by parallel_tool_calls=false")
+    equal = " with equal ids, for which sera gives new ones" * (len(set(identities)) < len(identities))
+    cure = "sera refuses such answers, and five in a row end a rollout: a newer server heeds it"
+    return problem(
+        name, f"{len(identities)} calls{equal}, although parallel_tool_calls=false asks for one", cure
+    )
 
 
 def streaming(answer: Answer) -> Finding:
@@ -190,6 +203,12 @@ def context(size: int | None, where: str) -> Finding:
             "context", f"{size:,} tokens ({where}); a trajectory takes about {_TRAJECTORY:,}", cure
         )
     return good("context", f"{size:,} tokens ({where})")
+
+
+def room_of(entry: Json) -> int | None:
+    """The context that a server lists with a model, by vLLM's name for it, OpenRouter's or llama.cpp's."""
+    sizes = (entry.get("max_model_len"), entry.get("context_length"), part(entry, "meta").get("n_ctx"))
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)
 
 
 def limit_in(answer: Answer) -> int | None:

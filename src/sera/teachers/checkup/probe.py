@@ -45,6 +45,8 @@ class Answer(msgspec.Struct, frozen=True):
     text: str = ""
     """The beginning of what came, or why nothing did."""
     seconds: float = 0.0
+    late: bool = False
+    """Whether it is that nothing came in time: somebody is there, but slow."""
     html: bool = False
     events: tuple[Json, ...] = ()
     """Of a stream."""
@@ -98,15 +100,19 @@ class Probe:
 
     async def get(self, path: str) -> Answer:
         """Read an address below the base URL."""
-        return await self._ask("GET", path, None)
+        return await self._ask("GET", f"{self.base_url}{path}", None)
+
+    async def get_beside(self, path: str) -> Answer:
+        """Read an address beside the protocol's, which begins with its version."""
+        return await self._ask("GET", f"{self.base_url.removesuffix('/v1')}{path}", None)
 
     async def chat(self, body: Json) -> Answer:
         """Ask for a completion; with `stream` set, the events are collected."""
-        return await self._ask("POST", "/chat/completions", body)
+        return await self._ask("POST", f"{self.base_url}/chat/completions", body)
 
-    async def _ask(self, method: str, path: str, body: Json | None) -> Answer:
+    async def _ask(self, method: str, url: str, body: Json | None) -> Answer:
         started = time.monotonic()
-        request = self._client.build_request(method, f"{self.base_url}{path}{self._query}", json=body)
+        request = self._client.build_request(method, f"{url}{self._query}", json=body)
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True)
@@ -115,7 +121,7 @@ class Probe:
                 finally:
                     await response.aclose()
         except TimeoutError:
-            return Answer(text=f"no answer within {self._timeout:g} s", seconds=self._timeout)
+            return Answer(text=f"no answer within {self._timeout:g} s", seconds=self._timeout, late=True)
         except httpx2.HTTPError as failure:
             return Answer(text=self.key.redact(str(failure)) or type(failure).__name__)
         return self._read(response, content, time.monotonic() - started)

@@ -6,6 +6,9 @@ has one time limit; what was found until then is kept.
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
+
+import msgspec
 
 from sera.formats.messages import decode_message
 from sera.records import Message, Record
@@ -20,7 +23,10 @@ from sera.teachers.remote import Endpoint
 _LEVELS = (1, 8, 32)
 _TRIES = 2
 """Times a model is asked for a tool call before it is held to make none."""
-_SHORT, _HUGE = 16, 100_000_000
+_SHORT, _HUGE = 16, 2**20
+"""Tokens of an answer: enough for a word, and more than servers have room for."""
+_ENDS = (" ", "\n", ".")
+"""Where an answer ends for which so much was asked, should a server take that."""
 _FIRST_PROBE, _LAST_PROBE = 8_192, 262_144
 _REFUSED = (401, 402, 403)
 
@@ -36,6 +42,8 @@ class Examined(Record, frozen=True):
     """Seconds of the whole check."""
     speeds: tuple[int, ...] = _LEVELS
     """Requests at once whose speed is measured."""
+    format: Literal["", "hermes", "xml"] = ""
+    """How a student writes tools and calls into its text, if it does; as `teacher.format`."""
     probe_context: bool = False
     """Whether to send long prompts where the server does not tell its context."""
 
@@ -71,7 +79,7 @@ class _Check:
     """The conversation with one endpoint."""
 
     def __init__(self, probe: Probe, examined: Examined) -> None:
-        self.requests = Requests(examined.model)
+        self.requests = Requests(examined.model, examined.format)
         self._probe, self._examined = probe, examined
 
     async def look(self) -> AsyncIterator[Finding]:
@@ -88,9 +96,10 @@ class _Check:
         yield judge.reasoning(first)
         async for found in self._history(first):
             yield found
-        yield judge.several(await self._probe.chat(self.requests.two_calls()))
-        stream = self.requests.opening(stream=True, stream_options={"include_usage": True})
-        yield judge.streaming(await self._probe.chat(stream))
+        if not self._examined.format:
+            yield judge.several(await self._probe.chat(self.requests.two_calls()))
+            stream = self.requests.opening(stream=True, stream_options={"include_usage": True})
+            yield judge.streaming(await self._probe.chat(stream))
         yield await self._context(models)
         body = self.requests.question("Name any number.", seed=7, temperature=1.0, max_tokens=_SHORT * 3)
         yield judge.seeded(await self._probe.chat(body), await self._probe.chat(body))
@@ -116,10 +125,17 @@ class _Check:
         """The answer to a rollout's first call: the first with a tool call, else the last."""
         answer = Answer()
         for seed in range(1, _TRIES + 1):
-            answer = await self._probe.chat(self.requests.opening(seed))
+            answer = self._read(await self._probe.chat(self.requests.opening(seed)))
             if answer.calls or not answer.message:
                 break
         return answer
+
+    def _read(self, answer: Answer) -> Answer:
+        """The answer with the calls that a student has written into its text."""
+        if not (self._examined.format and answer.message):
+            return answer
+        message = self.requests.read(answer.message)
+        return msgspec.structs.replace(answer, body=answer.body | {"choices": [{"message": message}]})
 
     async def _history(self, first: Answer) -> AsyncIterator[Finding]:
         """The second call of a rollout, and the same once more."""
@@ -136,10 +152,13 @@ class _Check:
     async def _context(self, models: Answer) -> Finding:
         """From the list of models, else from a refusal of an absurd length, else by long prompts."""
         for entry in judge.entries(models):
-            size = entry.get("max_model_len") or entry.get("context_length")
-            if entry.get("id") == self._examined.model and isinstance(size, int):
+            if entry.get("id") == self._examined.model and (size := judge.room_of(entry)):
                 return judge.context(size, "listed")
-        greedy = self.requests.question("Say yes.", max_tokens=_HUGE)
+        props = await self._probe.get_beside("/props")  # llama.cpp's
+        size = part(props.body, "default_generation_settings").get("n_ctx")
+        if isinstance(size, int) and size > 0:
+            return judge.context(size, "n_ctx of llama.cpp, for one conversation")
+        greedy = self.requests.question("Say yes.", max_tokens=_HUGE, stop=_ENDS)
         if size := judge.limit_in(await self._probe.chat(greedy)):
             return judge.context(size, "from the words of a refusal")
         if self._examined.probe_context:
