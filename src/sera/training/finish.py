@@ -30,6 +30,7 @@ from sera.training.names import refuse_missing
 from sera.training.parity import refuse_unlike_serving
 from sera.training.tokenizer_files import pretty, write_tokenizer
 from sera.training.weights import Written, expected_names, write_weights
+from sera.untrusted import decode
 
 KIND = "sera-checkpoint"
 RECORD = "sera.json"
@@ -81,7 +82,8 @@ def finished_before(folder: Path) -> Finished | None:
 def read_finished(folder: Path) -> Finished:
     """What a checkpoint says of itself; `TrainError` if it is none of ours."""
     with boundary(TrainError, f"{folder} is no checkpoint of sera's", OSError, msgspec.DecodeError):
-        return msgspec.json.decode((folder / RECORD).read_bytes(), type=Finished)
+        finished: Finished = decode((folder / RECORD).read_bytes(), Finished)
+    return finished
 
 
 def finish(job: Job, plan: Plan, weights: Path, out: Path) -> Finished:

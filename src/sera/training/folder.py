@@ -74,8 +74,9 @@ def refuse_foreign(out: Path, asked: Asked) -> None:
         return
     if not (out / ASKED).is_file():
         raise UsageError(f"{out} holds something other than a training: choose another folder")
-    with boundary(TrainError, f"{out / ASKED} cannot be read", OSError, msgspec.DecodeError):
-        before = msgspec.json.decode((out / ASKED).read_bytes(), type=Asked)
+    cure = "restore it from a copy, or choose another folder"
+    with boundary(TrainError, f"{out / ASKED} cannot be read ({cure})", OSError, msgspec.DecodeError):
+        before: Asked = decode((out / ASKED).read_bytes(), Asked)
         # Settings that are newer than the folder have the defaults that they had then.
         before = msgspec.structs.replace(
             before, settings=_fixed(msgspec.convert(before.settings, TrainConfig))
@@ -113,8 +114,9 @@ def opened(out: Path, asked: Asked) -> Iterator[None]:
 def replace(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     new = file.with_name(f".{file.name}.new")
-    new.write_bytes(content)
-    new.replace(file)
+    with boundary(TrainError, f"cannot write {file}; free some space and run the same command again"):
+        new.write_bytes(content)
+        new.replace(file)
 
 
 class Metrics:

@@ -21,7 +21,7 @@ from sera.training.rows import write_rows
 from sera.training.trl.building import attention, make_trainer, only_trained_positions, refuse_missing
 from sera.training.trl.loading import load_model, peft_config, quiet, tokenizer_for
 from sera.training.trl.proof import refuse_leaks, refuse_other_rows
-from sera.training.trl.states import WHOLE, last_state, steps_of
+from sera.training.trl.states import TRAINED, last_state, mark_whole, step_of, steps_of, trained_weights
 
 _TILE = (4096, 32_768)
 """Positions, and entries of the vocabulary, whose logits TRL has at once."""
@@ -57,9 +57,9 @@ class TrlTrainer:
 
     def train(self, job: Job, plan: Plan, out: Path, progress: Progress) -> Path:
         """Train in this process; the folder has a whole model, or an adapter."""
-        done = out / STATE / "trained"
-        if (done / WHOLE).exists():
-            return done
+        done = out / STATE / TRAINED
+        if trained := trained_weights(out):
+            return trained
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / "tensorboard"))
         # Rows of all lengths leave holes between blocks of a GPU's memory, unless blocks can grow.
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
@@ -71,8 +71,8 @@ class TrlTrainer:
             from sera.training.trl.watching import Pace, Watch, stopping
         refuse_missing(job.config)
         files = write_rows(job, out / TOKENS)
-        state = last_state(out / STATE)
-        step = int(state.name.partition("-")[2]) if state else 0
+        state = last_state(out)
+        step = step_of(state) if state else 0
         tokenizer = tokenizer_for(job)
         model = load_model(job)
         if job.config.packing:
@@ -98,9 +98,9 @@ class TrlTrainer:
         with boundary(TrainError, f"the weights cannot be saved in {done}", OSError, RuntimeError, Exception):
             shutil.rmtree(done, ignore_errors=True)
             trainer.save_model(str(done))
-            (done / WHOLE).touch()
+            mark_whole(done)
         for old in (out / STATE).glob("checkpoint-*"):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
         del trainer, model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
