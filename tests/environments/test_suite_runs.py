@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import runpy
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -287,6 +289,15 @@ def test_an_answer_without_end(environments: dict[str, Environment], monkeypatch
     found = run(environments["unittest"], {BROKEN: CASE.format(above="", body="pass") + MANY})
     assert found.incomplete == "what the tests answered cannot be read: it is longer than 2 MiB"
     assert found.outcomes == {}
+
+
+def test_a_line_longer_than_a_piece(tmp_path: Path) -> None:
+    """It is written, in a piece of its own."""
+    recorder = runpy.run_path(str(resources.files("sera.environments") / "probes" / "sera_recorder.py"))
+    stream = recorder["Stream"](str(tmp_path / "answer"))
+    for said in ("a", "b" * (2 << 20), "c"):
+        stream.add({"end": said})
+    assert [len(file.read_bytes()) >> 20 for file in sorted(tmp_path.iterdir())] == [0, 2, 0]
 
 
 def test_equal_lists_of_calls_are_written_once(environments: dict[str, Environment]) -> None:

@@ -5,7 +5,7 @@ What the exception and the trace tell is put into the report, which may be made 
 
 import builtins
 import marshal
-from typing import Any, List  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, List
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -13,9 +13,9 @@ from sera_recorder import ROOT, Recorder  # type: ignore[import-not-found]
 
 globals()["__builtins__"] = dict(vars(builtins))
 RECORDER = Recorder()
-STOPPED: List[str] = []  # noqa: UP006
+STOPPED: List[str] = []
 """Why the session stops before its last test."""
-SEEN: List[Any] = []  # noqa: UP006
+SEEN: List[Any] = []
 """Functions that the present test has called."""
 
 
@@ -50,7 +50,7 @@ def is_example(item: Any) -> bool:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: List[Any]) -> None:  # noqa: UP006
+def pytest_collection_modifyitems(items: List[Any]) -> None:
     items[:] = RECORDER.choose(items, lambda item: item.nodeid, is_example)
 
 
@@ -90,7 +90,7 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
         report.sera_calls = RECORDER.seen()
 
 
-def failure(item: Any, excinfo: Any) -> List[Any]:  # noqa: UP006
+def failure(item: Any, excinfo: Any) -> List[Any]:
     """What the recorder wants to know of a failure."""
     own = str(getattr(item, "path", None) or item.fspath)
     entries = [(str(entry.path), entry.lineno + 1) for entry in excinfo.traceback]

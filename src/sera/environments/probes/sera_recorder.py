@@ -28,7 +28,7 @@ import threading
 import time
 import warnings
 from json.encoder import encode_basestring_ascii
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 globals()["__builtins__"] = dict(vars(builtins))
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
@@ -39,7 +39,7 @@ _PIECE = 1 << 20
 _TOOL = 4
 _MOST_CALLS = 100_000
 """Calls of one test that are looked at before Python 3.12, where each takes time."""
-_Place = Tuple[str, int]  # noqa: UP006
+_Place = Tuple[str, int]
 
 
 class Stream:
@@ -58,14 +58,14 @@ class Stream:
         """Let this process, which was forked off, add to it from now on."""
         self._owner = self._getpid()
 
-    def add(self, facts: Dict[str, Any]) -> None:  # noqa: UP006
+    def add(self, facts: Dict[str, Any]) -> None:
         """Add a line."""
         if self._getpid() != self._owner:
             return
         line = (self._json(facts) + "\n").encode("ascii")
         if not self._is_open():
             self._start()
-        while self._fstat(self._file)[6] + len(line) > _PIECE or self._is_next_there():
+        while self._is_full(len(line)):
             self._close(self._file)
             self._piece += 1
             self._start()
@@ -79,9 +79,10 @@ class Stream:
     def _name(self, piece: int) -> str:
         return f"{self._path}.{piece}" if piece else self._path
 
-    def _is_next_there(self) -> bool:
-        """Whether a test that ran apart has begun another piece."""
-        return self._access(self._name(self._piece + 1), 0)
+    def _is_full(self, more: int) -> bool:
+        """Whether a line has no room in this piece, or a test that ran apart has begun the next one."""
+        size = self._fstat(self._file)[6]
+        return (size > 0 and size + more > _PIECE) or self._access(self._name(self._piece + 1), os.F_OK)
 
     def _is_open(self) -> bool:
         """Whether the descriptor is ours: a test may have closed it, and its number is then another's."""
@@ -110,7 +111,7 @@ class Trace:
         self._monitoring = getattr(sys, "monitoring", None)
         self._trace, self._trace_threads = sys.settrace, threading.settrace
         self._left = 0
-        self._seen: Dict[int, Any] = {}  # noqa: UP006  (by identity: to hash a code object takes long)
+        self._seen: Dict[int, Any] = {}  # by identity: to hash a code object takes long
         if self._monitoring:
             events = self._monitoring.events.PY_START
             self._monitoring.use_tool_id(_TOOL, "sera")
@@ -127,7 +128,7 @@ class Trace:
             self._trace_threads(self._called)
             self._trace(self._called)
 
-    def end(self) -> List[_Place]:  # noqa: UP006
+    def end(self) -> List[_Place]:
         """Look no more; what was seen, sorted."""
         if not self._monitoring:
             self._trace(None)
@@ -156,7 +157,7 @@ class Recorder:
         self._stream = Stream(os.environ["SERA_TASKS_ANSWER"])
         most = os.environ.get("SERA_TASKS_MOST", "")
         self._most = int(most) if most else None
-        self._wanted: Set[str] = set()  # noqa: UP006
+        self._wanted: Set[str] = set()
         if os.environ.get("SERA_TASKS_WANTED"):
             with open(os.environ["SERA_TASKS_WANTED"], encoding="utf-8") as file:  # noqa: PTH123
                 self._wanted.update(json.load(file))
@@ -166,11 +167,11 @@ class Recorder:
         self._clock, self._exit, self._make_timer = time.perf_counter, os._exit, threading.Timer
         self._is_backwards = os.environ.get("SERA_TASKS_APART") == "backwards"
         self.apart = bool(os.environ.get("SERA_TASKS_APART"))
-        self._collected: Optional[int] = None  # noqa: UP045
-        self._places: Dict[_Place, int] = {}  # noqa: UP006
-        self._sets: Dict[Tuple[int, ...], int] = {}  # noqa: UP006
+        self._collected: Optional[int] = None
+        self._places: Dict[_Place, int] = {}
+        self._sets: Dict[Tuple[int, ...], int] = {}
         self._timer: Any = None
-        self._facts: Dict[str, Any] = {}  # noqa: UP006
+        self._facts: Dict[str, Any] = {}
         self._since = 0.0
 
     def read_in(self, path: str) -> None:
@@ -183,10 +184,10 @@ class Recorder:
 
     def choose(
         self,
-        tests: list[Any],
+        tests: List[Any],
         name_of: Callable[[Any], str],
         is_example: Callable[[Any], bool],
-    ) -> List[Any]:  # noqa: UP006
+    ) -> List[Any]:
         """Those of all tests that are to run. Examples in docstrings stand in what a task is about: they are
         only part of a sample."""
         self._collected = count = len(tests)
@@ -201,7 +202,7 @@ class Recorder:
             return False
         return not self._wanted or name in self._wanted
 
-    def chosen(self, names: List[str]) -> None:  # noqa: UP006
+    def chosen(self, names: List[str]) -> None:
         """All is read in, and these tests follow; but for what ended the reading."""
         if self._collected is not None:
             self._stream.add({"collected": self._collected, "chosen": len(set(names))})
@@ -251,11 +252,11 @@ class Recorder:
         if self._facts.get("outcome") != "failed":
             self._facts["outcome"] = "skipped"
 
-    def seen(self) -> Optional[List[_Place]]:  # noqa: UP006, UP045
+    def seen(self) -> Optional[List[_Place]]:
         """The functions that the test has called, if they are noted."""
         return self._trace.end() if self._trace else None
 
-    def end(self, seen: Optional[List[_Place]] = None) -> None:  # noqa: UP006, UP045
+    def end(self, seen: Optional[List[_Place]] = None) -> None:
         """The test is over. One of which nothing was said has not ended."""
         if self._timer:
             self._timer.cancel()

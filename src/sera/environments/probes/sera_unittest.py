@@ -8,7 +8,7 @@ import sys
 import traceback
 import unittest
 from pathlib import Path
-from typing import Any, Dict, Iterator, List  # noqa: UP035  (as Python 3.7 has them)
+from typing import Any, Dict, Iterator, List
 
 from sera_recorder import ROOT, Recorder  # type: ignore[import-not-found]
 
@@ -50,9 +50,9 @@ def top_of(folder: Path) -> Path:
 class Telling(unittest.TestResult):
     """Hands each end of a test on."""
 
-    def __init__(self, tests: List[Any]) -> None:  # noqa: UP006
+    def __init__(self, tests: List[Any]) -> None:
         super().__init__()
-        self._waiting: Dict[str, Any] = {name_of(test): test for test in tests}  # noqa: UP006
+        self._waiting: Dict[str, Any] = {name_of(test): test for test in tests}
         self._last: Any = None
 
     def startTest(self, test: Any) -> None:
