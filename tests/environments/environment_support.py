@@ -8,6 +8,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import distribution
 from pathlib import Path
 
 BACKEND = '''\
@@ -139,6 +140,16 @@ def fill_index(folder: Path) -> None:
     )
     copy = {"companion/__init__.py": "", "companion/_vendor/tinycalc/__init__.py": SOURCE}
     write_wheel(folder, "companion", "3.0", copy, needs=("tinycalc>=1",))
+
+
+def add_installed(folder: Path, *names: str) -> None:
+    """Put packages of this interpreter into the index, as wheels made of their files."""
+    for name in names:
+        there = distribution(name)
+        with zipfile.ZipFile(folder / f"{name}-{there.version}-py3-none-any.whl", "w") as archive:
+            for file in there.files or []:
+                if ".." not in file.parts and file.suffix != ".pyc":
+                    archive.writestr(str(file), file.read_binary())
 
 
 def only(folder: Path) -> dict[str, str]:

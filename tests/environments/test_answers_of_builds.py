@@ -12,17 +12,16 @@ import pytest
 from environment_support import PROJECT, fill_index, only, write_tree
 
 from sera.environments import Environment, PrepareConfig, prepare
-from sera.environments.checking import _Probed
 from sera.environments.own_runners import read_summary
+from sera.environments.suite_answers import Answer
 from sera.environments.versions import parse
 from sera.repositories import open_snapshot
 from sera.settings import load_config
-from sera.untrusted import decode
 
 ANSWER = "/tmp/sera/answer.json"
 BACKEND, TESTS = PROJECT["backend/inhouse.py"], PROJECT["tests/test_double.py"]
 ASKED = "def get_requires_for_build_wheel(settings=None):\n    {}\n"
-AT_THE_END = f"import atexit, os, shutil\nANSWER = {ANSWER!r}\natexit.register(lambda: {{}})\n"
+AT_THE_END = f"import atexit, os, shutil\nANSWER = {ANSWER!r}\nLINES = os.environ.get('SERA_TASKS_ANSWER')\natexit.register(lambda: {{}})\n"
 BUILDS = {
     "numbers": ASKED.format("return [1, None]"),
     "deep": ASKED.format("found = []\n    for _ in range(900): found = [found]\n    return found"),
@@ -50,9 +49,9 @@ CHECKS = {
     "pip of its own": {"pip/__init__.py": "", "pip/__main__.py": "print('[' * 1_000_000)"},
     "packages without names": {"pip/__init__.py": "", "pip/__main__.py": "print('[{\"version\": \"1\"}]')"},
     "counts below 0": {"tests/test_double.py": TESTS + AT_THE_END.format(
-        "open(ANSWER, 'w').write('{\"collected\":-1,\"broken\":[],\"passed\":1,\"failed\":0,\"skipped\":0,\"failures\":[]}')")},
-    "brackets": {"tests/test_double.py": TESTS + AT_THE_END.format("open(ANSWER, 'w').write('[' * 1_000_000)")},
-    "a pipe": {"tests/test_double.py": TESTS + AT_THE_END.format("(os.remove(ANSWER), os.mkfifo(ANSWER))")},
+        "open(LINES, 'w').write('{\"collected\":-1,\"chosen\":1}\\n')")},
+    "brackets": {"tests/test_double.py": TESTS + AT_THE_END.format("open(LINES, 'w').write('[' * 1_000_000 + '\\n')")},
+    "a pipe": {"tests/test_double.py": TESTS + AT_THE_END.format("(os.remove(LINES), os.mkfifo(LINES))")},
 }  # fmt: skip
 
 
@@ -146,10 +145,13 @@ def test_files_that_come_before_a_build(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", ["-1", "1.5", "1e400", '"1"', "null", "9" * 5000, "[]", "true"])
 def test_numbers_of_tests_are_numbers_of_tests(number: str) -> None:
-    text = '{"collected":%s,"broken":[],"passed":0,"failed":0,"skipped":0,"failures":[]}'
-    assert decode(text % 5, _Probed).collected == 5
-    with pytest.raises(ValueError, match=r"."):
-        decode(text % number, _Probed)
+    text = '{"collected":%s,"chosen":%s}'
+    answer = Answer()
+    answer.add((text % (5, 4)).encode())
+    assert (answer.collected, answer.chosen) == (5, 4)
+    for line in (text % (number, 5), text % (5, number)):
+        with pytest.raises(ValueError, match=r"^line"):
+            answer.add(line.encode())
 
 
 def test_numbers_without_end_are_none() -> None:

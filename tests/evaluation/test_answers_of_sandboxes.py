@@ -11,6 +11,7 @@ from made_evaluations import GOOD, SOURCE, diff, task
 
 from sera.cli import cli
 from sera.environments import Environment
+from sera.environments.suite_answers import Answer
 from sera.errors import TasksError
 from sera.evaluation.grading import Ground
 from sera.evaluation.tasks.baseline import take_baseline
@@ -18,7 +19,6 @@ from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.hiding import hide, read_within
 from sera.evaluation.tasks.record import Instance
 from sera.evaluation.tasks.resolving import task_backend
-from sera.evaluation.tasks.running import _read
 from sera.evaluation.tasks.trees import start_layer
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -38,6 +38,13 @@ NOT_ANSWERS = {
 }  # fmt: skip
 
 
+def _read(text: bytes) -> Answer:
+    answer = Answer()
+    for line in text.split(b"\n")[:-1]:
+        answer.add(line)
+    return answer
+
+
 @pytest.mark.parametrize("case", NOT_ANSWERS)
 def test_a_line_that_is_none(case: str) -> None:
     with pytest.raises(msgspec.DecodeError, match=r"^line 2: "):
@@ -52,7 +59,7 @@ def test_lines_that_are_read() -> None:
         "t.py::a": "skipped", "t.py::b": "failed", "t.py::c": "passed",
     }  # fmt: skip
     assert len(run.outcomes["t.py::b"].said) == 4000
-    assert run.places == (("a.py", 3),)
+    assert run.places == [("a.py", 3)]
     assert _read(b"").outcomes == {}
 
 
@@ -116,12 +123,14 @@ def test_every_kind_of_answer_fails_that_trial_alone(little: Environment) -> Non
                 grade = await ground.grade(hostile(instance, code), 60)
                 assert not grade.resolved, name
                 assert grade.applied, name
-                assert grade.unreadable.startswith("what the tests answered cannot be read"), name
+                assert grade.incomplete.startswith("what the tests answered cannot be read"), name
                 assert set(grade.still_failing) == set(instance.failing), name
-            for code in ("os.remove(ANSWER)", "os.truncate(ANSWER, 100 << 30)"):
-                gone = await ground.grade(hostile(instance, code), 60)
-                assert not gone.resolved
-                assert not gone.unreadable, "no test was come to, which the output tells"
+            gone = await ground.grade(hostile(instance, "os.remove(ANSWER)"), 60)
+            assert not gone.resolved
+            assert gone.incomplete.startswith("the tests ended before any was found (exit code 0)")
+            unreadable = await ground.grade(hostile(instance, "os.truncate(ANSWER, 100 << 30)"), 60)
+            assert not unreadable.resolved
+            assert not unreadable.incomplete, "no test was come to, as their file cannot be read in"
 
     asyncio.run(main())
 
@@ -136,7 +145,7 @@ def test_words_of_a_test_that_are_no_text(little: Environment) -> None:
         async with task_backend(little, start_layer(little, instance), TasksConfig().sandbox) as backend:
             patch = diff("little.py", SOURCE.replace(right, wrong), odd)
             grade = await Ground(instance, little, backend).grade(patch, 60)
-            assert grade.unreadable == ""
+            assert grade.incomplete == ""
             assert grade.still_failing == instance.failing
             assert grade.broken == ()
 
@@ -159,7 +168,7 @@ def test_a_patch_that_leaves_no_room(little: Environment) -> None:
         async with task_backend(little, start_layer(little, instance), sandbox) as backend:
             grade = await Ground(instance, little, backend).grade(filling, 60)
             assert not grade.resolved
-            assert grade.unreadable or not grade.applied
+            assert grade.incomplete or not grade.applied
 
     asyncio.run(main())
 
@@ -181,7 +190,27 @@ def test_an_evaluation_goes_on(little_tasks: Path, little: Environment, tmp_path
     assert {name: row["state"] for name, row in found.items()} == {
         "little-add": "unresolved", "little-double": "resolved", "little-first": "unapplied", "little-upper": "empty",
     }  # fmt: skip
-    assert found["little-add"]["reason"].startswith("what the tests answered cannot be read: line 1: ")
+    assert found["little-add"]["reason"].startswith("what the tests answered cannot be read: line 2: ")
+
+
+def test_a_patch_that_ends_the_run_of_its_tests(
+    little_tasks: Path, little: Environment, tmp_path: Path
+) -> None:
+    """It resolves nothing, though the tests that would tell never ran, and the outcome says where it broke off."""
+    right, wrong = GOOD["add"]
+    before = SOURCE.replace(right, wrong)
+    ending = SOURCE.replace(GOOD["double"][0], "__import__('os')._exit(0)")
+    row = {"instance_id": "little-add", "model_patch": diff("little.py", before, ending)}
+    (tmp_path / "patches.jsonl").write_text(json.dumps(row) + "\n")
+    words = ["evaluate", little_tasks, "--predictions", tmp_path / "patches.jsonl", "--out", tmp_path / "out"]
+    cli.main([*map(str, words), "--set", "check=false"], standalone_mode=False)
+    found = {one["task"]: one for one in map(json.loads, (tmp_path / "out" / "outcomes.jsonl").open())}
+    row = found["little-add"]
+    assert row["state"] == "unresolved"
+    test = "tests/test_little.py::TestLittle::test_{}".format
+    assert row["reason"] == f"the tests broke off in {test('double')} (exit code 0): 2 of 4 never ran"
+    assert row["broken"] == [test(name) for name in ("double", "first", "upper")]
+    assert row["still_failing"] == row["flaky"] == []
 
 
 def test_a_suite_that_answers_nothing_readable(little: Environment) -> None:
@@ -194,7 +223,9 @@ def test_a_suite_that_answers_nothing_readable(little: Environment) -> None:
     )
     try:
         file.write_text(spoilt)
-        with pytest.raises(TasksError, match="tell nothing: what the tests answered cannot be read: line 1"):
+        with pytest.raises(
+            TasksError, match="tell nothing: what the tests answered cannot be read: line 2: "
+        ):
             asyncio.run(take_baseline(little, TasksConfig()))
     finally:
         file.write_bytes(before)

@@ -398,6 +398,13 @@ def test_sets_that_cannot_be_used(tasks: Path, tmp_path: Path) -> None:
             {"tests/test_a.py": "import unittest\n\nclass T(unittest.TestCase):\n    def test(self): pass\n"},
             "call none of the",
         ),
+        (
+            {
+                "tests/test_a.py": "import os, unittest\n\nclass T(unittest.TestCase):\n    def test_a(self): pass\n"
+                "    def test_b(self): os._exit(0)\n    def test_c(self): pass\n"
+            },
+            r"broke off in tests/test_a.py::T::test_b \(exit code 0\): 1 of 3 never ran; mend it",
+        ),
     ],
 )
 def test_repositories_of_which_no_tasks_can_be_made(tmp_path: Path, files: dict[str, str], said: str) -> None:

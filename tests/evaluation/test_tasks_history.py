@@ -13,13 +13,14 @@ import pytest
 from environment_support import write_tree
 
 from sera.environments import prepare
+from sera.environments.suite_answers import Outcome
+from sera.environments.suite_runs import Order, TestRun
 from sera.evaluation.tasks.alone import IN_COMPANY, find_telling
 from sera.evaluation.tasks.build import build
 from sera.evaluation.tasks.checking import check
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.history import judge_commit, list_commits
 from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
-from sera.evaluation.tasks.running import Order, Outcome, TestRun
 from sera.repositories import open_snapshot
 from sera.repositories.history import find_history
 from sera.settings import load_config
@@ -269,20 +270,20 @@ def test_last():
 @pytest.mark.parametrize("order", ["forwards", "backwards"])
 def test_pytest_runs_each_test_in_a_process_of_its_own(tmp_path: Path, order: str) -> None:
     write_tree(tmp_path / "tree", {"test_it.py": PYTEST})
-    probes = resources.files("sera.evaluation.tasks") / "probes"
+    probes = resources.files("sera.environments") / "probes"
     variables = {
         "PYTHONPATH": str(probes),
         "SERA_TASKS_ANSWER": str(tmp_path / "answer"),
         "SERA_TASKS_APART": order,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "sera_tasks_pytest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "sera_pytest", "-p", "no:cacheprovider"]
     subprocess.run(
         [*command, "--rootdir=.", "-c", "/dev/null"],
         cwd=tmp_path / "tree", env=os.environ | variables, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     facts = [json.loads(line) for line in (tmp_path / "answer").read_text().splitlines()]
-    found = [(one["id"].partition("::")[2], one["outcome"]) for one in facts]
+    found = [(one["id"].partition("::")[2], one["outcome"]) for one in facts if "id" in one]
     wanted = [
         ("test_leaks[1]", "failed"),
         ("test_leaks[2]", "failed"),

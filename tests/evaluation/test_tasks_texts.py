@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from sera.environments.suite_answers import Outcome
 from sera.evaluation.tasks.changed import changed_functions
 from sera.evaluation.tasks.diffs import diff, parts_of
 from sera.evaluation.tasks.hiding import hide
 from sera.evaluation.tasks.issue import Issue, leaks
 from sera.evaluation.tasks.issue import write_issue as issue_of
-from sera.evaluation.tasks.running import Outcome
 
 TESTS = '''\
 import unittest

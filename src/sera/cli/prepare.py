@@ -199,6 +199,7 @@ def _summary(one: "Environment") -> dict[str, object]:
         "passed": checked.passed,
         "failed": checked.failed,
         "skipped": checked.skipped,
+        "missing": checked.missing,
         "timed_out": checked.timed_out,
         "troubles": msgspec.to_builtins(checked.troubles),
         "warnings": one.warnings,
@@ -262,5 +263,6 @@ def _found(one: "Environment") -> str:
 
 def _ran(one: "Environment") -> str:
     checked = one.checked
-    late = ", not all in time" if checked.timed_out else ""
-    return f"{checked.ran}: {checked.passed} passed, {checked.failed} failed, {checked.skipped} skipped{late}"
+    told = f"{checked.ran}: {checked.passed} passed, {checked.failed} failed, {checked.skipped} skipped"
+    told += f", {checked.missing} not run to their end" if checked.missing else ""
+    return f"{told}, not all in time" if checked.timed_out else told

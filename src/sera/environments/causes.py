@@ -11,7 +11,7 @@ from sera.records import Record
 
 Place = Literal["installer", "sandbox"]
 _TAIL = 20_000
-_UNKNOWN = "the cause is not recognised"
+UNKNOWN = "the cause is not recognised"
 
 
 class Cause(Record, frozen=True):
@@ -38,7 +38,7 @@ def find_cause(output: str, place: Place) -> Cause:
                 said=_line(text, found.start()),
             )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return Cause(cause=_UNKNOWN, said=lines[-1][:300] if lines else "")
+    return Cause(cause=UNKNOWN, said=lines[-1][:300] if lines else "")
 
 
 @cache

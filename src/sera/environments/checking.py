@@ -7,17 +7,18 @@ other.
 
 import posixpath
 from collections.abc import Iterable
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from sera import untrusted
 from sera.environments.building import PLACE, put_probe
-from sera.environments.causes import find_cause
+from sera.environments.causes import UNKNOWN, find_cause
 from sera.environments.commands import Log
 from sera.environments.config import CheckConfig
 from sera.environments.own_runners import OWN_RUNNERS, count_tests, read_failures, read_summary, sample
 from sera.environments.records import Checked, Environment, Trouble
+from sera.environments.suite_runs import TestRun, how_it_ended, run_tests
 from sera.errors import SandboxLost
 from sera.records import Record
 from sera.sandboxes import CommandResult, Sandbox, SandboxConfig, make_backend
@@ -25,22 +26,9 @@ from sera.sandboxes import CommandResult, Sandbox, SandboxConfig, make_backend
 A = TypeVar("A")
 _ANSWER = f"{PLACE}/answer.json"
 _QUICK = 120.0
-_USAGE_ERROR = 4
 _MOST_TROUBLES = 12
 _MOST_LOOKED_AT, _MOST_SAID = 100, 2000
 """Failures whose cause is looked for, and characters of each."""
-_Tests = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
-
-
-class _Probed(Record, frozen=True):
-    """What a probe writes about a run of tests."""
-
-    collected: _Tests
-    broken: list[tuple[str, str]]
-    passed: _Tests
-    failed: _Tests
-    skipped: _Tests
-    failures: list[tuple[str, str]]
 
 
 class _Package(Record, frozen=True):
@@ -103,42 +91,11 @@ class _Check:
             return Checked()
         if runner in OWN_RUNNERS:
             return await self._by_itself(runner)
-        await put_probe(self._box, "counts.py")
-        argv, variables = await self._probe(runner)
-        result = await self._execute(argv, 2 * self._config.seconds, variables)
-        if runner == "pytest" and result.exit_code == _USAGE_ERROR:  # options that need a plugin we have not
-            argv = [*argv, "-o", "addopts="]
-            result = await self._execute(argv, 2 * self._config.seconds, variables)
-        probed, problem = await self._answer(_Probed)
-        if probed is None:
-            said = problem or result.output
-            return Checked(timed_out=result.timed_out, troubles=(_trouble("tests", said),))
-        told = [*probed.broken, *probed.failures][:_MOST_LOOKED_AT]
-        causes = [(name, _trouble(name, text[-_MOST_SAID:])) for name, text in told]
-        return Checked(
-            collected=probed.collected,
-            unreadable=len(probed.broken),
-            passed=probed.passed,
-            failed=probed.failed,
-            skipped=probed.skipped,
-            timed_out=result.timed_out,
-            troubles=_summed(causes),
+        run = await run_tests(
+            self._box, self._environment, None, 2 * self._config.seconds, most=self._config.tests
         )
-
-    async def _probe(self, runner: str) -> tuple[list[str], dict[str, str]]:
-        plan, most = self._environment.plan, str(self._config.tests)
-        if runner == "unittest":
-            await put_probe(self._box, "sera_discovery.py")
-            probe = await put_probe(self._box, "unittest_run.py")
-            return ["python", probe, _ANSWER, most, plan.suite.paths[0] if plan.suite.paths else "."], {}
-        await put_probe(self._box, "sera_pytest_probe.py")
-        options = ["-q", "-p", "sera_pytest_probe", "-o", f"cache_dir={PLACE}/cache", "--tb=short"]
-        options.append("--continue-on-collection-errors")
-        names = {package.name for package in self._environment.prefix.glob("lib/python3*/site-packages/*")}
-        options += ["-n0"] if "xdist" in names else []
-        options += ["--no-cov"] if "pytest_cov" in names else []
-        variables = {"SERA_PROBE": _ANSWER, "SERA_PROBE_TESTS": most, "PYTHONPATH": PLACE}
-        return ["python", "-m", "pytest", *options, *plan.test_options, *plan.suite.paths], variables
+        self._log.write(f"[sandbox] {runner}\n{run.output}\n{run.incomplete}")
+        return _checked(run)
 
     async def _by_itself(self, name: str) -> Checked:
         runner, tree = OWN_RUNNERS[name], self._environment.tree
@@ -148,6 +105,9 @@ class _Check:
         counted, summary = count_tests(runner, tree), read_summary(result.output)
         if summary is None:
             trouble = _trouble(name, result.output)
+            if trouble.cause == UNKNOWN and not result.timed_out:
+                ended = f"its runner ended before it summed up ({how_it_ended(result)})"
+                trouble = msgspec.structs.replace(trouble, cause=ended)
             return Checked(
                 collected=counted, counted="source", timed_out=result.timed_out, troubles=(trouble,)
             )
@@ -194,6 +154,32 @@ async def check(
             except SandboxLost as problem:
                 imports = dict.fromkeys(modules, False)
                 return Checked(imports=imports, troubles=(_trouble("sandbox", str(problem)),))
+
+
+def _checked(run: TestRun) -> Checked:
+    """What a run of the sample says, its breaking off first."""
+    failed = sorted(run.named("failed"))
+    told = [*run.broken.items(), *((name, run.outcomes[name].said) for name in failed)]
+    causes = [(name, _trouble(name, text[-_MOST_SAID:])) for name, text in told[:_MOST_LOOKED_AT]]
+    ends = (_end(run),) if run.incomplete else ()
+    return Checked(
+        collected=run.collected,
+        unreadable=len(run.broken),
+        passed=len(run.named("passed")),
+        failed=len(failed),
+        skipped=len(run.named("skipped")),
+        missing=run.missing,
+        timed_out=not run.in_time,
+        troubles=(*ends, *_summed(causes)),
+    )
+
+
+def _end(run: TestRun) -> Trouble:
+    """Why a run of tests is not whole; what it printed may tell the cause if it came to no test."""
+    said = find_cause(run.output, "sandbox")
+    if run.collected is None and said.cause != UNKNOWN:
+        return Trouble(what="tests", cause=said.cause, cure=said.cure, said=said.said)
+    return Trouble(what=run.broke_off_in or "tests", cause=run.incomplete, cure=run.cure, said=said.said)
 
 
 def _trouble(what: str, said: str) -> Trouble:

@@ -47,6 +47,8 @@ class Checked(Record, frozen=True):
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    missing: int = 0
+    """Tests of the sample that did not end."""
     timed_out: bool = False
     """The sample of tests was not through in time; counts are of those that ended."""
     troubles: tuple[Trouble, ...] = ()

@@ -1,7 +1,8 @@
 """Judging patches: a clean sandbox over a task's starting tree, the patch, the tests.
 
 The judge itself is `tasks.resolving`. What is added: tests that fail are run once more, and count as passed
-if they then pass; such tests are named as flaky. What is late is not run again. Nothing that the rollout did
+if they then pass; such tests are named as flaky. What is late, or ends the
+run of its tests, is not run again. Nothing that the rollout did
 but its patch gets here.
 """
 
@@ -33,8 +34,8 @@ class Grade(Record, frozen=True):
     broken: tuple[str, ...]
     flaky: tuple[str, ...]
     in_time: bool
-    unreadable: str
-    """Why nothing is known of the tests; empty: it is."""
+    incomplete: str
+    """Why the tests were not run to their end; empty: they were, or time is the reason."""
     output: str
     seconds: float
 
@@ -51,7 +52,7 @@ class Ground(msgspec.Struct, frozen=True):
         started = time.monotonic()
         first = await resolve(self.backend, self.environment, self.instance, patch, seconds)
         again, output = first, first.output
-        if first.applied and first.in_time and not first.resolved and not first.unreadable:
+        if first.applied and first.in_time and not first.resolved and not first.incomplete:
             failed = with_tests(self.instance, list(first.still_failing), list(first.broken))
             again = await resolve(self.backend, self.environment, failed, patch, seconds)
             output += f"\nonce more, what failed:\n{again.output}"
@@ -63,7 +64,7 @@ class Ground(msgspec.Struct, frozen=True):
             broken=again.broken,
             flaky=tuple(sorted(passed)) if first.applied else (),
             in_time=again.in_time,
-            unreadable=again.unreadable,
+            incomplete=again.incomplete,
             output=output,
             seconds=round(time.monotonic() - started, 3),
         )

@@ -163,9 +163,9 @@ def _state(patch: str, grade: Grade | None) -> State:
 
 
 def _reason(grade: Grade) -> str:
-    """Why a patch was not judged: its tests cannot be read, or what git said of it."""
+    """Why a patch was not judged: its tests were not run to their end, or what git said of it."""
     said = "" if grade.applied else "; ".join(grade.output.split("\n")).strip("; ")
-    return grade.unreadable or said[:_MOST_SAID]
+    return grade.incomplete or said[:_MOST_SAID]
 
 
 def _outcome(

@@ -8,7 +8,8 @@ fails in one of them only is the victim of another.
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from sera.evaluation.tasks.running import Order, Outcome, TestRun
+from sera.environments.suite_answers import Outcome
+from sera.environments.suite_runs import Order, TestRun
 
 Runs = Callable[[Sequence[str], Order], Awaitable[TestRun]]
 """Runs tests apart, in a fresh sandbox."""
@@ -33,7 +34,9 @@ async def find_telling(tests: Sequence[str], before: Runs, after: Runs) -> dict[
 
 
 def _why_unknown(run: TestRun) -> str:
-    return run.unreadable or ("" if run.in_time else "a test does not end")
+    if not run.in_time:
+        return "a test does not end"
+    return f"its tests do not run to their end: {run.incomplete}" if run.incomplete else ""
 
 
 def _failures(run: TestRun, tests: Sequence[str]) -> dict[str, Outcome]:

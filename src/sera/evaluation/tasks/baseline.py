@@ -6,12 +6,13 @@ if it passed both times.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
 from sera.environments import Environment
+from sera.environments.suite_runs import TestRun, last_line, run_tests
 from sera.errors import TasksError
 from sera.evaluation.tasks.config import TasksConfig
 from sera.evaluation.tasks.resolving import task_backend
-from sera.evaluation.tasks.running import TestRun, last_line, run_tests
 from sera.records import Function, Record
 
 _MOST_NAMED = 100
@@ -23,10 +24,13 @@ class Baseline(Record, frozen=True, kw_only=True):
     seconds: dict[str, float]
     """Tests that passed twice, each with the time of its slower run."""
     calls: dict[str, tuple[str, ...]]
-    """`path:line` of a function → those of these tests that call it, sorted."""
+    """`path:line` of a function → those of these tests that call it, sorted, and thinned out to as many as a
+    task may have."""
     flaky: tuple[str, ...]
     failing: tuple[str, ...]
     in_time: bool
+    missing: int = 0
+    """Tests that did not end, of a suite that was not through in time."""
     broken: tuple[str, ...] = ()
     """Test files that cannot be read in as it is."""
 
@@ -37,9 +41,7 @@ class Baseline(Record, frozen=True, kw_only=True):
     def choose(self, function: Function, most: int, seconds: float) -> list[str]:
         """The tests for a bug in a function: those that call it, evenly thinned out if there are too many,
         then others of their files, as far as number and time allow. Sorted; at least one."""
-        touching = list(self.of(function))
-        if len(touching) > most:
-            touching = [touching[n * len(touching) // most] for n in range(most)]
+        touching = _thinned(self.of(function), most)
         files = {name.partition("::")[0] for name in touching}
         others = [name for name in self.seconds if name.partition("::")[0] in files]
         chosen: dict[str, float] = {}
@@ -65,35 +67,42 @@ async def take_baseline(environment: Environment, config: TasksConfig) -> Baseli
                 return await run_tests(box, environment, None, config.suite_seconds, trace=trace)
 
         traced, plain = await asyncio.gather(once(True), once(False))
-    if unreadable := traced.unreadable or plain.unreadable:
-        raise TasksError(f"the tests of {environment.name} tell nothing: {unreadable}")
-    baseline = _compared(traced, plain)
+    for run in (plain, traced):
+        if run.incomplete:
+            cure = f"; {run.cure}" if run.cure else ""
+            raise TasksError(f"the tests of {environment.name} tell nothing: {run.incomplete}{cure}")
+    baseline = _compared(traced, plain, config.tests)
     if not baseline.seconds:
         raise TasksError(_nothing(environment, plain))
     return baseline
 
 
-def _compared(traced: TestRun, plain: TestRun) -> Baseline:
+def _compared(traced: TestRun, plain: TestRun, most: int) -> Baseline:
     steady = traced.named("passed") & plain.named("passed")
     seconds = {
         name: max(traced.outcomes[name].seconds, plain.outcomes[name].seconds) for name in sorted(steady)
     }
-    calls: dict[str, list[str]] = defaultdict(list)
+    calls: dict[tuple[str, int], list[str]] = defaultdict(list)
     for name in seconds:
         for number in traced.outcomes[name].calls:
-            path, line = traced.places[number]
-            calls[f"{path}:{line}"].append(name)
+            calls[traced.places[number]].append(name)
     failed = traced.named("failed") & plain.named("failed")
     either = traced.named("passed") | plain.named("passed")
     unsteady = (either & (traced.named("failed") | plain.named("failed"))) - steady
     return Baseline(
         seconds=seconds,
-        calls={place: tuple(names) for place, names in calls.items()},
+        calls={f"{path}:{line}": tuple(_thinned(names, most)) for (path, line), names in calls.items()},
         flaky=tuple(sorted(unsteady)),
         failing=tuple(sorted(failed))[:_MOST_NAMED],
         in_time=traced.in_time and plain.in_time,
+        missing=max(traced.missing, plain.missing),
         broken=tuple(sorted(plain.broken)),
     )
+
+
+def _thinned(names: Sequence[str], most: int) -> list[str]:
+    """At most that many, evenly spread."""
+    return [names[n * len(names) // most] for n in range(most)] if len(names) > most else list(names)
 
 
 def _nothing(environment: Environment, run: TestRun) -> str:

@@ -206,7 +206,11 @@ async def _baseline(work: Path, environment: Environment, config: TasksConfig, t
     told("running the tests twice")
     baseline = await take_baseline(environment, config)
     replace(file, seal(baseline, 1))
-    told(f"{len(baseline.seconds)} tests pass, {len(baseline.failing)} fail, {len(baseline.flaky)} are flaky")
+    late = f"; {baseline.missing} did not end in the time given (suite_seconds)" if baseline.missing else ""
+    told(
+        f"{len(baseline.seconds)} tests pass, {len(baseline.failing)} fail, "
+        f"{len(baseline.flaky)} are flaky{late}"
+    )
     return baseline
 
 

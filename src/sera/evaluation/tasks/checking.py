@@ -32,7 +32,7 @@ class Verdict(Protocol):
     @property
     def in_time(self) -> bool: ...
     @property
-    def unreadable(self) -> str: ...
+    def incomplete(self) -> str: ...
 
 
 class Fault(Record, frozen=True, kw_only=True):
@@ -111,10 +111,10 @@ def faults_of(instance: Instance, gold: Verdict, empty: Verdict) -> list[str]:
         return ["it has no test that tells"]
     if not gold.applied:
         return ["its gold patch does not apply: it does not fit its starting tree"]
-    if unreadable := gold.unreadable or empty.unreadable:
-        return [unreadable]
     if not (gold.in_time and empty.in_time):
         return ["its tests are not through in time"]
+    if incomplete := gold.incomplete or empty.incomplete:
+        return [f"its tests do not run to their end: {incomplete}"]
     found = []
     if failed := (*gold.still_failing, *gold.broken):
         found.append(

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from sera.environments.suite_answers import Outcome
 from sera.evaluation.tasks.hiding import Definition, find_test
-from sera.evaluation.tasks.running import Outcome
 
 Read = Callable[[str], str]
 """Path → text of a file of the tests, its lines ended by a line feed; empty if there is none."""

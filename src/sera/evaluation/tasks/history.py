@@ -24,6 +24,7 @@ import msgspec
 from sera.agent.patched_tests import is_test_file
 from sera.environments import Environment, prepare
 from sera.environments.commits import version_of
+from sera.environments.suite_runs import Order, TestRun, files_of, run_tests, test_command
 from sera.errors import PrepareError, SandboxLost, SourceError
 from sera.evaluation.tasks.alone import Runs, find_telling
 from sera.evaluation.tasks.changed import changed_functions
@@ -35,7 +36,6 @@ from sera.evaluation.tasks.hiding import find_test, readable
 from sera.evaluation.tasks.issue import function_of, write_issue
 from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import apply, task_backend
-from sera.evaluation.tasks.running import Order, TestRun, files_of, run_tests, test_command
 from sera.records import Record
 from sera.repositories import open_snapshot
 from sera.repositories.git import GitFailed, Local
@@ -210,10 +210,10 @@ async def _established(
     if isinstance(before, str) or isinstance(after, str):
         return "its patches do not apply"
     again = await _run(backend, environment, instance, instance.patch, config)
-    if unreadable := before.unreadable or after.unreadable:
-        return unreadable
     if not (before.in_time and after.in_time) or isinstance(again, str):
         return "a test does not end"
+    if incomplete := before.incomplete or after.incomplete or again.incomplete:
+        return f"its tests do not run to their end: {incomplete}"
     good = after.named("passed") & again.named("passed")
     passed = before.named("passed")
     failing, passing = sorted(good - passed), sorted(good & passed)
@@ -227,7 +227,7 @@ async def _established(
     def apart(patch: str) -> Runs:
         async def run(tests: Sequence[str], order: Order) -> TestRun:
             found = await _run(backend, environment, instance, patch, config, tests, order)
-            return TestRun(outcomes={}, unreadable=found) if isinstance(found, str) else found
+            return TestRun(outcomes={}, incomplete=found) if isinstance(found, str) else found
 
         return run
 

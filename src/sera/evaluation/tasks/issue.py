@@ -13,9 +13,9 @@ from importlib import resources
 from random import Random
 from typing import Any, NamedTuple
 
+from sera.environments.suite_answers import Outcome
 from sera.evaluation.tasks.bugs import OPERATORS
 from sera.evaluation.tasks.examples import Example, Read, show_test
-from sera.evaluation.tasks.running import Outcome
 
 _MOST_TOLD = 5
 """Test functions that one text tells of."""

@@ -14,6 +14,15 @@ from pathlib import Path
 import msgspec
 
 from sera.environments import Environment
+from sera.environments.suite_answers import Outcome
+from sera.environments.suite_runs import (
+    Order,
+    TestRun,
+    files_of,
+    last_line,
+    run_tests,
+    test_command,
+)
 from sera.errors import SandboxLost
 from sera.evaluation.tasks.alone import Runs, find_telling
 from sera.evaluation.tasks.baseline import Baseline
@@ -26,15 +35,6 @@ from sera.evaluation.tasks.hiding import hide, read_within, readable
 from sera.evaluation.tasks.issue import write_issue
 from sera.evaluation.tasks.record import Instance, Kind, task_name
 from sera.evaluation.tasks.resolving import task_backend
-from sera.evaluation.tasks.running import (
-    Order,
-    Outcome,
-    TestRun,
-    files_of,
-    last_line,
-    run_tests,
-    test_command,
-)
 from sera.evaluation.tasks.trees import drop_start, make_start
 from sera.records import Function, Record, content_id
 from sera.sandboxes import Backend
@@ -143,13 +143,13 @@ class Mutants:
         return run
 
     def _against(self, run: TestRun, wanted: list[str]) -> str:
-        if run.unreadable:
-            return run.unreadable
         files = files_of(wanted)
         if broken := [said for place, said in run.broken.items() if place.partition("::")[0] in files]:
             return f"does not import: {last_line(broken[0])}"
         if not run.in_time:
             return "a test does not end"
+        if run.incomplete:
+            return f"ends the run of its tests: {run.incomplete}"
         failed = run.named("failed")
         if not failed:
             return SURVIVED if run.named("passed") else f"the tests did not run: {last_line(run.output)}"

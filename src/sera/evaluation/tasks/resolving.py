@@ -13,10 +13,10 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from sera.environments import Environment
+from sera.environments.suite_runs import PLACE, TestRun, files_of, last_line, run_tests
 from sera.errors import TasksError, boundary
 from sera.evaluation.tasks.diffs import parts_of
 from sera.evaluation.tasks.record import Instance
-from sera.evaluation.tasks.running import PLACE, TestRun, files_of, last_line, run_tests
 from sera.records import Layer, Record
 from sera.sandboxes import Backend, CommandResult, Sandbox, SandboxConfig, make_backend
 
@@ -42,8 +42,8 @@ class Resolution(Record, frozen=True, kw_only=True):
     broken: tuple[str, ...] = ()
     """Of PASS_TO_PASS, those that do not pass any more."""
     in_time: bool = True
-    unreadable: str = ""
-    """Why nothing is known of its tests; empty: it is."""
+    incomplete: str = ""
+    """Why its tests were not run to their end; empty: they were, or time is the reason."""
     output: str = ""
     """What the runner printed, or git of a patch that does not apply."""
 
@@ -67,7 +67,7 @@ async def resolve(
         except TasksError as problem:
             if not patch.strip():
                 raise
-            return judge(instance, TestRun(outcomes={}, unreadable=f"with this patch, {problem}"))
+            return judge(instance, TestRun(outcomes={}, incomplete=f"with this patch, {problem}"))
         wanted = (*instance.failing, *instance.passing)
         run = await run_tests(box, environment, wanted, seconds, each=_SLOWER * instance.seconds + _LEAST)
     return judge(instance, run)
@@ -79,12 +79,12 @@ def judge(instance: Instance, run: TestRun) -> Resolution:
     failing = tuple(name for name in instance.failing if name not in passed)
     broken = tuple(name for name in instance.passing if name not in passed)
     return Resolution(
-        resolved=bool(instance.failing) and not failing and not broken,
+        resolved=bool(instance.failing) and not (failing or broken or run.incomplete),
         still_failing=failing,
         broken=broken,
         in_time=run.in_time,
-        unreadable=run.unreadable,
-        output="\n".join(filter(None, (run.output, run.unreadable))),
+        incomplete=run.incomplete,
+        output="\n".join(filter(None, (run.output, run.incomplete))),
     )
 
 
