@@ -1,6 +1,7 @@
 """What many tests share: a small repository, its snapshot, sandboxes over it, and a tokenizer of bytes."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
+from sera.processors import wait_without_spinning
 from sera.repositories import Snapshot, open_snapshot
 from sera.sandboxes import NamespacesConfig, Sandbox, make_backend
 
 settings.register_profile("shared machine", deadline=None)  # what is slow there is not wrong
 settings.load_profile("shared machine")
+wait_without_spinning()
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models of tests are so small that threads only wait
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # a shell's background job; what tests start inherits it
