@@ -1,5 +1,6 @@
 """Whether a run goes on is decided by which repository is meant, not by how it is named."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,9 @@ import pytest
 
 from sera.errors import ConfigError, RunError, UsageError
 from sera.generation.job import GenerateConfig, Job, plan_job
+from sera.generation.svg import ended
 from sera.harness import Profile
+from sera.records import Message, Replied, State, Usage
 from sera.runs import open_run, read_run
 from sera.runs.folder import read_manifest, write_manifest
 from sera.settings import load_config
@@ -23,12 +26,14 @@ Begin = Callable[..., Job]
 
 @pytest.fixture
 def begin(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """Begins the run `run`, or goes on with it, without working on it."""
+    """Begins the run `run`, or goes on with it, and does nothing of it but record that its first task failed."""
     monkeypatch.setenv("SERA_CACHE", str(cache))
 
-    def begun(repository: str, out: Path = tmp_path / "run", **given: object) -> Job:
+    def begun(repository: str, out: Path = tmp_path / "run", recorded: bool = True, **given: object) -> Job:
         job = plan_job(repository, out, load_config(GenerateConfig, given={"functions": 1} | given))
-        with open_run(out, job.manifest, job.profile, job.tasks):
+        with open_run(out, job.manifest, job.profile, job.tasks) as run:
+            if recorded:
+                run.end(ended(job.tasks[0], State.FAILED, "nobody answered"))
             return job
 
     return begun
@@ -141,7 +146,8 @@ def begun_with_other_words(job: Job, out: Path) -> Profile:
     words = {name: said for name, said in job.profile.observations.items() if name != "undo_changed"}
     old = msgspec.structs.replace(job.profile, observations=words | {"empty": "Nothing was printed."})
     manifest = msgspec.structs.replace(job.manifest, identity=job.manifest.identity | {"profile": old.hash})
-    with open_run(out, manifest, old, job.tasks):
+    with open_run(out, manifest, old, job.tasks) as run:
+        run.end(ended(job.tasks[0], State.FAILED, "nobody answered"))
         return old
 
 
@@ -165,3 +171,50 @@ def test_the_changed_words_of_a_folder_are_another_profile(begin: Begin, tmp_pat
     (words / "system.md").write_text("Be thorough.\n")
     with pytest.raises(ConfigError, match="profile was"):
         begin(root, profile=str(words))
+
+
+# ── a folder in which nothing was recorded ────────────────────────────────────────────────────────
+
+
+def test_where_nothing_was_recorded_anything_may_be_begun(begin: Begin, tmp_path: Path) -> None:
+    one, other = str(project(tmp_path / "one")), str(project(tmp_path / "other", "x = 1\n"))
+    begin(one, recorded=False)
+    (tmp_path / "run/ledger.jsonl").write_text("")
+    job = begin(other, recorded=False, seed=7, leave_out=["*.bin"], **{"agent.step_limit": 3})
+    opened = read_run(tmp_path / "run")
+    assert opened.manifest.source["source"] == other
+    assert opened.manifest.identity == read_manifest_of(job)
+    begin(other, seed=7, leave_out=["*.bin"], **{"agent.step_limit": 3})
+    with pytest.raises(ConfigError, match="seed was 7"):
+        begin(other, seed=8, leave_out=["*.bin"], **{"agent.step_limit": 3})
+
+
+def read_manifest_of(job: Job) -> object:
+    return msgspec.json.decode(msgspec.json.encode(job.manifest.identity))
+
+
+def test_a_repaired_profile_goes_on_where_nothing_was_recorded_under_it(begin: Begin, tmp_path: Path) -> None:
+    root, words = str(project(tmp_path / "one")), tmp_path / "words"
+    words.mkdir()
+    (words / "base").write_text("sera-1\n")
+    (words / "review.md").write_text("Look at it: {{diff}}\n")
+    begin(root, recorded=False, profile=str(words))
+    (words / "review.md").write_text("Look at all of it: {{diff}}\n")
+    profile = begin(root, recorded=False, profile=str(words)).profile
+    assert read_run(tmp_path / "run").profile == profile
+    (words / "review.md").write_text("Look!\n")
+    with pytest.raises(ConfigError, match=r"review\.md lacks \{\{diff\}\}"):
+        begin(root, profile=str(words))
+
+
+def test_a_step_that_was_paid_for_makes_it_a_run(begin: Begin, tmp_path: Path) -> None:
+    root = str(project(tmp_path / "one"))
+    job = begin(root, recorded=False)
+    with read_run(tmp_path / "run").trail(job.tasks[0].id) as trail:
+        trail.begin("a")
+        begin(root, recorded=False, seed=3)
+        begin(root, recorded=False)
+        said = Message(role="assistant", content="hi")
+        asyncio.run(trail.remember(Replied(number=0, message=said, finish_reason="stop", usage=Usage())))
+        with pytest.raises(ConfigError, match="seed was 0"):
+            begin(root, seed=3)

@@ -167,6 +167,7 @@ def test_a_list_is_the_same_list_when_the_run_goes_on(tmp_path: Path) -> None:
     for _ in range(2):
         with open_run(tmp_path / "run", kept, PROFILE, [task(0)]) as run:
             assert run.owed()
+            run.end(pair(0, State.FAILED))
     with pytest.raises(ConfigError, match="index was"):
         with open_run(tmp_path / "run", manifest(index={"held_out": ("a.py",)}), PROFILE, [task(0)]):
             pass

@@ -35,7 +35,7 @@ from sera.repositories.names import project_names
 from sera.repositories.remotes import redacted
 from sera.repositories.sources import described
 from sera.runs import Manifest, SpendingLimits
-from sera.runs.folder import decode_file, read_manifest
+from sera.runs.folder import decode_file, is_recorded, read_manifest
 from sera.runs.run import MANIFEST
 from sera.sandboxes import NamespacesConfig, SandboxConfig
 from sera.settings import Config, Count, Listed, Seconds, convert, to_tree
@@ -123,7 +123,7 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
     secrets = (*keys_of(config.teacher), *secrets_of(config.sandbox.environment))
     redactor = make_redactor(config.redaction, secrets)
     demonstrations = load_demonstrations(Path(config.demonstrations) if config.demonstrations else None)
-    begun = _begun_with(out, config)
+    begun = _begun_with(repository, out, config)
     snapshot = _snapshot_of(repository, config, out, begun)
     if begun is None:
         refuse_later(config.index.held_out, repository, snapshot)
@@ -181,13 +181,18 @@ def _clean_task(task: Task, redactor: Redactor) -> Task:
     return msgspec.structs.replace(task, function=function)
 
 
-def _begun_with(out: Path | None, config: GenerateConfig) -> Manifest | None:
+def _begun_with(repository: str, out: Path | None, config: GenerateConfig) -> Manifest | None:
     """What the run in `out` was begun with, if there is one; `ConfigError` if that was another revision, or
-    if other files were left out."""
+    if other files were left out. A run of something else in which nothing was recorded is none."""
     if out is None or not (out / MANIFEST).exists():
         return None
     manifest = read_manifest(out / MANIFEST)
     before = manifest.config.get("revision", "")
+    is_same = (before, manifest.config.get("leave_out", [])) == (config.revision, list(config.leave_out))
+    snapshot = _recorded_snapshot(manifest)
+    is_same = is_same and snapshot is not None and redacted(snapshot.source) == described(repository)
+    if not is_same and not is_recorded(out):
+        return None
     if before != config.revision:
         was, now = (f"revision {one!r}" if one else "no revision" for one in (before, config.revision))
         again = f"give it again (--set revision={before})" if before else "give none again"

@@ -13,10 +13,10 @@ a hash. A folder holds:
 A folder may leave out files: if it has a file `base` with the name of a profile that ships with sera,
 they are taken from there.
 
-Placeholders are written `{{name}}`. Rendering refuses a missing and an unused name.
+Placeholders are written `{{name}}`. A profile is looked through as a whole when it is read (`checking`), and
+rendering refuses a missing and an unused name all the same.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
@@ -27,9 +27,9 @@ from typing import Any
 import msgspec
 
 from sera.errors import ConfigError, boundary
+from sera.harness.checking import PLACEHOLDER, faults_of
 from sera.records import Record, content_id
 
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PROMPTS = ("system", "task", "change", "review", "self_check", "pull_request")
 _BEFORE = {
     "no_match_trailing": "no_match",
@@ -86,13 +86,13 @@ class Profile(Record, frozen=True, dict=True):
 
 
 def _render(template: str, where: str, values: dict[str, object]) -> str:
-    wanted = set(_PLACEHOLDER.findall(template))
+    wanted = set(PLACEHOLDER.findall(template))
     if wanted != values.keys():
         raise ConfigError(
             f"harness profile {where} uses {sorted(wanted) or 'no placeholders'}, "
             f"but {sorted(values) or 'none'} are filled in: make the template use exactly these"
         )
-    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
+    return PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
 
 def _read_table(file: Path) -> dict[str, str]:
@@ -102,7 +102,8 @@ def _read_table(file: Path) -> dict[str, str]:
 def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
     """Read a profile: the name of one that ships with sera, or a folder of your own.
 
-    Raises `ConfigError` if a file of it is missing or malformed.
+    Raises `ConfigError` if a file of it is missing or malformed, or with all that is wrong with its words, as
+    each would else show when it is said.
     """
     folder = _folder(source)
     if not folder.is_dir():
@@ -116,13 +117,26 @@ def load_profile(source: str = DEFAULT_PROFILE) -> Profile:
         def file(name: str) -> Path:
             return folder / name if (folder / name).exists() else base / name
 
-        return Profile(
+        read = Profile(
             name=folder.name,
             prompts={name: file(f"{name}.md").read_text("utf-8").rstrip("\n") for name in _PROMPTS},
             observations=_read_table(file("observations.toml")),
             categories=_read_table(file("categories.toml")),
             tools=msgspec.json.decode(file("tools.json").read_bytes(), type=list[dict[str, Any]]),
         )
+    _refuse_faulty(read, source)
+    return read
+
+
+def _refuse_faulty(profile: Profile, source: str) -> None:
+    """Measured by the shipped one, which is what the code fills in."""
+    if profile.name == DEFAULT_PROFILE and _folder(source) == _folder(DEFAULT_PROFILE):
+        return
+    faults = faults_of(
+        profile.prompts, profile.observations, profile.categories, profile.tools, load_profile(), _BEFORE
+    )
+    if faults:
+        raise ConfigError(f"the harness profile {source} cannot be used: {'; '.join(faults)}")
 
 
 def profile_for(languages: Mapping[str, int]) -> str:

@@ -19,6 +19,9 @@ from sera.records import SCHEMA, Record, content_id
 _LOCK = ".lock"
 _BEFORE_THE_MANIFEST = ("harness.json", "tasks.jsonl")
 """What is written before the manifest, whose presence says that the start is whole."""
+_NO_RECORDS = ("tasks.jsonl", "control.jsonl", "ledger.jsonl")
+_REPLY = b'"type":"replied"'
+"""In a trail: a step that somebody has paid for."""
 
 
 class Manifest(Record, frozen=True):
@@ -65,16 +68,28 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def check_manifest(file: Path, manifest: Manifest) -> None:
-    """See that the folder of the manifest is new, or was begun with the same one.
+    """See that the folder of the manifest is new, or was begun with the same one. One in which nothing was
+    recorded may be begun otherwise.
 
     Raises `RunError` if the folder holds something else, and `ConfigError` if it was begun with another
     identity.
     """
     children = list(file.parent.iterdir()) if file.parent.is_dir() else []
     if file.exists():
-        _refuse_unlike(file, read_manifest(file), manifest)
+        before = read_manifest(file)
+        if is_recorded(file.parent):
+            _refuse_unlike(file, before, manifest)
     elif not all(_of_a_beginning(child, file) for child in children):
         raise RunError(f"{file.parent} is not empty and has no {file.name}: choose another --out")
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether the folder holds records of any work. The plan, the orders and the ledger are none: money that
+    was spent stays counted, whatever it was spent on."""
+    journals = (file for file in folder.glob("*.jsonl") if file.name not in _NO_RECORDS)
+    if any(file.stat().st_size for file in journals):
+        return True
+    return any(_REPLY in file.read_bytes() for file in folder.glob("steps/*"))
 
 
 def _of_a_beginning(child: Path, manifest: Path) -> bool:
