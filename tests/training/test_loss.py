@@ -60,7 +60,7 @@ def test_conversations_that_are_too_long_are_refused_before_weights_are_read(
     for file in bare_student.glob("tokenizer*.json"):
         (short / file.name).write_bytes(file.read_bytes())
     (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100}))
-    with pytest.raises(TrainError, match="and short reads 100: build the dataset with --max-tokens 100"):
+    with pytest.raises(TrainError, match="and short reads 100: build the dataset with --max-row-tokens 100"):
         measure_loss(data, str(short))
 
 

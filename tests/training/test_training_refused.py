@@ -158,7 +158,7 @@ WAYS = {
     "a GGUF of an unknown architecture": Way("mamba9", bad_gguf),
     "a GGUF that ends early": Way("no whole GGUF file", torn_gguf),
     "rows longer than the student reads": Way(
-        "build the dataset with --max-tokens 512", lambda b: b.config(max_position_embeddings=512)
+        "build the dataset with --max-row-tokens 512", lambda b: b.config(max_position_embeddings=512)
     ),
     "rows longer than the sequence": Way("nothing is cut here", lambda b: b.settings(sequence=700)),
     "a vocabulary smaller than the tokenizer": Way("is of another model", lambda b: b.config(vocab_size=200)),

@@ -1,5 +1,6 @@
 """`sera pause`, `resume`, `stop`, `requeue` and `drop`: orders to a run, under way or not."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -15,7 +16,9 @@ _PAIRS = click.argument("pairs", nargs=-1, metavar="PAIR…")
 def pause(run: Path) -> None:
     """Let RUN ask its teacher nothing more until `sera resume`. Steps under way are finished."""
     _order(run, "pause")
-    console().print(f"{run} pauses once its present steps are done; `sera resume {run}` goes on")
+    console().print(
+        f"{run} pauses once its present steps are done; `sera resume {shlex.quote(str(run))}` goes on"
+    )
 
 
 @click.command(epilog="\b\nExamples:\n  sera resume run")
@@ -87,7 +90,9 @@ def _chosen(run: Path, pairs: tuple[str, ...], states: tuple[str, ...]) -> list[
     named = [find(opened, name)[0].id for name in pairs]
     in_state = [task.id for task, pair in opened.task_pairs() if pair and pair.state in states]
     if not named + in_state:
-        raise UsageError(f"no task of {run} is meant: name pairs or a state; `sera show {run}` lists them")
+        raise UsageError(
+            f"no task of {run} is meant: name pairs or a state; `sera show {shlex.quote(str(run))}` lists them"
+        )
     return list(dict.fromkeys(named + in_state))
 
 

@@ -80,7 +80,7 @@ def command(
     from sera.settings import load_config
     from sera.teachers import RehearsalConfig
 
-    told_teacher = teacher_settings(teacher, model) if teacher else {}
+    told_teacher = teacher_settings(teacher, model, file, pairs) if teacher else {}
     given = told_teacher | {"functions": functions, "concurrency": concurrency}
     config = load_config(GenerateConfig, file, pairs, given)
     job = plan_job(repo, None, config)

@@ -63,7 +63,12 @@ the environment variable SERA_API_KEY."""
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 @click.option("--seeds", type=IntRange(1), metavar="N", help="Rollouts of each task.  [default: 3]")
 @click.option("--context", type=IntRange(1024), metavar="TOKENS", help="Of a conversation.  [default: 32768]")
-@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
+@click.option(
+    "--concurrency",
+    type=IntRange(1),
+    metavar="K",
+    help="Rollouts at once.  [default: 16 at a server, 1 here]",
+)
 @click.option("--require-profile", is_flag=True, default=None, help="Refuse a model without a saved harness.")
 @click.option("--baseline", type=PATH, metavar="DIR", help="An earlier evaluation to compare with.")
 @click.option("--any-baseline", is_flag=True, help="Compare also with one of other tasks or another harness.")

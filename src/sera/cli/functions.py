@@ -1,8 +1,10 @@
 """`sera functions`: what can be sampled, and why the rest is left out."""
 
+from pathlib import Path
+
 import click
 
-from sera.cli.common import console, json_option, leave_out_option, print_json, sampling_options, table
+from sera.cli.common import FILE, console, json_option, leave_out_option, print_json, sampling_options, table
 from sera.visible import one_line
 
 _SHOWN = 15
@@ -14,15 +16,20 @@ Examples:
   sera functions .
   sera functions https://example.org/team/project.git --revision v2.1
   sera functions . --include packages/core --exclude docs --exclude /noxfile.py
+  sera functions . --set index.min_statements=8
   sera functions boltons-25.0.0.tar.gz --json | jq '.functions[].name'"""
 )
 @click.argument("repo")
 @click.option("--revision", help="Commit, tag or branch to take instead of the working tree.")
 @sampling_options
 @leave_out_option
+@click.option("--config", "file", type=FILE, help="Settings of sera generate in TOML.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One of them; may be repeated.")
 @json_option
 def command(
     repo: str,
+    file: Path | None,
+    pairs: tuple[str, ...],
     revision: str | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -35,11 +42,19 @@ def command(
     directory, a git URL or path, or a source archive (.tar.gz, .zip). It is never modified. A GLOB is as a
     line of .gitignore.
     """
-    from sera.repositories import IndexRules, index_functions, open_snapshot
+    from sera.generation.job import GenerateConfig
+    from sera.repositories import index_functions, open_snapshot
+    from sera.settings import load_config
 
-    rules = IndexRules(include=include, exclude=exclude)
-    snapshot = open_snapshot(repo, revision=revision, leave_out=leave_out)
-    index = index_functions(snapshot.tree, rules)
+    given = {
+        "revision": revision,
+        "index.include": include or None,
+        "index.exclude": exclude or None,
+        "leave_out": leave_out or None,
+    }
+    wanted = load_config(GenerateConfig, file, pairs, given)
+    snapshot = open_snapshot(repo, revision=wanted.revision or None, leave_out=wanted.leave_out)
+    index = index_functions(snapshot.tree, wanted.index)
     if as_json:
         print_json(
             {

@@ -1,6 +1,8 @@
 """`sera generate`: run the teacher over a repository and record every rollout."""
 
 import asyncio
+import shlex
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +59,9 @@ from the environment variable SERA_API_KEY."""
 )
 @sampling_options
 @leave_out_option
-@click.option("--functions", type=IntRange(1), metavar="N", help="Functions to sample.")
-@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.")
-@click.option("--seed", type=int, metavar="S", help="Seed of every choice.")
+@click.option("--functions", type=IntRange(1), metavar="N", help="Functions to sample.  [default: 100]")
+@click.option("--concurrency", type=IntRange(1), metavar="K", help="Rollouts at work at once.  [default: 16]")
+@click.option("--seed", type=int, metavar="S", help="Seed of every choice.  [default: 0]")
 @click.option("--max-usd", type=FloatRange(0, min_open=True), help="Dollars the run may cost in all.")
 @click.option("--max-tokens", type=IntRange(1), help="Tokens the run may use in all.")
 @click.option("--max-hours", type=FloatRange(0, min_open=True), help="Hours the run may work in all.")
@@ -116,7 +118,7 @@ def command(
         GenerateConfig,
         file,
         pairs,
-        teacher_settings(teacher, model) | limits | listed | {"environment": environment},
+        teacher_settings(teacher, model, file, pairs) | limits | listed | {"environment": environment},
     )
     require(config.sandbox)
     wanted = config.functions
@@ -140,7 +142,9 @@ def command(
             f"{halted}; everything so far is saved, and the same command goes on with the {owed} tasks left"
         )
     elif owed:
-        complain(f"{owed} tasks have failed; `sera status {out}` says why, the same command tries them again")
+        complain(
+            f"{owed} tasks have failed; `sera status {shlex.quote(str(out))}` says why, the same command tries them again"
+        )
     if owed:
         raise click.exceptions.Exit(EXIT_INTERRUPTED if halted == INTERRUPTED else EXIT_FAILED)
     is_part = bool(pilot and pilot < wanted)
@@ -148,17 +152,16 @@ def command(
         _forecast(job, run, wanted)
     if no_pair:
         complain(
-            f"no task came to a pair ({no_pair}), so there is no T2 to train on: `sera show {out}` shows the "
+            f"no task came to a pair ({no_pair}), so there is no T2 to train on: `sera show {shlex.quote(str(out))}` shows the "
             "rollouts"
         )
         raise click.exceptions.Exit(EXIT_FAILED)
     if not is_part:
-        console().print(f"done: {out}. Next: sera status {out}, sera dataset build {out} --out DIR")
+        again = shlex.quote(str(out))
+        console().print(f"done: {out}. Next: sera status {again}, sera dataset build {again} --out DIR")
 
 
 def _say_environment(job: "Job", repo: str) -> None:
-    import shlex
-
     from sera.repositories.remotes import redacted
     from sera.sandboxes import NamespacesConfig
 
@@ -182,9 +185,17 @@ def _forecast(job: "Job", run: "Run", wanted: int) -> None:
               f"none of its {len(job.tasks)} tasks again")  # fmt: skip
 
 
-def teacher_settings(teacher: str | None, model: str | None) -> dict[str, object]:
-    """The settings that `--teacher` and `--model` stand for."""
+def teacher_settings(
+    teacher: str | None, model: str | None, file: Path | None, pairs: Iterable[str], table: str = ""
+) -> dict[str, object]:
+    """The settings that `--teacher` and `--model` stand for, the latter alone beside a teacher of `file` or
+    `pairs`."""
     if teacher is None:
+        if model and not file and not any(pair.startswith(f"{table}teacher") for pair in pairs):
+            raise click.UsageError(
+                f"--model {model} needs --teacher: `local` for weights on this machine, or the URL of the server "
+                "that has the model"
+            )
         return {"teacher.model": model} if model else {}
     if teacher == "rehearsal":
         return {"teacher.kind": "rehearsal"}

@@ -1,5 +1,6 @@
 """`sera rehearse`: the rehearsal teacher as a server, and large runs without a teacher."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -58,4 +59,6 @@ def multiply(run: Path, out: Path, pairs: int, seed: int) -> None:
     from sera.runs import read_run
 
     written = multiply_run(read_run(run), out, pairs, seed)
-    click.echo(f"{out}: {len(written.pairs):,} tasks from {run}. Next: sera dataset build {out} --out DIR")
+    click.echo(
+        f"{out}: {len(written.pairs):,} tasks from {run}. Next: sera dataset build {shlex.quote(str(out))} --out DIR"
+    )

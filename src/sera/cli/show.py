@@ -31,8 +31,8 @@ Examples:
 @click.argument("pair", required=False)
 @click.option("--full", is_flag=True, help="Show messages in full length.")
 def command(run: Path, pair: str | None, full: bool) -> None:
-    """List the pairs of RUN, or show the PAIR with that number (or the beginning of that id): prompt,
-    first rollout and patch, issue text, second rollout and patch, and r line by line."""
+    """List the pairs of RUN, or show the PAIR with that number, from 0 (or the beginning of that id):
+    prompt, first rollout and patch, issue text, second rollout and patch, and r line by line."""
     from sera.runs import read_run
 
     opened = read_run(run)
@@ -69,7 +69,10 @@ def find(run: "Run", name: str) -> "tuple[Task, Pair | None]":
     ]
     if len(found) != 1:
         what = "no pair" if not found else f"{len(found)} pairs"
-        raise UsageError(f"{run.path} has {what} {name!r}: `sera show {run.path}` lists numbers and ids")
+        raise UsageError(
+            f"{run.path} has {what} {name!r}: pairs have numbers from 0 to {len(run.tasks) - 1}, and `sera show "
+            f"{run.path}` lists them with their ids"
+        )
     return found[0]
 
 

@@ -72,7 +72,10 @@ def command(
     from sera.specialize.run import specialize
 
     given: dict[str, object] = {"student": student, "recipe": recipe}
-    given |= {f"generate.{key}": value for key, value in teacher_settings(teacher, model).items()}
+    given |= {
+        f"generate.{key}": value
+        for key, value in teacher_settings(teacher, model, file, pairs, "generate.").items()
+    }
     config, is_trial = load_settings(file, pairs, given)
     request = Request(
         repo=repo,

@@ -53,13 +53,13 @@ def refuse_long(longest: int, student: StudentModel, config: TrainConfig) -> Non
         raise TrainError(
             f"the longest row has {longest:,} tokens, and {student.name} reads "
             f"{student.shape.context:,}: build "
-            f"the dataset with --max-tokens {student.shape.context}"
+            f"the dataset with --max-row-tokens {student.shape.context}"
         )
     if longest > config.sequence:
         raise TrainError(
             f"the longest row has {longest:,} tokens, and sequence is {config.sequence:,}: nothing is "
             f"cut here. "
-            f"Set sequence={longest}, or build the dataset with --max-tokens {config.sequence}"
+            f"Set sequence={longest}, or build the dataset with --max-row-tokens {config.sequence}"
         )
 
 

@@ -70,7 +70,7 @@ def measure_loss(dataset: Path, model: str, told: Callable[[int, int], None] = l
     if (longest := max(int(row["tokens"]) for row in rows)) > student.shape.context:
         raise TrainError(
             f"the longest row has {longest:,} tokens, and {student.name} reads {student.shape.context:,}: "
-            f"build the dataset with --max-tokens {student.shape.context}"
+            f"build the dataset with --max-row-tokens {student.shape.context}"
         )
     with boundary(UsageError, 'a loss needs libraries, pip install "sera[train]"', ImportError):
         from sera.training.trl.loading import load_whole, quiet

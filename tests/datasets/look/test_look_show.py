@@ -84,7 +84,7 @@ def all_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_view_is_the_rendering_and_its_marks_are_the_mask(built: Path, student: Student) -> None:
-    for number, row in enumerate(all_rows(built), 1):
+    for number, row in enumerate(all_rows(built)):
         rendered = render_row(row, student)
         view = make_view(row, number, student)
         pieces = [piece for turn in view.turns for piece in turn.pieces]
@@ -98,7 +98,7 @@ def test_a_view_is_the_rendering_and_its_marks_are_the_mask(built: Path, student
 
 
 def test_without_a_student_whole_messages_are_marked(built: Path) -> None:
-    for number, row in enumerate(all_rows(built), 1):
+    for number, row in enumerate(all_rows(built)):
         view = make_view(row, number, None)
         assert [turn.role for turn in view.turns] == [message["role"] for message in row["messages"]]
         assert [turn.train is True for turn in view.turns] == [
@@ -107,7 +107,7 @@ def test_without_a_student_whole_messages_are_marked(built: Path) -> None:
 
 
 def test_a_page_shows_everything_and_runs_nothing(built: Path, student: Student) -> None:
-    for number, row in enumerate(all_rows(built), 1):
+    for number, row in enumerate(all_rows(built)):
         for tokens in (False, True):
             view = make_view(row, number, student)
             page = Page(sample_page("d", [view], tokens))
@@ -152,9 +152,10 @@ def test_the_bar_stands_where_the_loss_is(built: Path, student: Student) -> None
 
 def test_rows_are_found_by_number_id_and_its_beginning(built: Path) -> None:
     everyone = all_rows(built)
-    assert find_row(built, "2").row == everyone[1]
-    assert find_row(built, everyone[2]["id"]).number == 3
-    with pytest.raises(UsageError, match="has no row 'zzzz'"):
+    assert find_row(built, "2").row == everyone[2]
+    assert find_row(built, "0").row == everyone[0]
+    assert find_row(built, everyone[2]["id"]).number == 2
+    with pytest.raises(UsageError, match=r"has no row 'zzzz': rows have numbers from 0 to \d+, and"):
         find_row(built, "zzzz")
     with pytest.raises(UsageError, match="has no row 't2'"):
         find_row(built, "t2")

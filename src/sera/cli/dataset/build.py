@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import FILE, PATH, FloatRange, IntRange, console, table, tell_flaws
+from sera.cli.dataset.students import reading, student_option
 
 if TYPE_CHECKING:
     from sera.datasets import Manifest
@@ -35,12 +36,21 @@ installed."""
     "--allow-short", is_flag=True, default=None, help="Take what there is if a recipe asks for more."
 )
 @click.option("--exclude", multiple=True, metavar="ID", help="A sample to leave out; may be repeated.")
-@click.option("--seed", type=int, metavar="S", help="Seed of every choice between samples.")
-@click.option("--max-tokens", type=IntRange(1), help="Context of the student, template included.")
-@click.option("--min-recall", type=FloatRange(0, 1), metavar="R", help="Lowest r of a T2 trajectory.")
-@click.option("--max-patch-lines", type=IntRange(1), help="Most changed lines of a patch.")
-@click.option("--max-tool-tokens", type=IntRange(1), help="Highest average length of a tool's output.")
-@click.option("--min-ratio", type=FloatRange(0, 1), help="Lowest share of a trajectory that must fit.")
+@click.option("--seed", type=int, metavar="S", help="Seed of every choice between samples.  [default: 0]")
+@click.option(
+    "--max-row-tokens",
+    "max_tokens",
+    type=IntRange(1),
+    help="Longest row: the student's context.  [default: 32768]",
+)
+@click.option("--min-recall", type=FloatRange(0, 1), metavar="R", help="Lowest r of a T2.  [default: 0.5]")
+@click.option("--max-patch-lines", type=IntRange(1), help="Most changed lines of a patch.  [default: 40]")
+@click.option(
+    "--max-tool-tokens", type=IntRange(1), help="Highest mean length of a tool's output.  [default: 600]"
+)
+@click.option(
+    "--min-ratio", type=FloatRange(0, 1), help="Lowest share of a trajectory that must fit.  [default: 0.88]"
+)
 @click.option(
     "--stages", multiple=True, type=click.Choice(["t1", "t2"]), help="Rollouts to take; may be repeated."
 )
@@ -60,7 +70,7 @@ installed."""
     help="Sentences to plant, to measure what is memorised.",
 )
 @click.option("--canary-seed", type=int, metavar="S", help="Decides where they stand and what they say.")
-@click.option("--student", metavar="NAME|DIR", help="qwen3, qwen2.5, smollm2, or a model's folder.")
+@student_option
 @click.option("--tokenizer", type=FILE, help="The student's tokenizer.json.")
 @click.option("--template", metavar="FILE", help="Its chat template, or chatml.")
 @click.option(
@@ -82,6 +92,7 @@ def command(
     held_out: Path | None,
     canaries: int | None,
     canary_seed: int | None,
+    student: str,
     tokenizer: Path | None,
     force: bool,
     file: Path | None,
@@ -105,7 +116,7 @@ def command(
         "safety.canary_seed": canary_seed,
         "benchmarks.files": [str(path) for path in benchmarks] or None,
         "held_out": held_out and str(held_out),
-        "tokenizer": tokenizer and str(tokenizer),
+        **{key: value or None for key, value in reading(student, str(tokenizer or "")).items()},
     }
     config = load_config(DatasetConfig, file, pairs, given)
     samples, sources = open_inputs(runs, tell_flaws)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import EXIT_FAILED, PATH, IntRange, console, json_option, print_json, table
+from sera.cli.dataset.students import reading, student_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +25,7 @@ Examples:
 docs/proofs.md says what is proven and how. Exit code 1: something is wrong."""
 )
 @click.argument("dataset", type=PATH, metavar="DIR")
-@click.option(
-    "--student", default="", metavar="NAME|DIR", help="qwen3, qwen2.5, smollm2, or a model's folder."
-)
+@student_option
 @click.option("--tokenizer", default="", metavar="FILE", help="The student's tokenizer.json.")
 @click.option("--template", default="", metavar="FILE", help="Its chat template, or chatml.")
 @click.option(
@@ -34,13 +33,22 @@ docs/proofs.md says what is proven and how. Exit code 1: something is wrong."""
 )
 @json_option
 @click.pass_context
-def command(context: click.Context, /, dataset: Path, workers: int, as_json: bool, **names: str) -> None:
+def command(
+    context: click.Context,
+    /,
+    dataset: Path,
+    student: str,
+    tokenizer: str,
+    workers: int,
+    as_json: bool,
+    **names: str,
+) -> None:
     """Prove for every row of the dataset in DIR that the loss covers what the assistant says and nothing
     else, that servers read the recorded calls from it, and that they show the student what it was
     trained on."""
     from sera.datasets.proof import StudentNames, check_dataset
 
-    report = check_dataset(dataset, StudentNames(**names), workers)
+    report = check_dataset(dataset, StudentNames(**names, **reading(student, tokenizer)), workers)
     if as_json:
         print_json(report)
     else:

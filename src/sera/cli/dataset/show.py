@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import PATH, IntRange, complain, console, print_json, table
+from sera.cli.dataset.students import reading, student_option
 
 if TYPE_CHECKING:
     from sera.datasets.look.find import Numbered
@@ -31,7 +32,7 @@ Tokens in the loss are green and stand behind a bar. Without a tokenizer whole m
 @click.option("--raw", is_flag=True, help="The row as it stands in the file, as indented JSON.")
 @click.option("--html", "page", type=PATH, metavar="FILE", help="Write an HTML page instead.")
 @click.option("--first", type=IntRange(1), default=20, show_default=True, help="Rows where none is named.")
-@click.option("--student", default="", metavar="NAME|DIR", help="A family of models, or a model's folder.")
+@student_option
 @click.option("--tokenizer", default="", metavar="FILE", help="The student's tokenizer.json.")
 @click.option("--template", default="", metavar="FILE", help="Its chat template, or chatml.")
 def command(
@@ -44,8 +45,8 @@ def command(
     first: int,
     **student: str,
 ) -> None:
-    """List the first rows of the dataset in DIR, or show the row with that number (or the beginning of
-    that id) as the student sees it, with the tokens of the loss marked."""
+    """List the first rows of the dataset in DIR, or show the row with that number, from 0 (or the beginning
+    of that id) as the student sees it, with the tokens of the loss marked."""
     from sera.datasets.look.find import find_row, first_rows
 
     shown = _range(turns)
@@ -87,7 +88,7 @@ def _student(**given: str) -> "Student | None":
     from sera.errors import UsageError
 
     try:
-        return load_student(**given)
+        return load_student(**given | reading(given["student"], given["tokenizer"]))
     except UsageError as missing:
         if any(given.values()):
             raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sera.cli.common import PATH, console, json_option, print_json, table
+from sera.cli.dataset.students import reading, student_option
 
 if TYPE_CHECKING:
     from sera.datasets.look.statistics import Statistics
@@ -29,7 +30,7 @@ Examples:
 )
 @click.argument("dataset", type=PATH, metavar="DIR")
 @click.option("--plots", type=PATH, metavar="OUT", help="Write figures (SVG, PNG) and a page of them there.")
-@click.option("--student", default="", metavar="NAME|DIR", help="A family of models, or a model's folder.")
+@student_option
 @click.option("--tokenizer", default="", metavar="FILE", help="The student's tokenizer.json.")
 @click.option("--template", default="", metavar="FILE", help="Its chat template, or chatml.")
 @json_option
@@ -59,7 +60,9 @@ def command(dataset: Path, plots: Path | None, as_json: bool, **student: str) ->
 def _student(**given: str) -> "Student | None":
     from sera.datasets.rendering import load_student
 
-    return load_student(**given) if any(given.values()) else None
+    return (
+        load_student(**given | reading(given["student"], given["tokenizer"])) if any(given.values()) else None
+    )
 
 
 def _document(statistics: "Statistics", manifest: "Manifest") -> dict[str, object]:

@@ -34,9 +34,13 @@ sera dataset build, take it."""
 )
 @click.argument("repo")
 @click.option("--out", type=PATH, required=True, metavar="TASKS", help="Where the set is written.")
-@click.option("--mutants", type=IntRange(0), metavar="N", help="Tasks made by putting a bug in.")
-@click.option("--history", type=IntRange(0), metavar="N", help="Tasks made of commits.")
-@click.option("--seed", type=int, metavar="N", help="Seed of the split, of functions and of bugs.")
+@click.option(
+    "--mutants", type=IntRange(0), metavar="N", help="Tasks made by putting a bug in.  [default: 50]"
+)
+@click.option("--history", type=IntRange(0), metavar="N", help="Tasks made of commits.  [default: 10]")
+@click.option(
+    "--seed", type=int, metavar="N", help="Seed of the split, of functions and of bugs.  [default: 0]"
+)
 @leave_out_option
 @click.option("--config", "file", type=FILE, help="Settings in TOML.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 Examples:
   sera tasks show tasks
   sera tasks show tasks toolz__toolz-1f0c2ab9
-  sera tasks show tasks 3 --json"""
+  sera tasks show tasks 0 --json"""
 )
 @click.argument("tasks", type=PATH)
 @click.argument("instance", required=False, metavar="[ID|NUMBER]")
 @json_option
 def command(tasks: Path, instance: str | None, as_json: bool) -> None:
-    """List the tasks of TASKS, or show one: its text, its patches, its tests."""
+    """List the tasks of TASKS, or show the one with that id or number, from 0: its text, its
+    patches, its tests."""
     from sera.errors import UsageError
     from sera.evaluation.tasks.record import read_instances, read_manifest
 
