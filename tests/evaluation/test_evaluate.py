@@ -190,7 +190,9 @@ def test_a_baseline_with_other_sampling_is_refused(
     served = {"kind": "chat", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}
     before, now = (planned(little_tasks, **{"teacher": served, **more}) for more in ({}, other))
     with open_evaluation(tmp_path / "before", before.manifest, before.profile) as evaluation:
-        evaluation.outcomes.append(Outcome(task="little-add", seed=0, state=State.EMPTY, finished=0.0))
+        for one in before.tasks:
+            ended = Outcome(task=one.instance_id, seed=0, state=State.EMPTY, finished=0.0)
+            evaluation.outcomes.append(ended)
     unlike = check_baseline(tmp_path / "before", now, allow=True)
     assert why in " ".join(unlike)
     if not why:
