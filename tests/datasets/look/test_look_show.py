@@ -207,7 +207,7 @@ def test_wrong_use_is_one_sentence(
 def test_a_damaged_row_is_named(line: str, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(line + "\n", "utf-8")
     with pytest.raises(DatasetError, match=r"train\.jsonl, line 1"):
-        find_row(tmp_path, "1")
+        find_row(tmp_path, "0")
 
 
 def test_an_empty_dataset_lists_nothing(tmp_path: Path) -> None:
