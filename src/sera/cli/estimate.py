@@ -12,6 +12,7 @@ from sera.cli.common import (
     FloatRange,
     IntRange,
     bill,
+    complain,
     console,
     duration,
     json_option,
@@ -84,6 +85,8 @@ def command(
     given = told_teacher | {"functions": functions, "concurrency": concurrency}
     config = load_config(GenerateConfig, file, pairs, given)
     job = plan_job(repo, None, config)
+    if job.notice:
+        complain(job.notice)
     run = read_run(tried) if tried else None
     price = _price(told, None if teacher else model, config, run)
     is_rehearsal = isinstance(config.teacher, RehearsalConfig) and not (model or told or run)

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from sera.cli.common import FILE, console, json_option, leave_out_option, print_json, sampling_options, table
+from sera.cli.common import (
+    FILE,
+    complain,
+    console,
+    json_option,
+    leave_out_option,
+    print_json,
+    sampling_options,
+    table,
+)
 from sera.visible import one_line
 
 _SHOWN = 15
@@ -54,6 +63,8 @@ def command(
     }
     wanted = load_config(GenerateConfig, file, pairs, given)
     snapshot = open_snapshot(repo, revision=wanted.revision or None, leave_out=wanted.leave_out)
+    if snapshot.notice:
+        complain(snapshot.notice)
     index = index_functions(snapshot.tree, wanted.index)
     if as_json:
         print_json(

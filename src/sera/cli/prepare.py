@@ -156,6 +156,8 @@ def _one(repo: str, revision: str, config: "PrepareConfig", only_check: bool) ->
 
     snapshot = open_snapshot(repo, revision=revision or None, leave_out=config.leave_out)
     label = f"{snapshot.name} {snapshot.origin_commit[:10]}".strip()
+    if snapshot.notice:
+        complain(f"{label}: {snapshot.notice}")
     version = version_of(repo, snapshot.origin_commit)
     work = try_again if only_check else prepare
     return work(snapshot, config, version=version, told=lambda step: complain(f"{label}: {step}"))
@@ -183,6 +185,7 @@ def _summary(one: "Environment") -> dict[str, object]:
         "name": one.name,
         "version": one.version,
         "commit": one.origin_commit,
+        "dirty": one.dirty,
         "tree_hash": one.tree_hash,
         "key": one.key,
         "digest": one.digest,

@@ -80,7 +80,7 @@ def render_card(manifest: Manifest) -> str:
         repositories=repositories,
         sources=_table(
             ("repository", "commit", "run", "licence"),
-            ((one.repository, one.commit, one.run, one.licence) for one in manifest.sources),
+            ((one.repository, one.version, one.run, one.licence) for one in manifest.sources),
         ),
         teachers=", ".join(models),
         profile=markdown_code(manifest.profile),

@@ -21,6 +21,7 @@ def source_of(run: Run) -> Source:
         run=content_id(run.manifest.identity),
         before=tuple(bound.commit for bound in bounds_among(_held_out(run))),
         licence=_licence(snapshot.get("tree", "")),
+        dirty=bool(snapshot.get("dirty", False)),
     )
 
 

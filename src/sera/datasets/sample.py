@@ -30,6 +30,13 @@ class Source(Record, frozen=True, kw_only=True):
     """Commits that `commit` was seen not to be newer than, when the run began: see `repositories.history`."""
     licence: str = "unknown"
     """SPDX identifier of the repository's licence, as far as its files tell."""
+    dirty: bool = False
+    """Whether changes that were not committed were part of the files."""
+
+    @property
+    def version(self) -> str:
+        """The commit, and that it is not all, for readers."""
+        return f"{self.commit} with uncommitted changes" if self.dirty else self.commit
 
 
 class Sample(Record, frozen=True, kw_only=True):

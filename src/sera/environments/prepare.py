@@ -175,6 +175,7 @@ class _Preparation:
             version=built.version,
             source=self._snapshot.source,
             origin_commit=self._snapshot.origin_commit,
+            dirty=self._snapshot.dirty,
             plan=msgspec.structs.replace(plan, index=shown(plan.index)),
             built=whole,
             made=kept,

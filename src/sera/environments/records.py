@@ -95,6 +95,8 @@ class Environment(Record, frozen=True):
     source: str = ""
     """What was named, without credentials."""
     origin_commit: str = ""
+    dirty: bool = False
+    """Whether changes that were not committed were part of the tree."""
     built: bool = False
     """Whether the project's own build ran through."""
     made: tuple[str, ...] = ()

@@ -157,7 +157,11 @@ def plan_job(repository: str, out: Path | None, config: GenerateConfig) -> Job:
         redactor=redactor,
         project=project_names(snapshot.tree, snapshot.name),
         environment=environment,
-        notice="; ".join(filter(None, (index.notice, _held_out_notice(index, config.index, snapshot.name)))),
+        notice="; ".join(
+            filter(
+                None, (snapshot.notice, index.notice, _held_out_notice(index, config.index, snapshot.name))
+            )
+        ),
     )
 
 

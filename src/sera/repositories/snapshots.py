@@ -80,6 +80,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Reason → number of things of the source that are not in the tree."""
 
     @property
+    def notice(self) -> str:
+        """What a user is told of it, in a sentence: that it is not what a commit says. Empty if it is."""
+        if not self.dirty:
+            return ""
+        stands = (
+            f"of commit {self.origin_commit[:12]}"
+            if self.origin_commit
+            else "of a repository without commits"
+        )
+        return f"the snapshot is {stands} with changes that are not committed: they are part of it"
+
+    @property
     def layer(self) -> Layer:
         """The tree as a sandbox backend takes it."""
         return Layer(tree=self.tree, commit=self.commit)

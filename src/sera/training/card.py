@@ -60,7 +60,7 @@ def card(job: Job, plan: Plan, held_out: tuple[float | None, float | None], roun
         weights=_adapter(job, rounding)
         + "`sera.json` holds settings and figures, `dataset.json` the manifest of the dataset.\n",
         sources=", ".join(
-            markdown(f"{source.repository} at {source.commit:.12}") for source in manifest.sources
+            markdown(f"{source.repository} at {source.version}") for source in manifest.sources
         ),
     )
 

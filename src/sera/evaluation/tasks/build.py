@@ -111,6 +111,8 @@ async def build(
     """
     check_operators(config.operators)
     snapshot = open_snapshot(source, cache, config.revision or None, leave_out=config.leave_out)
+    if snapshot.notice:
+        told(snapshot.notice)
     environment = _environment(snapshot, config)
     with _working(out, snapshot, environment, config) as work:
         clock = _Clock(work / "seconds")
@@ -128,6 +130,7 @@ async def build(
             name=snapshot.name,
             tree=snapshot.tree_hash,
             commit=snapshot.origin_commit,
+            dirty=snapshot.dirty,
             environment=environment.digest,
             runner=environment.plan.suite.runner,
             settings=stored(to_tree(config)),

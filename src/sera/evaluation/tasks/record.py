@@ -138,6 +138,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """Tests that failed on the tree as it is; at most the first hundred."""
     tests: int = 0
     """Tests that passed twice."""
+    dirty: bool = False
+    """Whether changes that were not committed were part of the tree."""
     seconds: float = 0.0
     """Of work, that of processes which were interrupted or killed included."""
     sha256: str = ""

@@ -212,7 +212,8 @@ def identities(found: Findings) -> Iterator[Table]:
     yield Table("Versions, where this page was made", ("what", "version"), rows)
     rows = []
     if found.tasks:
-        rows += [("files", found.tasks.tree), ("commit", found.tasks.commit), ("tasks", found.tasks.sha256)]
+        commit = found.tasks.commit + " with uncommitted changes" * found.tasks.dirty
+        rows += [("files", found.tasks.tree), ("commit", commit), ("tasks", found.tasks.sha256)]
     if found.dataset:
         rows += [("harness profile", found.dataset.profile), ("chat template", found.dataset.template)]
         rows += [("tokenizer", found.dataset.tokenizer)]
