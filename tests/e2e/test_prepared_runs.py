@@ -82,16 +82,15 @@ def test_commits_share_an_environment(sera: Sera, place: Path, more: dict[str, s
         (history / "src/tinycalc/day.py").write_text(f"day = {day}\n")
         git("add", "--all")
         git("commit", "--quiet", "-m", "day", day=day)
-    arguments = ["prepare", history, "--commits", 3, "--since", "100d", "--set", "check.tests=0"]
+    newest = ["--set", "environment.exclude_newer=none", "--set", "check.tests=0"]
+    arguments = ["prepare", history, "--commits", 3, "--since", "100d", *newest]
     told = json.loads(sera(*arguments, "--json", **more).stdout)
     assert len({one["commit"] for one in told}) == len({one["path"] for one in told}) == 3
     assert len({one["prefix"] for one in told}) == 1
     assert all(one["works"] for one in told)
     assert "3 snapshots, 1 environments" in sera(*arguments, **more).stdout
     named = json.loads(
-        sera(
-            "prepare", history, "--commit", told[1]["commit"], "--set", "check.tests=0", "--json", **more
-        ).stdout
+        sera("prepare", history, "--commit", told[1]["commit"], *newest, "--json", **more).stdout
     )
     assert named[0]["path"] == told[1]["path"]
 

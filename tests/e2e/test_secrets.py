@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 from user_shell import SERA, Sera, environment
 
+from sera.teachers.checkup.brief import WISH
+
 TOKEN = "ghp_" + "Qx7Lm2Zr9" * 4
 """Planted in a file of the repository, with a known shape."""
 HOST = "hV4-nothing.like+it"
@@ -196,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.server.heard.append((self.path, dict(self.headers.items()), body))
-        if body and self.server.refusals:
+        first = WISH.encode() in body  # the check before the tasks, which passes
+        if body and self.server.refusals and not first:
             self.server.refusals -= 1
             told = json.dumps(
                 {"error": {"message": f"bad {self.headers['authorization']} in {body[:9000]!r}"}}
@@ -285,7 +288,8 @@ def test_a_key_by_another_name_is_known(sera: Sera, shop: Path, cache: Path, tmp
 
 def test_refusing_in_a_whole_run(sera: Sera, shop: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    sera("generate", shop, "--out", work / "run", *ARGUMENTS, "--set", "redaction.mode=refuse", **MORE)
+    refusing = ["--set", "redaction.mode=refuse"]
+    sera("generate", shop, "--out", work / "run", *ARGUMENTS, *refusing, code=1, **MORE)  # no pair is left
     search(work)
     assert "is withheld because" in (work / "run" / "rollouts.jsonl").read_text()
     problem = sera("generate", shop, "--out", work / "run", *ARGUMENTS, code=2, **MORE).stderr

@@ -441,8 +441,8 @@ def test_a_wrapped_checkpoint_is_finished(request_: Request, wrapped: Path) -> N
 
 def test_weights_are_finished_in_sixteen_bits(student_folder: Path, tmp_path: Path) -> None:
     """In 32 they would take twice the memory, on a machine that has just trained them."""
-    model, repaired = _whole(student_folder, tmp_path)
-    assert ({str(weight.dtype) for weight in model.parameters()}, repaired) == ({"torch.bfloat16"}, 0)
+    model, written = _whole(student_folder, tmp_path)
+    assert ({str(weight.dtype) for weight in model.parameters()}, written.repaired) == ({"torch.bfloat16"}, 0)
 
 
 def test_weights_of_another_model_are_not_finished(request_: Request, wrapped: Path) -> None:

@@ -49,6 +49,7 @@ _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<pa
 _MAY_BEGIN = "<{[`"
 """Characters that a call in any of the forms may begin with."""
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_BLANKS = re.compile(r"\s*")
 _NAMES = ("name", "function", "tool", "tool_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _SCHEMA = {"type", "properties", "required", "additionalProperties", "description", "strict"}
@@ -136,7 +137,7 @@ Reading = tuple[int, list[Found]]
 
 
 def _tagged(text: str, schemas: Schemas) -> Reading:
-    openings = list(_OPEN.finditer(text))
+    openings = list(_openings(text))
     if not openings:
         return 0, []
     ends = [opening.start() for opening in openings[1:]] + [len(text)]
@@ -148,6 +149,23 @@ def _tagged(text: str, schemas: Schemas) -> Reading:
     if len(openings) > 1 and len(found) == 1:
         found = [_mended(found[0], "nested")]
     return openings[0].start(), found
+
+
+def _openings(text: str) -> Iterator[re.Match[str]]:
+    """Opening tags, but for those within the object of the one before."""
+    end = 0
+    for opening in _OPEN.finditer(text):
+        if opening.start() >= end:
+            yield opening
+            end = _end_of_object(text, opening.end())
+
+
+def _end_of_object(text: str, start: int) -> int:
+    """Where a whole object that begins here ends, after blanks; `start` if there is none."""
+    at = _BLANKS.match(text, start)
+    with suppress(ValueError, RecursionError):
+        return _DECODER.raw_decode(text, at.end() if at else start)[1]
+    return start
 
 
 def _in_tag(body: str, schemas: Schemas) -> list[Found]:
