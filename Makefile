@@ -73,8 +73,9 @@ $(TRAINING): pyproject.toml | $(STAMP)
 demo-loop: setup $(TRAINING) $(DEMO_SOURCE) $(WEIGHTS)
 	SERA_CACHE=.cache $(BIN)/sera specialize $(DEMO_SOURCE) --out demo-run/loop
 
+# Two workers, each a file at a time in the order of the files; a part's tests by hand need none.
 test: setup $(TRAINING) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
