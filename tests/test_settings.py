@@ -49,6 +49,7 @@ def test_values_are_toml_or_text() -> None:
         ("agent.step_limit.most=1", "step_limit"),
         ("seed", "key=value"),
         ("sandbox.limits.memory_byts=1", "memory_byts"),
+        ("leave_out=src", r"""A list is written in brackets, as --set 'KEY=\["a", "b"\]'"""),
     ],
 )
 def test_what_is_wrong_is_named(pair: str, told: str) -> None:

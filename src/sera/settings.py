@@ -81,7 +81,12 @@ def convert(tree: object, kind: type[C], where: str) -> C:
     try:
         return msgspec.convert(tree, kind, dec_hook=_read_path)
     except msgspec.ValidationError as problem:
-        raise ConfigError(f"{where}: {problem}. `docs/configuration.md` lists every key") from problem
+        form = (
+            ' A list is written in brackets, as --set \'KEY=["a", "b"]\'.'
+            if "Expected `array" in str(problem)
+            else ""
+        )
+        raise ConfigError(f"{where}: {problem}.{form} `docs/configuration.md` lists every key") from problem
 
 
 def check_numbers(config: Config) -> None:

@@ -49,6 +49,20 @@ def test_a_name_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line for line in shown.splitlines() if line.startswith(("all", "──", "="))] == ["── user"]
 
 
+def test_an_id_stays_whole_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ["pair", "id", "state", "r", "category", "function"]
+    row = (
+        "0",
+        "8d7cb67d1132ed6f",
+        "complete",
+        "0.75",
+        "platform_compatibility",
+        "package/module.py:a_long_function",
+    )
+    console().print(table("", columns, [row]), width=80)
+    assert row[1] in capsys.readouterr().out
+
+
 def test_a_text_s_lines_are_set_in(capsys: pytest.CaptureFixture[str]) -> None:
     """Also those of a name that is printed in a sentence."""
     console().print("flaky: a.py\nall tests passed\n  so there\n\nresolved: 100 %")

@@ -177,7 +177,7 @@ def test_without_anything_usable_of_that_day_later_ones_are_tried(tmp_path: Path
     assert of_companion(environment) == ["companion==2.0"]
     assert environment.works
     assert environment.warnings[0].startswith(
-        "packages as of 2023-06-01 (the day of the commit) do not do: import dated"
+        "packages as of 2023-06-01 (the day of the commit) do not work: import dated"
     )
     before = prepared(tmp_path / "b", PROJECT, "2022-06-01", address, "environment.import_names=[]")
     assert "no release that is asked for is as old as the packages are to be: companion" in before.warnings[0]

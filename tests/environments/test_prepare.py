@@ -188,6 +188,27 @@ def test_a_build_that_fails_is_said_and_done_without(environment: Environment, t
     assert not found.works, "the tests need the file that only the build makes"
 
 
+def test_a_build_that_installs_none_of_the_modules(environment: Environment, tmp_path: Path) -> None:
+    """As of a package that its setup.cfg still calls a module: its tests run, so it can be worked with."""
+    packs = 'pathlib.Path("src").rglob("*.py")'
+    empty = (
+        PROJECT["backend/inhouse.py"]
+        .replace(packs, "[]")
+        .replace("tinycalc/_version", "tinycalc-1.5.dist-info/v")
+    )
+    files = {**PROJECT, "backend/inhouse.py": empty, "src/tinycalc/_version.py": 'version = "0.0.0"\n'}
+    found = prepare(
+        open_snapshot(str(write_tree(tmp_path, files))), load_config(PrepareConfig, pairs=["check.tests=0"])
+    )
+    assert found.built
+    assert found.checked.imports == {"tinycalc": True}
+    assert found.works, found.why_not
+    assert any(
+        line.endswith("installs none of its modules, so they are linked as they lie in the tree: tinycalc")
+        for line in found.warnings
+    )
+
+
 def test_dependencies_that_cannot_be_had_are_an_error(tmp_path: Path) -> None:
     files = {
         "pyproject.toml": '[project]\nname = "x"\nversion = "1"\ndependencies = ["nowhere-to-be-found"]\n',

@@ -14,7 +14,7 @@ from environment_support import write_tree
 
 from sera.cli import cli
 from sera.datasets.selection.held_out import load_held_out
-from sera.environments import Environment, prepare
+from sera.environments import Environment, PrepareConfig, prepare
 from sera.errors import ConfigError, TasksError
 from sera.evaluation.tasks.build import _noted, build, deciding
 from sera.evaluation.tasks.checking import check
@@ -294,6 +294,17 @@ def test_the_same_command_adds_and_a_shorter_set_is_its_beginning(tasks: Path, s
     assert len(of_kind(tasks, Kind.MUTANT)) == 3
     with pytest.raises(TasksError, match="choose another --out"):
         asyncio.run(build(str(shop), tasks, msgspec.structs.replace(SETTINGS, seed=5)))
+
+
+def test_an_environment_that_is_not_usable_begins_no_set(tmp_path: Path) -> None:
+    """So that the same command goes on once it is mended."""
+    source = write_tree(tmp_path / "a shop", {"shop.py": "import nothing_of_this_name\n"})
+    assert not prepare(open_snapshot(str(source)), PrepareConfig()).works
+    with pytest.raises(
+        TasksError, match=r"import shop fails: .*nothing_of_this_name.*`sera prepare '.*a shop'`"
+    ):
+        asyncio.run(build(str(source), tmp_path / "set", SETTINGS))
+    assert not (tmp_path / "set").exists()
 
 
 def test_the_archive_is_the_tree(tasks: Path, tmp_path: Path) -> None:

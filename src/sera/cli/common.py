@@ -157,7 +157,10 @@ def table(
         pad_edge=False,
     )
     for column in columns:
-        result.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        whole = column == "id"  # one that is broken over two lines cannot be copied
+        result.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=whole
+        )
     for row in rows:
         result.add_row(*(cell if isinstance(cell, Text) else Text(one_line(str(cell))) for cell in row))
     return result

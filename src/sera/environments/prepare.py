@@ -91,7 +91,7 @@ def _first_usable(
             why = environment.why_not
         except PrepareError as failure:
             why = str(failure)
-        reasons.append(f"packages as of {dates.dependencies} ({dates.why}) do not do: {why}")
+        reasons.append(f"packages as of {dates.dependencies} ({dates.why}) do not work: {why}")
         told(reasons[-1])
         remove(place / "tree")
     work = _Preparation(snapshot, config, cache, as_of(plan, plan.dates[-1]), log, told)
@@ -220,9 +220,20 @@ class _Preparation:
             if product.wheel:
                 built, made = read_wheel(product.wheel, self._snapshot.tree)
                 self._warnings += left_out(refused)
-                return built, product.extra | made, True
+                return self._with_modules(built), product.extra | made, True
             requires = (*requires, *product.requires)
         raise PrepareError(f"the project's build asks for ever more packages: {', '.join(requires)[:1000]}")
+
+    def _with_modules(self, built: Built) -> Built:
+        """Of a build that installs no module, as if setup.cfg names one that is gone: those of the tree."""
+        lying = unbuilt(self._plan, self._snapshot.tree)
+        if built.modules or not lying.modules:
+            return built
+        self._warnings.append(
+            "the project's build installs none of its modules, so they are linked as they lie in the tree: "
+            + ", ".join(sorted(lying.modules)[:10])
+        )
+        return msgspec.structs.replace(built, roots=lying.roots, modules=lying.modules)
 
     @contextmanager
     def _timed(self, step: str, text: str) -> Iterator[None]:
@@ -235,7 +246,9 @@ class _Preparation:
 def _importable(built: Built) -> tuple[str, ...]:
     """What has to be importable: private modules are the project's own affair."""
     public = tuple(
-        name for name in built.modules if not name.startswith("_") and name not in ("tests", "test")
+        name
+        for name in built.modules
+        if not name.startswith(("_", "test_")) and name not in ("tests", "test")
     )
     return public or tuple(built.modules)
 

@@ -5,6 +5,7 @@ if it passed both times.
 """
 
 import asyncio
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -55,11 +56,6 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 async def take_baseline(environment: Environment, config: TasksConfig) -> Baseline:
     """Run the suite twice. Raises `TasksError` if there is no test to build upon."""
-    if not environment.works:
-        raise TasksError(
-            f"{environment.name} cannot be imported, or has no tests that are found: "
-            f"`sera prepare {environment.source}` says what is missing"
-        )
     async with task_backend(environment, environment.layer, config.sandbox) as backend:
 
         async def once(trace: bool) -> TestRun:
@@ -111,7 +107,7 @@ def _nothing(environment: Environment, run: TestRun) -> str:
         return (
             f"none of the {len(run.outcomes)} tests of {environment.name} passes, so no bug could be told: "
             f"{first.id} fails with {first.said.splitlines()[0] if first.said else first.kind}; "
-            f"`sera prepare {environment.source}` says what is missing"
+            f"`sera prepare {shlex.quote(environment.source)}` says what is missing"
         )
     if run.broken:
         file, said = next(iter(run.broken.items()))

@@ -8,6 +8,7 @@ a larger number adds to what is there.
 """
 
 import math
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -169,9 +170,13 @@ def _environment(snapshot: Snapshot, config: TasksConfig) -> Environment:
     if config.environment == "none":
         raise ConfigError("tasks need an environment to run tests in: environment cannot be none")
     environment = choose_environment(config.environment, snapshot, config.sandbox, None)
+    again = f"sera prepare {shlex.quote(snapshot.source)}"
     if environment is None:
+        raise TasksError(f"no environment of these files is prepared: run `{again}` first")
+    if not environment.works:
         raise TasksError(
-            f"no environment of these files is prepared: run `sera prepare {snapshot.source}` first"
+            f"the environment of {environment.name} is not usable: {environment.why_not}. Mend that with "
+            f"`{again}`, which tells more"
         )
     return environment
 
@@ -323,10 +328,14 @@ async def _history(
         return found, split
     journal = Journal(work / "history.jsonl", Judged, _Commit, lambda heading: heading.commit)
     with writable(journal):
-        for number, commit in enumerate(list_commits(local, config.revision, config.commits), 1):
+        commits = list_commits(local, config.revision, config.commits)
+        for number, commit in enumerate(commits, 1):
             judged = journal.get(commit.hash)
             if judged is None:
-                told(f"{len(found.tasks)} of {config.history} commits, looking at number {number}")
+                told(
+                    f"tasks of commits: {len(found.tasks)} of {config.history} wanted; "
+                    f"trying commit {number} of at most {len(commits)}"
+                )
                 judged = await judge_commit(source, local, commit, config, template, cache)
                 journal.append(judged)
             if judged.instance is None:
