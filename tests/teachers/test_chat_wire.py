@@ -29,7 +29,8 @@ def test_messages_survive_the_round_trip(message: Message) -> None:
 
 
 def test_requests_and_replies_survive_the_round_trip() -> None:
-    request = ChatRequest(messages=CONVERSATION, tools=[{"type": "function"}], seed=7)
+    tool = {"type": "function", "function": {"name": "bash"}}
+    request = ChatRequest(messages=CONVERSATION, tools=[tool], seed=7)
     assert decode_request(encode_request(request, "m")) == request
     wanted = Sampling(max_tokens=9, temperature=0.6, top_p=0.5, stop=("a", "b"))
     told = decode_request(

@@ -359,3 +359,20 @@ def test_sampling_goes_on_to_a_remote_teacher() -> None:
         0.2,
         4,
     )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": ["bash"]},
+        {"tools": {"bash": 1}},
+        {"tools": [{"type": "function"}]},
+        {"tools": [{"function": {}}]},
+        {"max_tokens": 1.5},
+        {"seed": 0.5},
+    ],
+)
+def test_tools_without_a_name_and_fractions_of_whole_numbers_are_refused(fields: dict[str, Any]) -> None:
+    answer = ask(make_teacher(RehearsalConfig()), **fields)
+    assert answer.status_code == 400, answer.text
+    assert next(iter(fields)) in answer.json()["error"]["message"]

@@ -49,7 +49,7 @@ def decode_request(body: Json) -> ChatRequest:
     malformed, or asks for what no teacher can do."""
     if asked := [name for name, harmless in _NEVER.items() if body.get(name) not in harmless]:
         raise ValueError(f"{', '.join(asked)}: not supported")
-    tools, must_call = _offered(list(body.get("tools") or ()), body.get("tool_choice"))
+    tools, must_call = _offered(_tools(body.get("tools")), body.get("tool_choice"))
     seed = _number(body, ("seed",), int, -(2**63), 2**63 - 1)
     return ChatRequest(
         messages=tuple(decode_message(message) for message in body["messages"]),
@@ -63,6 +63,18 @@ def decode_request(body: Json) -> ChatRequest:
             must_call=must_call,
         ),
     )
+
+
+def _tools(told: object) -> list[Json]:
+    tools = [] if told is None else told
+    if not isinstance(tools, list) or not all(_is_named(tool) for tool in tools):
+        raise ValueError("tools: a list of functions, each with a name")
+    return tools
+
+
+def _is_named(tool: object) -> bool:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def _offered(tools: list[Json], choice: object) -> tuple[list[Json], bool]:
@@ -88,6 +100,8 @@ def _number(body: Json, names: Sequence[str], kind: type[_N], least: float, most
         return None
     if isinstance(found, bool) or not isinstance(found, int | float) or not least <= found <= most:
         raise ValueError(f"{names[-1]} {found!r:.40}: a number from {least:g} to {most:g}")
+    if kind(found) != found:
+        raise ValueError(f"{names[-1]} {found!r:.40}: a whole number")
     return kind(found)
 
 
