@@ -53,6 +53,15 @@ def test_what_is_said_counts() -> None:
     assert days("none", "", "2018-05-01") == [("", "")]
 
 
+def test_the_reason_for_the_newest_is_told() -> None:
+    def why(committed: str) -> str:
+        return choose_dates("", "", committed, (3, 8), True, NOW)[-1].why
+
+    assert why("2049-03-22") == "the commit is of 2049-03-22, which is yet to come"
+    assert why("2025-12-20") == "the commit is of 2025-12-20, some weeks ago at most"
+    assert why("2018-05-01") == "those of earlier days do not do"
+
+
 def test_new_commits_and_others_take_the_newest() -> None:
     assert days("", "", "2025-12-20") == days("", "", "") == days("", "", "2027-01-01") == [("", "")]
     assert days("", "", "2018-05-01", datable=False) == [("", "")]

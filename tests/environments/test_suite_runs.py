@@ -3,7 +3,7 @@
 import asyncio
 import json
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -62,7 +62,14 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
         yield {"pytest": made, "unittest": msgspec.structs.replace(made, plan=plan)}
 
 
-def run(environment: Environment, files: dict[str, str], *options: str, **settings: object) -> TestRun:
+def run(
+    environment: Environment,
+    files: dict[str, str],
+    *options: str,
+    seconds: float = 60,
+    wanted_files: Sequence[str] = (),
+    **settings: object,
+) -> TestRun:
     """Run the project's tests with further files."""
     plan = msgspec.structs.replace(environment.plan, test_options=options)
     environment = msgspec.structs.replace(environment, plan=plan)
@@ -72,7 +79,8 @@ def run(environment: Environment, files: dict[str, str], *options: str, **settin
             async with backend.sandbox() as box:
                 for path, text in files.items():
                     await box.write(path, text.encode())
-                return await run_tests(box, environment, None, 60, **settings)  # type: ignore[arg-type]
+                settings["files"] = wanted_files
+                return await run_tests(box, environment, None, seconds, **settings)  # type: ignore[arg-type]
 
     return asyncio.run(main())
 
@@ -122,6 +130,54 @@ def test_a_suite_that_is_stopped(environments: dict[str, Environment], name: str
     assert found.broke_off_in == TEST
     assert found.incomplete.endswith(": 2 of 5 never ran")
     assert ("enough" if "exit" in name else "no more") in found.incomplete
+
+
+REMOVED = ("os.remove('/tmp/sera-tasks/answer.jsonl')", "open('/tmp/sera-tasks/answer.jsonl', 'w').close()")
+
+
+@pytest.mark.parametrize("runner", ["pytest", "unittest"])
+@pytest.mark.parametrize("body", REMOVED)
+def test_a_test_that_removes_what_was_answered(
+    environments: dict[str, Environment], body: str, runner: str
+) -> None:
+    found = run(environments[runner], case(body))
+    assert found.incomplete == f"what the tests had answered was removed in {TEST}"
+    assert found.broke_off_in == TEST
+
+
+LEFT_RUNNING = (
+    "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",
+    "import atexit, time; atexit.register(time.sleep, 600)",
+)
+
+
+@pytest.mark.parametrize(("runner", "body"), [*zip(["pytest", "unittest"], LEFT_RUNNING, strict=True)])
+def test_what_a_test_leaves_running_does_not_hold_the_suite(
+    environments: dict[str, Environment], body: str, runner: str
+) -> None:
+    found = run(environments[runner], case(body))
+    assert (found.in_time, found.incomplete, len(found.named("passed"))) == (True, "", 5)
+
+
+def test_a_whole_suite_is_in_time_though_its_process_is_not(environments: dict[str, Environment]) -> None:
+    found = run(
+        environments["pytest"],
+        case("import atexit; atexit.register(os.kill, os.getpid(), signal.SIGSTOP)"),
+        seconds=3,
+    )
+    assert (found.in_time, found.incomplete, len(found.named("passed"))) == (True, "", 5)
+
+
+def test_a_configuration_that_stops_at_a_failure(environments: dict[str, Environment]) -> None:
+    files = {**case("assert False"), "pytest.ini": "[pytest]\naddopts = --stepwise\n"}
+    found = run(environments["pytest"], files)
+    assert (found.incomplete, len(found.named("passed")), found.named("failed")) == ("", 4, {TEST})
+
+
+def test_a_file_with_a_comma_in_its_name(environments: dict[str, Environment]) -> None:
+    name = "tests/test_one,two.py"
+    found = run(environments["pytest"], {name: "def test_a(): pass\n"}, wanted_files=[name])
+    assert found.named("passed") == {f"{name}::test_a"}
 
 
 def test_a_suite_that_a_plugin_stops_between_tests(environments: dict[str, Environment]) -> None:

@@ -19,7 +19,7 @@ from sera.evaluation.tasks.alone import IN_COMPANY, find_telling
 from sera.evaluation.tasks.build import build
 from sera.evaluation.tasks.checking import check
 from sera.evaluation.tasks.config import TasksConfig
-from sera.evaluation.tasks.history import judge_commit, list_commits
+from sera.evaluation.tasks.history import date_of, judge_commit, list_commits
 from sera.evaluation.tasks.record import Instance, read_instances, read_manifest
 from sera.repositories import open_snapshot
 from sera.repositories.history import find_history
@@ -215,6 +215,23 @@ def test_a_merge_of_several_changes_is_no_task(made: Instance, tmp_path: Path) -
         asyncio.run(judge_commit(str(root), local, one, SETTINGS, made, None)).reason for one in merges
     ]
     assert reasons == ["changes no tests", "merges several changes"], "a branch kept up to date is one"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("@1600000000 -7530", "2020-09-13T12:26:40+00:00"),
+        ("@253402400000 +0000", "2020-01-01T00:00:00+00:00"),
+        ("@0 +0000", "1970-01-01T00:00:00+00:00"),
+    ],
+)
+def test_a_date_that_git_takes_and_no_calendar_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    monkeypatch.setenv("GIT_COMMITTER_DATE", said)
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path, "first", {"a.py": "A = 1\n"})
+    assert date_of(find_history(str(tmp_path)), git(tmp_path, "rev-parse", "HEAD").strip()) == told
 
 
 def test_a_victim_of_files_is_told_from_what_fails_by_itself() -> None:

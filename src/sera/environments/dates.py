@@ -17,6 +17,8 @@ NEWEST = "none"
 """The setting for no date at all."""
 _RECENT = datetime.timedelta(days=28)
 """A commit of the last weeks takes the newest packages."""
+_TOMORROW = datetime.timedelta(days=1)
+"""Clocks of two machines differ by less."""
 _SETTLED = datetime.timedelta(days=180)
 """After a Python came out, until tools and wheels were there for it."""
 TOOLS = frozenset({
@@ -58,6 +60,8 @@ def choose_dates(
     if not committed:
         return [_because(newest, "the day of the commit is not known")]
     day = read_date(committed, "the date of the commit")
+    if day > now + _TOMORROW:
+        return [_because(newest, f"the commit is of {_text(day)}, which is yet to come")]
     if now - day < _RECENT:
         return [_because(newest, f"the commit is of {_text(day)}, some weeks ago at most")]
     if not datable:
@@ -66,7 +70,7 @@ def choose_dates(
     if day < ready < now:
         why = f"half a year after Python {python[0]}.{python[1]}, which is newer than the commit"
         found.append(Dates(_text(ready), _tools(tools, ready, now), why))
-    return [*found, newest]
+    return [*found, _because(newest, "those of earlier days do not do")]
 
 
 def read_date(said: str, what: str) -> datetime.datetime:

@@ -26,8 +26,8 @@ _CLEAR = ["sh", "-c", f"rm -rf {_ANSWER} {_ANSWER}.*"]
 _PROBES = ("sera_recorder.py", "sera_pytest.py", "sera_unittest.py")
 _QUICK = 60.0
 _USAGE_ERROR = 4
-_UNSTEADY = ("randomly", "random_order", "rerunfailures", "sugar")
-"""Plugins of pytest that change the order of tests, run them again, or write beside them."""
+_UNSTEADY = ("randomly", "random_order", "rerunfailures", "stepwise", "sugar")
+"""Plugins of pytest that change the order of tests, run some again, stop early, or write beside them."""
 Order = Literal["forwards", "backwards"]
 _MOST_TOLD = 300
 """Characters of a name or a reason in a sentence."""
@@ -97,7 +97,7 @@ async def run_tests(
     variables |= {"SERA_TASKS_TRACE": "1"} if trace else {}
     variables |= {"SERA_TASKS_APART": apart} if apart else {}
     variables |= {"SERA_TASKS_WANTED": _WANTED} if wanted is not None else {}
-    variables |= {"SERA_TASKS_FILES": ",".join(files)} if files else {}
+    variables |= {"SERA_TASKS_FILES": msgspec.json.encode(files).decode()} if files else {}
     variables |= {"SERA_TASKS_MOST": str(most)} if most is not None else {}
     argv = _command(environment, files or files_of(wanted or ()))
     result = await box.execute(argv, seconds, variables)
@@ -165,8 +165,10 @@ async def _put(box: Sandbox, wanted: Sequence[str] | None) -> None:
 
 
 def _run_of(answer: Answer, unreadable: str, result: CommandResult) -> TestRun:
-    late = result.timed_out or any(one.outcome == "late" for one in answer.outcomes.values())
-    is_broken_off = not (unreadable or late) and (answer.collected is None or answer.left > 0)
+    is_whole = answer.collected is not None and answer.left == 0
+    is_late = any(one.outcome == "late" for one in answer.outcomes.values())
+    late = is_late or (result.timed_out and not is_whole)
+    is_broken_off = not (unreadable or late or is_whole)
     return TestRun(
         outcomes=answer.outcomes,
         places=tuple(answer.places),
@@ -175,15 +177,22 @@ def _run_of(answer: Answer, unreadable: str, result: CommandResult) -> TestRun:
         missing=answer.left,
         in_time=not late,
         incomplete=_broke_off(answer, result) if is_broken_off else unreadable,
-        broke_off_in=(answer.at or answer.last) if is_broken_off else "",
+        broke_off_in=(_removed_in(answer) or answer.at or answer.last) if is_broken_off else "",
         output=result.output,
     )
+
+
+def _removed_in(answer: Answer) -> str:
+    """The test that removed the answer, if one did: nothing is told of those before it."""
+    return next(iter(answer.outcomes), "") if answer.collected is None else ""
 
 
 def _broke_off(answer: Answer, result: CommandResult) -> str:
     """Where a run of tests ended before its time, why, and how much of it is owed."""
     where, last = (one_line(name)[:_MOST_TOLD] for name in (answer.at, answer.last))
     why = one_line(answer.end or "")[:_MOST_TOLD] or how_it_ended(result)
+    if culprit := _removed_in(answer):
+        return f"what the tests had answered was removed in {one_line(culprit)[:_MOST_TOLD]}"
     if answer.collected is None:
         when = f"broke off while {where} was read in" if where else "ended before any was found"
         said = one_line(last_line(result.output))

@@ -14,7 +14,7 @@ descriptors, fork. So what is called here later was taken before any of them ran
 
 Settings come from the environment: SERA_TASKS_ANSWER, the file that grows (when it is full, ANSWER.1 and so
 on); SERA_TASKS_MOST, the size of an even sample; or else SERA_TASKS_WANTED, a JSON list of the tests to run
-(empty: all), and SERA_TASKS_FILES, files with commas between to which they are confined; SERA_TASKS_TRACE,
+(empty: all), and SERA_TASKS_FILES, a JSON list of files to which they are confined; SERA_TASKS_TRACE,
 whether to note functions; SERA_TASKS_EACH, the seconds that one test may take: the first that takes longer
 ends the process; SERA_TASKS_APART, `forwards` or `backwards`: each test runs in a process of its own, forked
 once all are read in, in that order.
@@ -34,6 +34,8 @@ globals()["__builtins__"] = dict(vars(builtins))
 ROOT = os.getcwd() + os.sep  # noqa: PTH109  (every test pays for what is imported)
 LATE = 77
 """Exit code after a test that did not end."""
+_AFTERWARDS = 2.0
+"""Seconds for what the runner does last; threads and exit handlers that tests left would hold it for ever."""
 _PIECE = 1 << 20
 """Bytes of one file of the answer."""
 _TOOL = 4
@@ -85,9 +87,11 @@ class Stream:
         return (size > 0 and size + more > _PIECE) or self._access(self._name(self._piece + 1), os.F_OK)
 
     def _is_open(self) -> bool:
-        """Whether the descriptor is ours: a test may have closed it, and its number is then another's."""
+        """Whether the descriptor is ours, and of a file that can be found: a test may have closed it, and its
+        number is then another's, or removed the file."""
         try:
-            return self._fstat(self._file)[1:3] == self._identity
+            facts = self._fstat(self._file)
+            return facts[1:3] == self._identity and facts[3] > 0
         except OSError:
             return False
 
@@ -161,7 +165,7 @@ class Recorder:
         if os.environ.get("SERA_TASKS_WANTED"):
             with open(os.environ["SERA_TASKS_WANTED"], encoding="utf-8") as file:  # noqa: PTH123
                 self._wanted.update(json.load(file))
-        self._files = [name for name in os.environ.get("SERA_TASKS_FILES", "").split(",") if name]
+        self._files: List[str] = json.loads(os.environ.get("SERA_TASKS_FILES") or "[]")
         self._trace = Trace() if os.environ.get("SERA_TASKS_TRACE") else None
         self._each = float(os.environ.get("SERA_TASKS_EACH") or 0)
         self._clock, self._exit, self._make_timer = time.perf_counter, os._exit, threading.Timer
@@ -275,6 +279,9 @@ class Recorder:
     def finish(self, why: str) -> None:
         """The runner is through; `why` it stopped before its last test, if it did."""
         self._stream.add({"end": why[:1500]})
+        last = self._make_timer(_AFTERWARDS, self._exit, [0])
+        last.daemon = True
+        last.start()
 
     def _number(self, place: _Place) -> int:
         if place not in self._places:

@@ -55,7 +55,6 @@ class Commit(NamedTuple):
 
     hash: str
     parent: str
-    created: str
     parents: int = 1
 
 
@@ -68,22 +67,21 @@ class Judged(Record, frozen=True, kw_only=True):
 
 
 def date_of(local: Local | None, commit: str) -> str:
-    """When a commit was made, in ISO 8601; the constant time of snapshots where that is not known."""
-    if local and commit:
-        return local.run("show", "--no-patch", "--format=%cI", commit, "--").decode().strip()
-    return "2020-01-01T00:00:00+00:00"
+    """When a commit was made, in UTC and ISO 8601; the constant time of snapshots where that is not known."""
+    known = local.committed(commit) if local and commit else ""
+    return known or "2020-01-01T00:00:00+00:00"
 
 
 def list_commits(local: Local, revision: str, most: int) -> list[Commit]:
     """The main line's commits, the newest first, each against its first parent."""
     try:
         listed = local.run(
-            "log", "--first-parent", f"--max-count={most}", "--format=%H %P %cI", revision or "HEAD", "--"
+            "log", "--first-parent", f"--max-count={most}", "--format=%H %P", revision or "HEAD", "--"
         )
     except GitFailed as failure:
         raise SourceError(f"the history cannot be read: {failure.stderr}") from None
     rows = [line.split() for line in listed.decode().splitlines()]
-    return [Commit(row[0], row[1], row[-1], len(row) - 2) for row in rows if len(row) >= 3]
+    return [Commit(row[0], row[1], len(row) - 1) for row in rows if len(row) >= 2]
 
 
 async def judge_commit(
@@ -111,7 +109,7 @@ async def judge_commit(
         test_patch=tests,
         version=environment.version,
         environment_setup_commit=commit.parent,
-        created_at=commit.created,
+        created_at=date_of(local, commit.hash),
         kind=Kind.HISTORY,
         tree=environment.tree_hash,
         environment=environment.digest,
