@@ -153,6 +153,25 @@ def test_lines_from_before_there_were_seals(path: Path) -> None:
     assert ([note.name for note in journal], journal.damaged) == (["old"], 1)
 
 
+def test_lines_that_are_broken_beside_each_other_keep_their_numbers(path: Path) -> None:
+    """Each is told once, none counts as lost besides, and what is appended is numbered after all of them."""
+    a, _, c = path.read_bytes().splitlines(keepends=True)
+    old, bad = b'{"name":"old","text":"o"}\n', b"\x00\n"
+    for content, broken, number in (
+        (a + bad + c, 1, 4),
+        (a + bad + bad, 2, 4),
+        (old + bad + bad + old, 2, 5),
+    ):
+        path.write_bytes(content)
+        journal = open_journal(path)
+        journal.append(Note(name="d"))
+        journal.close()
+        assert b'"seq":%d,' % number in path.read_bytes().splitlines()[-1]
+        journal = open_journal(path)
+        assert [flaw.what for flaw in journal.flaws] == ["altered"] * broken
+        assert journal.get("d") == Note(name="d")
+
+
 def test_damage_while_it_is_open(path: Path) -> None:
     """What was whole when the file was indexed and is no more is not handed out, and nothing is added to a file
     that somebody else has changed."""

@@ -35,7 +35,7 @@ from sera.datasets.manifest import (
     sha256,
     write_manifest,
 )
-from sera.datasets.proof.fault import Fault
+from sera.datasets.proof.fault import Fault, Kind
 from sera.datasets.proof.gate import FORCE, prove, told
 from sera.datasets.recipe import Part, find_recipe
 from sera.datasets.rendering.student import StudentNames
@@ -201,7 +201,7 @@ def _without(decisions: Sequence[Decision], settled: Settled, left_out: dict[int
     for decision in decisions:
         if fault := faults.get(_identity(decision.figures)):
             figures = msgspec.structs.replace(
-                decision.figures, reason=Reason(fault.kind), detail=fault.message[:_DETAIL]
+                decision.figures, reason=fault.kind, detail=fault.message[:_DETAIL]
             )
             decision = msgspec.structs.replace(decision, parts=0, figures=figures)
         found.append(decision)
@@ -300,7 +300,9 @@ def _counts(settled: Settled) -> dict[str, Count]:
     return {
         stage: Count(
             selected=selected[stage],
-            rejected={reason: refused[stage, reason] for reason in Reason if refused[stage, reason]},
+            rejected={
+                reason: refused[stage, reason] for reason in (*Reason, *Kind) if refused[stage, reason]
+            },
         )
         for stage in stages
     }

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from sera.datasets.config import DatasetConfig
+from sera.datasets.proof.fault import Kind
 from sera.datasets.sample import Sample
 from sera.datasets.selection.patches import read_patch
 from sera.datasets.selection.reasons import Reason
@@ -209,7 +210,7 @@ class Candidate:
             stage=self.sample.stage,
             run=self.sample.source.run,
             reason=reason,
-            detail=self.detail if reason in (Reason.UNSERVABLE, Reason.UNRENDERABLE) else "",
+            detail=self.detail if reason in (Reason.UNSERVABLE, Kind.UNRENDERABLE) else "",
             recall=self.recall,
             patch_lines=self.patch_lines,
             patch_files=self.patch_files,

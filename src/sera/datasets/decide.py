@@ -16,6 +16,7 @@ from sera.datasets.candidate import Candidate, Figures
 from sera.datasets.config import DatasetConfig
 from sera.datasets.lines import json_line
 from sera.datasets.measure import measure, recount
+from sera.datasets.proof.fault import Kind
 from sera.datasets.recipe import Part
 from sera.datasets.rendering import load_student
 from sera.datasets.sample import Sample, Source, decode_sample, teacher_name
@@ -77,9 +78,9 @@ class _Case:
         self.tallies = tallies
         self.parts = parts
         """Parts of the recipe that still have use for it."""
-        self.reason: Reason | None = None
+        self.reason: Reason | Kind | None = None
 
-    def refuse(self, reason: Reason | None) -> bool:
+    def refuse(self, reason: Reason | Kind | None) -> bool:
         """Note a reason, if there is one: it leaves no part."""
         if reason:
             self.reason, self.parts = reason, []
@@ -104,7 +105,7 @@ class Decider:
             self._judge_cheaply(case)
         measure([case.candidate for case in cases if case.parts], self._counter, self._student)
         for case in cases:
-            case.refuse(None if not case.parts or case.candidate.measured else Reason.UNRENDERABLE)
+            case.refuse(None if not case.parts or case.candidate.measured else Kind.UNRENDERABLE)
         for case in cases:
             self._judge_by_count(case)
         return [self._outcome(case) for case in cases]
@@ -132,7 +133,7 @@ class Decider:
         if case.parts:
             case.refuse(first_reason(case.candidate, self._chain.last))
         if case.parts and not recount(case.candidate, self._student):
-            case.refuse(Reason.UNRENDERABLE)
+            case.refuse(Kind.UNRENDERABLE)
         if case.parts and case.candidate.fit.tokens > self._config.max_tokens:
             case.refuse(Reason.TRUNCATED)
         if case.parts:

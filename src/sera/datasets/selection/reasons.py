@@ -1,6 +1,7 @@
-"""Every reason for which a sample is not taken. Each is counted in the manifest, by stage.
+"""The reasons for which a sample is not taken. Each is counted in the manifest, by stage.
 
-The last of them are the kinds of faults that the proofs find in a row, by their names (`proof/fault.py`).
+A sample whose row cannot be proven has the kind of its first fault for a reason: those are in
+`proof/fault.py`.
 """
 
 from enum import StrEnum
@@ -74,36 +75,3 @@ class Reason(StrEnum):
     """Its category, module or function has as many samples as it may."""
     SURPLUS = "surplus"
     """The recipe has all it asks for without it."""
-    DUPLICATE_ID = "duplicate_id"
-    """An earlier row has its id."""
-    OTHER_TOOLS = "other_tools"
-    """Its row defines other tools than the first one."""
-    MALFORMED_ROW = "malformed_row"
-    INJECTED_MARK = "injected_mark"
-    """A text, a call or a tool's definition holds a mark of the chat template."""
-    UNRENDERABLE = "unrenderable"
-    """The chat template refuses it, or writes it so that turns cannot be told apart."""
-    NOTHING_TRAINED = "nothing_trained"
-    MASK = "mask"
-    """The loss would cover something else than what the assistant says."""
-    TEXT_LOST = "text_lost"
-    """The tokenizer has no tokens for a part of it."""
-    CALL_LOST = "call_lost"
-    CALL_UNREADABLE = "call_unreadable"
-    CALL_DIFFERS = "call_differs"
-    """A server reads another call from it than was recorded."""
-    CALL_EMPTY = "call_empty"
-    CALL_TWICE = "call_twice"
-    CALL_NESTED = "call_nested"
-    CALL_UNDEFINED = "call_undefined"
-    NULL_ARGUMENT = "null_argument"
-    EMPTY_REASONING = "empty_reasoning"
-    REASONING_LOST = "reasoning_lost"
-    PARITY = "parity"
-    """A server would show the student another text than the one it was trained on."""
-    CUT_TURN = "cut_turn"
-    CUT_CALL = "cut_call"
-    DOUBLE_BOS = "double_bos"
-    TOO_LONG = "too_long"
-    COUNT_DIFFERS = "count_differs"
-    """It has another number of tokens than was counted."""
