@@ -99,7 +99,12 @@ def test_another_try_is_another_answer() -> None:
         ask(teacher)
     assert len({request.seed for request in teacher.asked}) == 4
     ask(teacher, n=3, seed=10)
-    assert sorted(request.seed for request in teacher.asked[4:]) == [10, 11, 12]
+    ask(teacher, n=3, seed=2**63 - 1)
+    for seed, asked in ((10, teacher.asked[4:7]), (2**63 - 1, teacher.asked[7:])):
+        seeds = {request.seed for request in asked}
+        assert len(seeds) == 3
+        assert seed in seeds
+        assert max(seeds) < 2**63
 
 
 def test_several_answers() -> None:
@@ -117,7 +122,7 @@ def test_several_answers() -> None:
         {"max_tokens": "9"}, {"temperature": -1}, {"temperature": float("1e9")}, {"top_p": 0}, {"stop": 3},
         {"stop": [""]}, {"stop": ["x"] * 40}, {"seed": 10**30}, {"seed": "a"}, {"logprobs": True},
         {"response_format": {"type": "json_object"}}, {"presence_penalty": 1}, {"logit_bias": {"5": 1}},
-        {"tool_choice": "required"}, {"tool_choice": "bash"}, {"tool_choice": {"type": "function"}},
+        {"stream": "false"}, {"tool_choice": "required"}, {"tool_choice": "bash"}, {"tool_choice": {"type": "function"}},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}},
     ],
     ids=str,
@@ -126,8 +131,18 @@ def test_what_cannot_be_done_is_refused(fields: dict[str, Any]) -> None:
     teacher = Speaking((), said("x"))
     answer = ask(teacher, **fields)
     assert answer.status_code == 400
-    assert next(iter(fields.keys() - {"tools", "stream"})) in answer.json()["error"]["message"]
+    assert (
+        next(iter((fields.keys() - {"tools", "stream"}) or {"stream"})) in answer.json()["error"]["message"]
+    )
     assert not teacher.asked
+
+
+def test_pictures_are_not_dropped_without_a_word() -> None:
+    parts = [{"type": "text", "text": "See:"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    answer = ask(Speaking((), said("x")), messages=[{"role": "user", "content": parts}])
+    assert answer.status_code == 400
+    assert "image_url: only text is read" in answer.json()["error"]["message"]
+    assert ask(Speaking((), said("x")), messages=[{"role": "user", "content": parts[:1]}]).status_code == 200
 
 
 @pytest.mark.parametrize(

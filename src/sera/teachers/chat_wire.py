@@ -5,7 +5,7 @@ read here. Counts may be missing.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from sera.formats.messages import decode_message, encode_message
@@ -49,6 +49,8 @@ def decode_request(body: Json) -> ChatRequest:
     malformed, or asks for what no teacher can do."""
     if asked := [name for name, harmless in _NEVER.items() if body.get(name) not in harmless]:
         raise ValueError(f"{', '.join(asked)}: not supported")
+    if kinds := {kind for message in body["messages"] for kind in _unread_parts(message.get("content"))}:
+        raise ValueError(f"messages hold {', '.join(sorted(kinds))}: only text is read")
     tools, must_call = _offered(_tools(body.get("tools")), body.get("tool_choice"))
     seed = _number(body, ("seed",), int, -(2**63), 2**63 - 1)
     return ChatRequest(
@@ -63,6 +65,13 @@ def decode_request(body: Json) -> ChatRequest:
             must_call=must_call,
         ),
     )
+
+
+def _unread_parts(content: object) -> Iterator[str]:
+    """The kinds of a message's parts that are no text."""
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+            yield str(part.get("type"))[:40] if isinstance(part, dict) else "parts of no kind"
 
 
 def _tools(told: object) -> list[Json]:

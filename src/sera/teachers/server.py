@@ -32,7 +32,7 @@ from starlette.routing import Route
 from sera.errors import SeraError, UsageError, boundary
 from sera.records import content_id
 from sera.teachers.chat_wire import decode_request, encode_replies
-from sera.teachers.contract import ChatRequest, Teacher
+from sera.teachers.contract import ChatRequest, Reply, Teacher
 from sera.teachers.streaming import CLIENT_LEFT, Head, error_of, stream, until_gone
 from sera.untrusted import decode
 
@@ -58,8 +58,7 @@ def make_app(teacher: Teacher, model: str) -> Starlette:
             options = body.get("stream_options")
             with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
             return await stream(teacher, asked, request, Head(name, identity, with_usage))
-        every = [msgspec.structs.replace(asked, seed=asked.seed + n) for n in range(number)]
-        answers = asyncio.gather(*(teacher.complete(one) for one in every))
+        answers = asyncio.ensure_future(_answers(teacher, asked, number))
         if not await until_gone(answers, request):
             return Response(status_code=CLIENT_LEFT)
         return JSONResponse(encode_replies(answers.result(), name, identity, created=0))
@@ -150,6 +149,8 @@ def _read_request(body: Json) -> tuple[ChatRequest, int]:
     number = 1 if (told := body.get("n")) is None else told
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _ANSWERS:
         raise HTTPException(400, f"n: a whole number from 1 to {_ANSWERS}")
+    if not isinstance(body.get("stream") or False, bool):
+        raise HTTPException(400, "stream: true or false")
     if number > 1 and body.get("stream"):
         raise HTTPException(400, "n: one answer to a stream")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
@@ -163,6 +164,19 @@ def _read_request(body: Json) -> tuple[ChatRequest, int]:
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _answers(teacher: Teacher, asked: ChatRequest, number: int) -> list[Reply]:
+    """Answers to one request, each by a seed of its own. Where one fails the others are broken off."""
+    every = [
+        asyncio.ensure_future(teacher.complete(msgspec.structs.replace(asked, seed=asked.seed ^ n)))
+        for n in range(number)
+    ]
+    try:
+        return await asyncio.gather(*every)
+    finally:
+        for one in every:
+            one.cancel()
 
 
 async def _explain(_: Request, problem: Exception) -> Response:
