@@ -177,3 +177,8 @@ def test_only_the_assistant_is_in_the_loss(student_of: Any) -> None:
     row = said("Done.")
     row["messages"][1]["train"] = True
     assert kinds("mask", row, student_of(PLAIN), "hermes") == [Kind.MASK]
+
+
+def test_an_answer_that_is_written_twice_is_told(student_of: Any) -> None:
+    twice = LOOP + "{{ m.content }}{{ m.content if loop.index0 == 6 }}" + END
+    assert Kind.MASK in kinds("mask", said("One.", "Two.", "Three."), student_of(twice), "hermes")
