@@ -79,3 +79,13 @@ def test_what_was_not_trained_on_stays_so() -> None:
     row["messages"][2]["train"] = False
     trained = [turn["train"] for turn in convert_row(row, "raw", "hermes")["messages"]]
     assert trained == [False, False, False, False, True, False]
+
+
+@pytest.mark.parametrize(("source", "target"), [("hermes", "raw"), ("raw", "hermes"), ("hermes", "xml")])
+def test_a_talk_that_begins_with_the_user(source: str, target: str) -> None:
+    messages = [Message(role="user", content="Mend it."), Message(role="assistant", content="Done.")]
+    made, wanted = (
+        {"id": "a", "messages": [turn.row for turn in find_format(style).render(messages, [])]}
+        for style in (source, target)
+    )
+    assert convert_row(made, source, target)["messages"] == wanted["messages"]

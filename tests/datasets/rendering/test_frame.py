@@ -388,3 +388,25 @@ def test_the_table_of_templates_is_made_again(tmp_path: Path, qwen_tokenizer: st
     (plain,) = [line for line in lines if line.startswith("| plain |")]
     assert plain.startswith("| plain | given | stand-in | `<\\|im_end\\|>` | yes | yes | no |")
     assert any(line.startswith("| dated |") and "writes the date" in line for line in lines)
+
+
+def test_a_template_that_refuses_a_system_prompt_is_one_for_talks_without(make: Make) -> None:
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system prompts') }}{% endif %}"
+    student = make(refuses + HEADS, *MARKS["heads"], eos_token="<|eot|>")
+    made = row()
+    assert [fault.kind for fault in check(student, made).faults] == [Kind.UNRENDERABLE]
+    messages = (Message(role="user", content="Mend it."), Message(role="assistant", content="Done."))
+    found = render_row(
+        {"id": "b", "messages": [dict(turn.row) for turn in find_format("hermes").render(messages, ())]},
+        student,
+    )
+    assert [student.decode(found.ids[turn.first : turn.stop]) for turn in found.turns] == ["Done.<|eot|>"]
+
+
+def test_marks_around_calls_are_known_where_arguments_are_text(make: Make) -> None:
+    """Or a text with such a mark would pass for a call."""
+    calls = "{%- for c in m.tool_calls or [] -%}{{ '[C]' + c.function.arguments + '[/C]' }}{%- endfor -%}"
+    template = HEADS.replace("{%- endfor -%}", calls + "{%- endfor -%}")
+    student = make(template, *MARKS["heads"], "[C]", "[/C]", eos_token="<|eot|>")
+    assert not student.template.takes_objects
+    assert {"[C]", "[/C]"} <= set(student.marks)

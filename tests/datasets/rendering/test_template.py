@@ -195,3 +195,10 @@ def test_a_folder_without_a_template_says_so(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
     with pytest.raises(UsageError, match="holds no chat template"):
         load_template(str(tmp_path), {})
+
+
+@pytest.mark.parametrize("given", ["reasoning_content", "thinking", "reasoning"])
+@pytest.mark.parametrize("read", ["reasoning_content", "thinking"])
+def test_reasoning_has_each_name_that_templates_read(given: str, read: str) -> None:
+    message = {"role": "assistant", "content": "Done.", given: "So it is."}
+    assert render(f"{{{{ messages[0].{read} }}}}", [message]) == "So it is."

@@ -16,12 +16,12 @@ FORMATS = (
     "swe-agent",
     "mini-swe-agent",
     "atif",
-    "openai",
-    "sera",
-    "anthropic",
     "claude-code",
     "openhands",
     "sharegpt",
+    "anthropic",
+    "sera",
+    "openai",
 )
 
 

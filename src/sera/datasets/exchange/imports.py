@@ -71,27 +71,23 @@ IMPORTS: Mapping[str, Import] = {
         read_mini, looks_mini, (".traj.json",), "mini-swe-agent's .traj.json, versions 1 and 2"
     ),
     "atif": Import(read_atif, looks_atif, (".json",), "the agent trajectory interchange format, 1.x"),
-    "openai": Import(
-        read_openai, looks_openai, (".jsonl",), "messages in OpenAI's form, one conversation a line"
+    "claude-code": Import(read_claude_code, looks_claude_code, (".jsonl",), "sessions of Claude Code"),
+    "openhands": Import(read_openhands, looks_openhands, (".jsonl", ".json"), "OpenHands' rows and events"),
+    "sharegpt": Import(
+        read_sharegpt, looks_sharegpt, (".jsonl", ".json"), "conversations in the form of ShareGPT"
     ),
+    "anthropic": Import(read_anthropic, looks_anthropic, (".jsonl",), "messages in Anthropic's form"),
     "sera": Import(
         read_sera,
         looks_sera,
         (".jsonl",),
         "the rows that SERA's authors published, and any with calls in the text",
     ),
-    "anthropic": Import(read_anthropic, looks_anthropic, (".jsonl",), "messages in Anthropic's form"),
-    "claude-code": Import(read_claude_code, looks_claude_code, (".jsonl",), "sessions of Claude Code"),
-    "openhands": Import(read_openhands, looks_openhands, (".jsonl", ".json"), "OpenHands' rows and events"),
-    "sharegpt": Import(
-        read_sharegpt, looks_sharegpt, (".jsonl", ".json"), "conversations in the form of ShareGPT"
+    "openai": Import(
+        read_openai, looks_openai, (".jsonl",), "messages in OpenAI's form, one conversation a line"
     ),
 }
-_ORDER = (
-    "swe-agent", "mini-swe-agent", "atif", "claude-code", "openhands", "sharegpt", "anthropic", "sera",
-    "openai"
-)  # fmt: skip
-"""In which a file is compared with them: a form that others are made of comes after those."""
+"""In the order in which a file is compared with them: a form that others are made of comes after those."""
 _MOST_LOST, _MOST_PROFILES = 100, 1000
 """Names of what is lost, and sets of tools, that are kept apart: a stranger chooses them."""
 AUTO = "auto"
@@ -101,7 +97,7 @@ AUTO = "auto"
 def recognise(file: Path) -> str:
     """The format of a file by what it begins with; empty: none of them."""
     values = first_values(file)
-    found = (name for name in _ORDER if any(IMPORTS[name].looks(value) for value in values))
+    found = (name for name, one in IMPORTS.items() if any(one.looks(value) for value in values))
     return next(found, "")
 
 

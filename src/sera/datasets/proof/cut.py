@@ -29,5 +29,5 @@ def cut_at_a_turn(case: Case) -> Iterator[Fault]:
 def begins_once(case: Case) -> Iterator[Fault]:
     """The token for the beginning stands there once."""
     bos, ids = case.student.bos, case.rendered.ids
-    if bos and len(ids) > 1 and ids[0] == ids[1] == case.student.tokenizer.token_to_id(bos):
+    if bos and ids[:2] == [case.student.tokenizer.token_to_id(bos)] * 2:
         yield case.fault(Kind.DOUBLE_BOS, f"the row begins with {bos!r} twice", place=1)
