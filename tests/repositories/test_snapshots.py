@@ -215,7 +215,7 @@ def test_many_at_once_and_interrupted(tmp_path: Path, cache: Path, monkeypatch: 
     def interrupted(_: Path) -> tuple[str, str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(snapshots_module, "commit_tree", interrupted)
+    monkeypatch.setattr(snapshots_module, "_record", interrupted)
     write(root, {"more.py": ""})
     with pytest.raises(KeyboardInterrupt):
         open_snapshot(str(root), cache)
