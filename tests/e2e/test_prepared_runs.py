@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from environment_support import PROJECT, fill_index, only, write_tree
+from repository_support import git, repository
 from user_shell import SERA, Sera, environment
 
 
@@ -131,4 +132,50 @@ def test_what_goes_wrong_is_one_sentence(sera: Sera, place: Path, more: dict[str
     )
     assert (
         "has no 'no'" in sera("prepare", project, "--set", 'environment.extras=["no"]', code=2, **more).stderr
+    )
+
+
+def test_a_commit_without_an_environment_does_not_end_the_others(
+    sera: Sera, place: Path, more: dict[str, str]
+) -> None:
+    """Each has its reason. A tree without tests is ready, and a version that nothing tells is said."""
+    history = repository(
+        place / "plain",
+        {
+            "plain/__init__.py": "def double(number):\n    return 2 * number\n",
+            "pyproject.toml": "[build-system]\nrequires = ['setuptools']\nbuild-backend = 'setuptools.build_meta'\n"
+            "[project]\nname = 'plain'\ndynamic = ['version']\n",
+        },
+    )
+    good = git(history, "rev-parse", "HEAD")
+    written = (history / "pyproject.toml").read_text()
+    repository(history, {"pyproject.toml": f"{written}requires-python = '>=3.99'\n"}, "second")
+    bad = git(history, "rev-parse", "HEAD")
+    arguments = ["prepare", history, "--commit", good, "--commit", bad]
+    told = sera(*arguments, "--json", code=1, **more)
+    works = {one["commit"]: (one["works"], one["why_not"]) for one in json.loads(told.stdout)}
+    assert works[good] == (True, "")
+    assert works[bad][0] is False
+    assert "3.99" in works[bad][1]
+    shown = sera("prepare", history, "--commit", good, **more).stdout
+    assert "ready, no tests in this tree" in shown
+    assert "no tag and no file tells the project's version" in " ".join(shown.split())
+    assert "3.99" in sera(*arguments, code=1, **more).stdout
+
+
+def test_an_environment_that_is_not_usable_is_not_taken_by_itself(
+    sera: Sera, place: Path, more: dict[str, str]
+) -> None:
+    broken = write_tree(
+        place / "broken",
+        {
+            "broken/__init__.py": "import nowhere_to_be_had\n\n\ndef double(number):\n    twice = 2 * number\n"
+            "    if number < 0:\n        return -twice\n    return twice\n"
+        },
+    )
+    told = sera("prepare", broken, code=1, **more)
+    assert "not usable yet, as import broken fails" in " ".join(told.stdout.split())
+    assert (
+        "no environment is prepared"
+        in sera("generate", broken, "--out", place / "broken-run", "--functions", 1, **more).stderr
     )

@@ -274,3 +274,15 @@ def test_odd_wheels(tmp_path: Path, damage: str) -> None:
     assert built.modules == {"pkg": "pkg"}
     make_layer(open_snapshot(str(tree), tmp_path / "cache").layer, made, tmp_path / "made")
     assert set(made) <= {".hidden/x.py", "*.so", "a-b/x.py"}
+
+
+def test_of_two_trees_that_with_the_content_of_the_wheel(tmp_path: Path) -> None:
+    """As of a package whose `setup.py` takes another folder for each Python."""
+    equal = {"words/data.py": "x = 1\n", "words/more.py": "y = 1\n"}
+    new = {**equal, "words/__init__.py": "print('new')\n"}
+    old = {**equal, "words/__init__.py": "print 'old'\n"}
+    write_tree(tmp_path / "lib", old)
+    write_tree(tmp_path / "lib3", new)
+    built, made = read_wheel(wheel_of(new), tmp_path)
+    assert built.roots == ("lib3",)
+    assert made == {}

@@ -215,7 +215,7 @@ def test_many_at_once_and_interrupted(tmp_path: Path, cache: Path, monkeypatch: 
     def interrupted(_: Path) -> tuple[str, str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(snapshots_module, "commit_tree", interrupted)
+    monkeypatch.setattr(snapshots_module, "_record", interrupted)
     write(root, {"more.py": ""})
     with pytest.raises(KeyboardInterrupt):
         open_snapshot(str(root), cache)
@@ -460,3 +460,17 @@ def test_a_missing_object_of_a_partial_clone_is_not_fetched(tmp_path: Path, cach
 def test_reading_a_repository_needs_no_sandbox() -> None:
     code = "import sys, sera.repositories; sys.exit('sera.sandboxes' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_links_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    """A checkout and its commit are one snapshot, also where a link ends in `/` or is written oddly."""
+    root = repository(tmp_path / "r", {"a/x.py": "x = 1\n"})
+    for name, target in (("b", "a/"), ("c", "./a//x.py")):
+        os.symlink(target, root / name)  # noqa: PTH211
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "links")
+    checkout = open_snapshot(str(root), tmp_path / "cache")
+    commit = open_snapshot(str(root), tmp_path / "cache", revision="HEAD")
+    assert not checkout.dirty
+    assert checkout.tree_hash == commit.tree_hash
+    assert os.readlink(checkout.tree / "b") == "a/"  # noqa: PTH115

@@ -107,20 +107,18 @@ def command(
         )
     if image and (config.commits or len(revisions) > 1):
         raise click.UsageError("--image is of one commit: name it with --commit")
-    environments = [
-        _one(repo, revision, config, only_check) for revision in _revisions(repo, revisions, config)
-    ]
+    environments, failures = _all(repo, _revisions(repo, revisions, config), config, only_check)
     if out:
         _write(out, repo, environments)
     if image and base:
         _build_image(environments[0], engine, image, base)
     if as_json:
-        print_json([_summary(one) for one in environments])
-    elif len(environments) == 1:
+        print_json([*map(_summary, environments), *map(_failed, failures.items())])
+    elif len(environments) == 1 and not failures:
         _print_one(environments[0])
     else:
-        _print_many(environments)
-    if not all(one.works for one in environments):
+        _print_many(environments, failures)
+    if failures or not all(one.works for one in environments):
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
@@ -147,6 +145,30 @@ def _revisions(repo: str, named: tuple[str, ...], config: "PrepareConfig") -> li
     if config.commits:
         return spaced_commits(repo, config.commits, config.since, config.revision)
     return list(named) or [config.revision]
+
+
+def _all(
+    repo: str, revisions: list[str], config: "PrepareConfig", only_check: bool
+) -> tuple[list["Environment"], dict[str, str]]:
+    """The environments of all revisions; and of those that can have none, the reason. Of a single one that
+    is an error."""
+    from sera.errors import PrepareError
+
+    environments, failures = [], {}
+    for revision in revisions:
+        try:
+            environments.append(_one(repo, revision, config, only_check))
+        except PrepareError as failure:
+            if len(revisions) == 1:
+                raise
+            failures[revision] = str(failure)
+            complain(f"{revision[:10]}: {failure}")
+    return environments, failures
+
+
+def _failed(failure: tuple[str, str]) -> dict[str, object]:
+    """What a program is told of a commit without an environment."""
+    return {"commit": failure[0], "works": False, "why_not": failure[1]}
 
 
 def _one(repo: str, revision: str, config: "PrepareConfig", only_check: bool) -> "Environment":
@@ -190,6 +212,7 @@ def _summary(one: "Environment") -> dict[str, object]:
         "key": one.key,
         "digest": one.digest,
         "works": one.works,
+        "why_not": one.why_not,
         "python": one.plan.interpreter.version,
         "prefix": one.prefix,
         "test_command": one.plan.test_command,
@@ -233,24 +256,38 @@ def _print_one(one: "Environment") -> None:
         out.print(table("What does not", ["times", "cause", "cure", "first of them"],
                         [(t.times, t.cause, t.cure, t.what) for t in checked.troubles], ["times"]))  # fmt: skip
     out.print(f"tests: {' '.join(one.plan.test_command) or 'none'}")
-    out.print(f"{'ready' if one.works else 'not usable yet'}: {one.tree.parent}, made in "
-              f"{duration(sum(one.seconds.values()))}; log: {one.log}")  # fmt: skip
+    tests = ", no tests in this tree" if one.has_no_tests else ""
+    state = f"ready{tests}" if one.works else f"not usable yet, as {one.why_not}"
+    out.print(f"{state}: {one.tree.parent}, made in {duration(sum(one.seconds.values()))}; log: {one.log}")  # fmt: skip
 
 
-def _print_many(environments: list["Environment"]) -> None:
-    columns = ["commit", "python", "imported", "tests found", "tests run", "made in", "environment"]
+def _print_many(environments: list["Environment"], failures: dict[str, str]) -> None:
+    columns = [
+        "commit",
+        "python",
+        "packages",
+        "imported",
+        "tests found",
+        "tests run",
+        "made in",
+        "what does not work",
+        "environment",
+    ]
     rows = [
         (
             one.origin_commit[:12],
             one.plan.interpreter.version,
+            one.plan.exclude_newer or "the newest",
             "yes" if one.checked.imported else "no",
             _found(one),
             _ran(one),
             duration(sum(one.seconds.values())),
-            one.tree.parent,
+            one.why_not or one.checked.told().removeprefix(": ") or "-",
+            str(one.tree.parent),
         )
         for one in environments
     ]
+    rows += [(commit[:12], "-", "-", "-", "-", "-", "-", why, "none") for commit, why in failures.items()]
     out = console()
     out.print(table("", columns, rows))
     out.print(f"{len(environments)} snapshots, {len({one.prefix for one in environments})} environments")

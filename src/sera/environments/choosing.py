@@ -17,9 +17,9 @@ def choose_environment(
     """The environment for a run over a snapshot, or None for none.
 
     `wanted` is `auto`, `none` or a path; `used` is the digest that the run recorded when it was begun, empty
-    if it had none, and None for a new run. With `auto` a new run takes what was prepared last, unless its
-    sandboxes are containers, whose image is an environment already; and one that goes on takes what it had:
-    `RunError` if that is gone.
+    if it had none, and None for a new run. With `auto` a new run takes what was prepared last and is usable,
+    unless its sandboxes are containers, whose image is an environment already; and one that goes on takes
+    what it had: `RunError` if that is gone.
     """
     if wanted == NONE:
         return None
@@ -27,7 +27,11 @@ def choose_environment(
         return _named(Path(wanted).expanduser(), snapshot, sandbox.workdir)
     prepared = [one for one in store.find(snapshot.tree_hash, None) if one.workdir == sandbox.workdir]
     if used is None:
-        return next(iter(prepared), None) if isinstance(sandbox, NamespacesConfig) else None
+        return (
+            next((one for one in prepared if one.works), None)
+            if isinstance(sandbox, NamespacesConfig)
+            else None
+        )
     found = next((one for one in prepared if one.digest == used), None)
     if used and found is None:
         raise RunError(

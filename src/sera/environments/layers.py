@@ -34,13 +34,13 @@ def _link(source: Path, target: Path) -> None:
         for name in names:
             path = Path(folder, name)
             if path.is_symlink():
-                (here / name).symlink_to(path.readlink())
+                (here / name).symlink_to(os.readlink(path))  # noqa: PTH115
             else:
                 (here / name).mkdir()
         for name in files:
             path = Path(folder, name)
             if path.is_symlink():
-                (here / name).symlink_to(path.readlink())
+                (here / name).symlink_to(os.readlink(path))  # noqa: PTH115
             else:
                 (here / name).hardlink_to(path)
 

@@ -9,6 +9,7 @@ can be used where it lies, whichever backend built it, and is never copied.
 import io
 import posixpath
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from email.parser import HeaderParser
@@ -30,6 +31,8 @@ _LONGEST_PATH, _LONGEST_NAME = 1000, 255
 """Bytes of a path that the build may have made, below a tree whose own path has its length too."""
 _COMPARISONS = 2_000_000
 """Of paths in the wheel with paths in the tree; what was seen until then decides."""
+_ROOTS, _SOURCE_BYTES = 4, 1 << 20
+"""Roots of one name, and sizes of files, up to which the content is compared as well."""
 _NOT_MADE = (".pyc", ".pyo")
 
 
@@ -86,7 +89,7 @@ def _read(
     facts = HeaderParser().parsestr(metadata)
     points = f"{info}/entry_points.txt"
     code, scripts = _code(names, info)
-    roots, links = _places(code, tree)
+    roots, links = _places({path: members[name] for name, path in code.items()}, tree)
     made: dict[str, bytes] = {}
     modules: dict[str, str] = {}
     for member, path in code.items():
@@ -142,15 +145,16 @@ def _code(names: list[str], info: str) -> tuple[dict[str, str], list[str]]:
     return code, scripts
 
 
-def _places(code: dict[str, str], tree: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """For every top-level name its root in the tree; and the directory, where that bears another name."""
+def _places(code: dict[str, zipfile.ZipInfo], tree: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """For every top-level name its root in the tree; and the directory, where that bears another name.
+    `code` is path below site-packages → member of the wheel."""
     tails: dict[str, list[str]] = defaultdict(list)
     for file in _files(tree):
         tails[posixpath.basename(file)].append(file)
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     inner: dict[str, Counter[str]] = defaultdict(Counter)
     left = _COMPARISONS
-    for path in code.values():
+    for path in code:
         top, _, rest = path.partition("/")
         left -= len(tails[posixpath.basename(path)])
         if left < 0:
@@ -160,17 +164,35 @@ def _places(code: dict[str, str], tree: Path) -> tuple[dict[str, str], dict[str,
                 votes[top][file[: -len(path)].rstrip("/") or "."] += 1
             elif rest and (file == rest or file.endswith("/" + rest)):
                 inner[top][file[: -len(rest)].rstrip("/") or "."] += 1
-    roots = {top: _first(counter) for top, counter in votes.items()}
+    same = _equal(code, votes, tree)
+    roots = {top: _first(counter, same[top]) for top, counter in votes.items()}
     most = Counter(roots.values()).most_common(1)
-    tops = {path.partition("/")[0] for path in code.values()}
-    links = {top: _first(inner[top]) for top in tops - roots.keys() if inner[top]}
+    tops = {path.partition("/")[0] for path in code}
+    links = {top: _first(inner[top], Counter()) for top in tops - roots.keys() if inner[top]}
     rest = most[0][0] if most else ("src" if (tree / "src").is_dir() else ".")
     return roots | dict.fromkeys(tops - roots.keys(), rest), links
 
 
-def _first(votes: Counter[str]) -> str:
-    """The place with the most votes; of equals the least deep one."""
-    return min(votes, key=lambda place: (-votes[place], place.count("/"), place))
+def _equal(
+    code: dict[str, zipfile.ZipInfo], votes: dict[str, Counter[str]], tree: Path
+) -> dict[str, Counter[str]]:
+    """For top-level names that several roots have, how many files of each of the likeliest have the very
+    content that the wheel has: one may be there for another Python."""
+    same: dict[str, Counter[str]] = defaultdict(Counter)
+    likely = {top: [root for root, _ in counter.most_common(_ROOTS)] for top, counter in votes.items()}
+    for path, member in code.items():
+        top = path.partition("/")[0]
+        roots = likely.get(top, [])
+        for root in roots if len(roots) > 1 and member.file_size <= _SOURCE_BYTES else ():
+            file = tree / root / path
+            if file.is_file() and file.stat().st_size == member.file_size:
+                same[top][root] += zlib.crc32(file.read_bytes()) == member.CRC
+    return same
+
+
+def _first(votes: Counter[str], same: Counter[str]) -> str:
+    """The place with most of the content, else the most votes; of equals the least deep one."""
+    return min(votes, key=lambda place: (-same[place], -votes[place], place.count("/"), place))
 
 
 def _files(tree: Path) -> Iterable[str]:

@@ -22,7 +22,7 @@ from sera.environments.installers import find_installer
 from sera.environments.installing import BUILDER, install_project, install_tools, left_out
 from sera.environments.layers import make_layer
 from sera.environments.mapping import Built, read_wheel
-from sera.environments.plan import Plan, as_of, make_plan, to_key
+from sera.environments.plan import NO_VERSION, Plan, as_of, make_plan, to_key
 from sera.environments.records import Environment
 from sera.environments.requirements import plain
 from sera.environments.standin import unbuilt
@@ -37,6 +37,10 @@ _OLD_SETUPTOOLS = "setuptools<72"
 """The last that has `pkg_resources` and `setup.py test`: for builds of the old way that fail with the
 newest."""
 _ASKED = "the build asks for it"
+_UNKNOWN_VERSION = (
+    f"no tag and no file tells the project's version, so it is {NO_VERSION}, and packages that need a later "
+    "one cannot be had: set environment.version"
+)
 _ROUNDS = 3
 """Times a build may ask for more."""
 _NOT_IDENTITY = ("limits", "cgroups", "require", "share_layer", "products", "pull", "transfer")
@@ -160,6 +164,8 @@ class _Preparation:
             installed = install_project(plan, built, self._cache)
         self._warnings += [f"dropped {what}" for what in installed.dropped] + list(installed.warnings)
         self._warnings += left_out(plan.refused)
+        if built.version in ("", NO_VERSION) and plan.version == NO_VERSION:
+            self._warnings.append(_UNKNOWN_VERSION)
         kept = make_layer(self._snapshot.layer, made, place / "tree")
         interpreter = plan.interpreter
         environment = Environment(

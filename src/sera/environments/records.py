@@ -131,9 +131,15 @@ class Environment(Record, frozen=True):
             return "no module was found that could be imported: name them with environment.import_names"
         if missing := [name for name, works in checked.imports.items() if not works]:
             return f"import {missing[0]} fails{checked.told(f'import {missing[0]}')}"
-        if suite.runner == "none" or checked.collected:
+        if suite.runner == "none" or checked.collected or self.has_no_tests:
             return ""
         return f"{suite.runner} finds no tests{checked.told()}"
+
+    @property
+    def has_no_tests(self) -> bool:
+        """Whether the tree holds none, by the names of its files and by its runner."""
+        checked, suite = self.checked, self.plan.suite
+        return not (suite.files or checked.collected or checked.unreadable or checked.troubles)
 
     @property
     def variables(self) -> dict[str, str]:

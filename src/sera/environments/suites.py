@@ -40,6 +40,8 @@ class Suite(Record, frozen=True):
     """What the runner is told to look at; empty: its own default."""
     imports: tuple[str, ...] = ()
     """Well-known distributions that the tests import."""
+    files: int = 0
+    """Files that are tests by their names, as far as they were counted."""
 
 
 def read_suite(tree: Path, project: Project, runner: str | None = None, paths: tuple[str, ...] = ()) -> Suite:
@@ -56,6 +58,7 @@ def read_suite(tree: Path, project: Project, runner: str | None = None, paths: t
         reason=reason,
         paths=paths or tuple(_paths(tree, found, files)),
         imports=tuple(_distributions(imported, tree)),
+        files=len(files),
     )
 
 

@@ -124,7 +124,7 @@ def open_snapshot(
                     f"{origin.description} holds no files that a snapshot could take: name the directory "
                     "with the code; of a git repository, check out the files, or name a revision"
                 )
-            commit, tree_hash = commit_tree(origin.staging.root)
+            commit, tree_hash = _record(origin.staging.root)
             tree = _keep(building, place / tree_hash, commit)
     return _snapshot(origin, tree, commit, tree_hash)
 
@@ -189,6 +189,13 @@ def _sweep(place: Path) -> None:
 
 def commit_tree(tree: Path) -> tuple[str, str]:
     """Make `tree` a repository of one commit and nothing else; returns the hashes of commit and tree."""
+    hashes = _record(tree)
+    _pack(tree)
+    return hashes
+
+
+def _record(tree: Path) -> tuple[str, str]:
+    """The same, its objects not packed yet."""
 
     def git(*args: str) -> str:
         return run(list(args), env=writing(tree), cwd=tree, seconds=1800).decode().strip()
@@ -203,8 +210,11 @@ def commit_tree(tree: Path) -> tuple[str, str]:
     tree_hash = git("write-tree")
     commit = git("commit-tree", tree_hash, "-m", "Snapshot")
     git("update-ref", "refs/heads/main", commit)
-    git("repack", "-a", "-d", "-q")
     return commit, tree_hash
+
+
+def _pack(tree: Path) -> None:
+    run(["repack", "-a", "-d", "-q"], env=writing(tree), cwd=tree, seconds=1800)
 
 
 def _keep(building: Path, final: Path, commit: str) -> Path:
@@ -212,6 +222,7 @@ def _keep(building: Path, final: Path, commit: str) -> Path:
     if final.exists() and not _intact(final / "tree", commit):
         final.rename(building / "damaged")
     if not final.exists():
+        _pack(building / "tree")  # the slowest step by far, for new content alone
         finished = building / "finished"
         finished.mkdir()
         finished.chmod(0o755)

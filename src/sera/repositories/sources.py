@@ -361,7 +361,8 @@ def _take_file(root: Path, name: str, staging: Staging) -> None:
         return
     if stat.S_ISLNK(facts.st_mode):
         if staging.admits(0):
-            staging.link(name, str(path.readlink()))
+            # a `Path` drops what git keeps, such as a last `/`
+            staging.link(name, os.readlink(path))  # noqa: PTH115
     elif stat.S_ISDIR(facts.st_mode):
         staging.skip("submodule or nested repository")
     elif not stat.S_ISREG(facts.st_mode):

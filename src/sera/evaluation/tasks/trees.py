@@ -148,7 +148,7 @@ def _link_source(environment: Environment, target: Path) -> None:
         for name in [*files, *(name for name in names if Path(folder, name).is_symlink())]:
             path = Path(folder, name)
             if path.is_symlink():
-                (here / name).symlink_to(path.readlink())
+                (here / name).symlink_to(os.readlink(path))  # noqa: PTH115
             elif path not in made:
                 (here / name).hardlink_to(path)
         names[:] = [name for name in names if not Path(folder, name).is_symlink()]
