@@ -118,7 +118,8 @@ def test_what_the_manifest_warns_of_stays_here(
 ) -> None:
     shutil.copytree(folder / name, tmp_path / name)
     manifest = json.loads((tmp_path / name / "manifest.json").read_text())
-    (tmp_path / name / "manifest.json").write_text(json.dumps({**manifest, **said}))
+    changed = {**manifest, **said, "settings": manifest["settings"] | said.get("settings", {})}
+    (tmp_path / name / "manifest.json").write_text(json.dumps(changed))
     with pytest.raises(DatasetError, match=message):
         plan_push(tmp_path / name, "me/set", private=False)
 
