@@ -176,6 +176,6 @@ def test_an_environment_that_is_not_usable_is_not_taken_by_itself(
     told = sera("prepare", broken, code=1, **more)
     assert "not usable yet, as import broken fails" in " ".join(told.stdout.split())
     assert (
-        "no environment is prepared"
+        "is not usable: import broken fails"
         in sera("generate", broken, "--out", place / "broken-run", "--functions", 1, **more).stderr
     )

@@ -162,14 +162,16 @@ def command(
 
 
 def _say_environment(job: "Job", repo: str) -> None:
+    from sera.environments.choosing import why_none
     from sera.repositories.remotes import redacted
     from sera.sandboxes import NamespacesConfig
 
     missing = job.environment is None and job.config.environment == "auto"
     words = [redacted(repo), *(word for glob in job.config.leave_out for word in ("--leave-out", glob))]
     if missing and isinstance(job.config.sandbox, NamespacesConfig):
+        why = why_none(job.snapshot, job.config.sandbox)
         complain(
-            f"no environment is prepared for this snapshot: commands see the Python that runs sera, without the "
+            f"{why}: commands see the Python that runs sera, without the "
             f"project's dependencies. `sera prepare {shlex.join(words)}` makes one, for new runs"
         )
 

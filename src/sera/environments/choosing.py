@@ -25,13 +25,10 @@ def choose_environment(
         return None
     if wanted != AUTO:
         return _named(Path(wanted).expanduser(), snapshot, sandbox.workdir)
-    prepared = [one for one in store.find(snapshot.tree_hash, None) if one.workdir == sandbox.workdir]
+    prepared = _prepared(snapshot, sandbox)
     if used is None:
-        return (
-            next((one for one in prepared if one.works), None)
-            if isinstance(sandbox, NamespacesConfig)
-            else None
-        )
+        usable = (one for one in prepared if one.works)
+        return next(usable, None) if isinstance(sandbox, NamespacesConfig) else None
     found = next((one for one in prepared if one.digest == used), None)
     if used and found is None:
         raise RunError(
@@ -39,6 +36,19 @@ def choose_environment(
             "makes it again if the index still has the same packages, or choose another --out"
         )
     return found
+
+
+def why_none(snapshot: Snapshot, sandbox: SandboxConfig) -> str:
+    """Why `auto` finds nothing."""
+    broken = next(iter(_prepared(snapshot, sandbox)), None)
+    if broken is None:
+        return "no environment is prepared for this snapshot"
+    return f"the environment that is prepared for this snapshot is not usable: {broken.why_not}"
+
+
+def _prepared(snapshot: Snapshot, sandbox: SandboxConfig) -> list[Environment]:
+    """The last one first."""
+    return [one for one in store.find(snapshot.tree_hash, None) if one.workdir == sandbox.workdir]
 
 
 def _named(path: Path, snapshot: Snapshot, workdir: str) -> Environment:

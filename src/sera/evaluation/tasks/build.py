@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sera.environments import Environment
-from sera.environments.choosing import choose_environment
+from sera.environments.choosing import choose_environment, why_none
 from sera.errors import ConfigError, TasksError, boundary
 from sera.evaluation.tasks.baseline import Baseline, take_baseline
 from sera.evaluation.tasks.bugs import check_operators, is_changeable
@@ -171,13 +171,13 @@ def _environment(snapshot: Snapshot, config: TasksConfig) -> Environment:
         raise ConfigError("tasks need an environment to run tests in: environment cannot be none")
     environment = choose_environment(config.environment, snapshot, config.sandbox, None)
     again = f"sera prepare {shlex.quote(snapshot.source)}"
-    if environment is None:
-        raise TasksError(f"no environment of these files is prepared: run `{again}` first")
-    if not environment.works:
-        raise TasksError(
-            f"the environment of {environment.name} is not usable: {environment.why_not}. Mend that with "
-            f"`{again}`, which tells more"
+    if environment is None or not environment.works:
+        why = (
+            f"the environment {config.environment} is not usable: {environment.why_not}"
+            if environment
+            else ""
         )
+        raise TasksError(f"{why or why_none(snapshot, config.sandbox)}; run `{again}`")
     return environment
 
 
