@@ -92,10 +92,15 @@ class Shift:
     async def work(self, check: Callable[[], Awaitable[None]] = _at_once) -> None:
         """Work off what the run owes, once `check` has passed. Raises what that does, `TeacherUnusable` and
         `RunError`."""
+
+        async def permitted() -> None:
+            await self._permission()
+            await check()
+
         self._obey_all()
         listener = asyncio.create_task(self._listen())
         try:
-            await self._first(check)
+            await self._waits.first(permitted, self.halt)
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._config.concurrency, len(self._tasks))):
                     group.create_task(self._worker())
@@ -106,16 +111,6 @@ class Shift:
             listener.cancel()
             with suppress(asyncio.CancelledError):
                 await listener
-
-    async def _first(self, check: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await self._permission()
-            async with self._waits.wait():
-                await check()
-        except Halted:
-            pass
-        except BudgetExhausted as exhausted:
-            self.halt(str(exhausted))
 
     def halt(self, reason: str) -> None:
         """Let the steps under way end, begin no others, and wait for nothing in between."""

@@ -35,13 +35,7 @@ class Pool:
 
     async def first(self, check: Callable[[], Awaitable[None]]) -> None:
         """What comes before the work; a stop ends it at once."""
-        try:
-            async with self._waits.wait():
-                await check()
-        except Halted:
-            pass
-        except BudgetExhausted as exhausted:
-            self.halt(str(exhausted))
+        await self._waits.first(check, self.halt)
 
     async def work(self, items: Iterable[T], do: Callable[[T], Awaitable[None]]) -> None:
         """Do every item, unless told to stop."""

@@ -112,6 +112,12 @@ def _read_remote(
     local, commit = fetch(address, revision or "", building / "clone")
     _take_commit(local, commit, "", staging)
     name = _plain_name(description.rstrip("/").replace(":", "/"))
+    return _of_commit(staging, description, name, local, commit)
+
+
+def _of_commit(
+    staging: Staging, description: str, name: str, local: Local, commit: str, dirty: bool = False
+) -> Origin:
     return Origin(
         staging=staging,
         description=description,
@@ -119,6 +125,7 @@ def _read_remote(
         name=name,
         commit=commit,
         committed=local.committed(commit),
+        dirty=dirty,
     )
 
 
@@ -143,14 +150,7 @@ def _read_directory(
     if local is not None and (whole or revision is not None):
         commit = _commit_of(local, revision or "HEAD", path)
         _take_commit(local, commit, _prefix(local, path), staging)
-        return Origin(
-            staging=staging,
-            description=description,
-            kind="git",
-            name=name,
-            commit=commit,
-            committed=local.committed(commit),
-        )
+        return _of_commit(staging, description, name, local, commit)
     if revision is not None:
         raise UsageError(f"{path} is not under git, so it has no revision {revision!r}")
     tracked, others = _listed(local, path) if local is not None else ([], [])
@@ -163,15 +163,7 @@ def _read_directory(
     taken = _take_listed(path, [*others, *tracked], staging)
     commit = local.commit()
     dirty = not commit or _differs(local, commit, path, staging, taken)
-    return Origin(
-        staging=staging,
-        description=description,
-        kind="git",
-        name=name,
-        commit=commit,
-        committed=local.committed(commit),
-        dirty=dirty,
-    )
+    return _of_commit(staging, description, name, local, commit, dirty)
 
 
 # ── a repository on this machine ──────────────────────────────────────────────────────────────────

@@ -6,10 +6,10 @@ one, room in the budget, a connection. A request that was sent may be billed, so
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sera.errors import Halted
+from sera.errors import BudgetExhausted, Halted
 
 _QUIET = 30.0
 """Seconds without any answer from which on that is said, in steps of as many."""
@@ -46,6 +46,16 @@ class Waits:
             raise
         finally:
             self._whys.pop(scope, None)
+
+    async def first(self, check: Callable[[], Awaitable[None]], halt: Callable[[str], None]) -> None:
+        """What comes before the work. A stop ends it, and no room in the budget is a reason to halt."""
+        try:
+            async with self.wait():
+                await check()
+        except Halted:
+            pass
+        except BudgetExhausted as exhausted:
+            halt(str(exhausted))
 
     @contextmanager
     def answering(self) -> Iterator[None]:
